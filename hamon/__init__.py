@@ -1,0 +1,1 @@
+"""Bring the guests of a failed compute host back to life on other hosts, exactly once."""
