@@ -85,7 +85,7 @@ lint: venv
 	@$(bin)/ruff check .
 	@$(bin)/ruff format --check .
 	@$(bin)/mypy $(code)
-	@$(bin)/lint-imports --no-cache
+	@$(bin)/lint-imports --no-cache --no-logo
 
 .PHONY: check
 check: lint
