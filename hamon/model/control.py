@@ -1,0 +1,111 @@
+"""What operators say: armed or not, maintenance, requests; and holds, which say why nothing moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hamon.model.names import BootId, GuestId, HostName, IncidentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintenance:
+    """A host an operator takes care of: never suspected, never fenced.
+
+    ``until``: wall-clock end in ISO form for humans and the daemon that lifts it; "" = until
+    lifted by hand.
+    """
+
+    reason: str
+    who: str
+    since: str
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """Cluster-wide switches (znode ``control``); every intent checks this znode's version."""
+
+    is_armed: bool = True
+    reason: str = ""
+    who: str = ""
+    since: str = ""
+    maintenance: Mapping[HostName, Maintenance] = field(default_factory=dict)
+
+
+class HoldKind(StrEnum):
+    """Why hamon holds back."""
+
+    STORM = "storm"
+    OWN_HEALTH = "own_health"
+    START_UP = "start_up"
+    MAINTENANCE = "maintenance"
+    DISARMED = "disarmed"
+    CONTRADICTION = "contradiction"
+    UNREADABLE = "unreadable"
+    SHOT_UNSETTLED = "shot_unsettled"
+    TWO_COPIES = "two_copies"
+    MASS_DISAPPEARANCE = "mass_disappearance"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Something that keeps hamon from acting: visible, counted, paged; never a silent drop.
+
+    ``scope``: a host's name, or "cluster". ``until_s``: monotonic second at which it may end, None:
+    not known. ``needs_human``: it pages, because it does not end by itself.
+    """
+
+    kind: HoldKind
+    scope: str
+    reason: str
+    who: str = "hamon"
+    until_s: float | None = None
+    needs_human: bool = False
+
+
+class RequestKind(StrEnum):
+    """What can be asked of the leader through a request znode."""
+
+    EVACUATE_HOST = "evacuate_host"
+    EVACUATE = "evacuate"
+    CONFIRM_DOWN = "confirm_down"
+    MAINTENANCE_ON = "maintenance_on"
+    MAINTENANCE_OFF = "maintenance_off"
+    DISARM = "disarm"
+    ARM = "arm"
+    HOST_REMOVE = "host_remove"
+
+
+class RequestState(StrEnum):
+    """Life of a request."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """An operator's command on its way to the leader (ephemeral znode ``requests/<seq>``).
+
+    Dies with the daemon that wrote it; the leader ignores it after 60 s. ``boot_id``: the boot of
+    the host that the operator was shown. ``nonce`` makes a request recognisable in what it opened.
+    ``answer`` and ``advice`` are the leader's words; ``incident`` what was opened.
+    """
+
+    kind: RequestKind
+    nonce: str
+    who: str
+    state: RequestState = RequestState.PENDING
+    host: HostName | None = None
+    guest: GuestId | None = None
+    target: HostName | None = None
+    boot_id: BootId | None = None
+    reason: str = ""
+    until: str = ""
+    force: bool = False
+    answer: str = ""
+    advice: str = ""
+    incident: IncidentId | None = None

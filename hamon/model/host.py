@@ -1,0 +1,224 @@
+"""A compute host as hamon knows it.
+
+Four records, by who may write them and how often they change:
+
+* :class:`HostGuard` (znode ``state``): whether the host may live. Changes only when that right
+  changes, so that it can guard registrations and guest starts. Written by the leader.
+* :class:`HostRecord` (znode ``record``): everything else the leader remembers. Written by the leader.
+* :class:`HostSelf` (znode ``self``): what the heartbeat process says of its host.
+* :class:`HostDomains`, :class:`HostCapacity` (znodes ``domains``, ``capacity``): what the guests
+  process says of libvirt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hamon.model.names import BootId, GuestId, HostName, IncidentId
+
+
+class HostState(StrEnum):
+    """Where a host stands."""
+
+    UP = "UP"
+    SUSPECT = "SUSPECT"
+    LEAVING = "LEAVING"
+    RESTARTED = "RESTARTED"
+    FENCING = "FENCING"
+    FENCE_FAILED = "FENCE_FAILED"
+    FENCED = "FENCED"
+    EVACUATING = "EVACUATING"
+    EVACUATED = "EVACUATED"
+    RETURNING = "RETURNING"
+    QUARANTINED = "QUARANTINED"
+
+
+_S = HostState
+
+HOST_TRANSITIONS: Mapping[HostState, frozenset[HostState]] = {
+    _S.UP: frozenset({_S.SUSPECT, _S.LEAVING, _S.RESTARTED, _S.FENCING}),
+    _S.SUSPECT: frozenset({_S.UP, _S.LEAVING, _S.RESTARTED, _S.FENCING, _S.QUARANTINED}),
+    _S.LEAVING: frozenset({_S.UP, _S.RESTARTED, _S.SUSPECT, _S.FENCING}),
+    _S.RESTARTED: frozenset({_S.UP, _S.SUSPECT, _S.LEAVING, _S.FENCING, _S.RESTARTED}),
+    _S.FENCING: frozenset({_S.FENCED, _S.FENCE_FAILED, _S.FENCING}),
+    _S.FENCE_FAILED: frozenset({_S.FENCING, _S.FENCED, _S.FENCE_FAILED}),
+    _S.FENCED: frozenset({_S.EVACUATING, _S.FENCING}),
+    _S.EVACUATING: frozenset({_S.EVACUATED, _S.FENCING, _S.RETURNING}),
+    _S.EVACUATED: frozenset({_S.RETURNING, _S.FENCING, _S.EVACUATING}),
+    _S.RETURNING: frozenset({_S.UP, _S.QUARANTINED, _S.FENCING, _S.EVACUATING, _S.EVACUATED}),
+    _S.QUARANTINED: frozenset({_S.UP, _S.SUSPECT, _S.LEAVING, _S.RESTARTED, _S.FENCING}),
+}
+"""Every lawful step; what is not here is refused. The diagram in docs is generated from this."""
+
+LIVE_STATES = frozenset(
+    {_S.UP, _S.SUSPECT, _S.LEAVING, _S.RESTARTED, _S.QUARANTINED},
+)
+"""States in which the host's guard reads :attr:`Right.LIVE`."""
+
+SHUT_OUT_STATES = frozenset(HostState) - LIVE_STATES
+
+
+class IllegalTransitionError(AssertionError):
+    """A transition that the table does not have: a fault in the core, nothing was changed."""
+
+
+def check_transition(old: HostState, new: HostState) -> None:
+    """Refuse a step that :data:`HOST_TRANSITIONS` does not have.
+
+    Raises:
+        IllegalTransitionError: always when the step is not in the table.
+    """
+    if new not in HOST_TRANSITIONS[old]:
+        msg = f"host: {old} -> {new}"
+        raise IllegalTransitionError(msg)
+
+
+class Right(StrEnum):
+    """Whether a host may register, claim and start guests."""
+
+    LIVE = "live"
+    SHUT_OUT = "shut_out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostGuard:
+    """The right to live (znode ``state``).
+
+    ``boot_id`` is the boot that was shut out (None: none was ever seen); a different boot may
+    register so that the leader sees the host return, but claims and starts stay refused until the
+    right reads LIVE again.
+    """
+
+    right: Right
+    boot_id: BootId | None = None
+    incident: IncidentId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRecord:
+    """What the leader remembers of a host (znode ``record``).
+
+    ``epoch`` is the term that wrote it: a suspicion that an earlier term already wrote down has
+    outlived a change of leader and needs no start-up grace. ``returns`` counts returns after an
+    evacuation in a row, for the growing quarantine. ``since`` is wall-clock time for humans only.
+    """
+
+    state: HostState
+    epoch: int
+    since: str
+    boot_id: BootId | None = None
+    incident: IncidentId | None = None
+    reason: str = ""
+    returns: int = 0
+
+
+class Leaving(StrEnum):
+    """Why a host announced that it goes."""
+
+    SHUTDOWN = "shutdown"
+    REBOOT = "reboot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSelf:
+    """What the heartbeat process says of its host (znode ``self``)."""
+
+    boot_id: BootId
+    product_uuid: str
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    agent_version: str = ""
+    leaving: Leaving | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """Content of the ephemeral ``alive/hb``."""
+
+    boot_id: BootId
+
+
+class DomainState(StrEnum):
+    """State of a domain as libvirt tells it, folded to what hamon needs."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    SHUTOFF = "shutoff"
+    CRASHED = "crashed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostDomains:
+    """All domains libvirt has on the host, in this boot (znode ``domains``).
+
+    ``is_healthy`` False means libvirt did not answer: the listing is the last one known, and
+    nothing may be concluded from what is missing in it.
+    """
+
+    boot_id: BootId
+    is_healthy: bool
+    domains: Mapping[GuestId, DomainState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostCapacity:
+    """What the scheduler needs to know of a host (znode ``capacity``).
+
+    ``pool_paths`` are the target folders of active storage pools; ``cpu_models`` the named models
+    that libvirt calls usable here.
+    """
+
+    boot_id: BootId
+    ram_mib: int
+    vcpus: int
+    architecture: str
+    cpu_models: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    pool_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneAddress:
+    """Where a host answers on one network plane."""
+
+    plane: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FenceDeviceSpec:
+    """One fence device of a host, as configured; secrets stay in files.
+
+    ``options`` are the device's own (for ``kind = "agent"``: the fence-agents program's).
+    """
+
+    name: str
+    level: int
+    kind: str
+    address: str
+    port: int = 623
+    username: str = ""
+    password_file: str = ""
+    cipher: int = 17
+    agent: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSpec:
+    """A host as enrolled from ``hosts.d``.
+
+    ``product_uuid`` is what its BMC must answer for (S12); empty: the uuid its agent registered.
+    ``zookeeper_digest`` is the digest (never the password) its ACLs are made with.
+    """
+
+    name: HostName
+    planes: tuple[PlaneAddress, ...]
+    fence: tuple[FenceDeviceSpec, ...]
+    product_uuid: str = ""
+    zookeeper_digest: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,136 @@
+"""An incident: one conviction of one boot of a host, and the evacuations that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hamon.model.guest import PowerState
+from hamon.model.names import BootId, ControllerId, GuestId, HostName, IncidentId
+from hamon.model.proof import ProofRecord
+
+
+class Trigger(StrEnum):
+    """Who opened the incident."""
+
+    DETECTOR = "detector"
+    OPERATOR = "operator"
+
+
+class ShotOutcome(StrEnum):
+    """What is known of a shot; UNKNOWN and PENDING are settled by time only (its deadline)."""
+
+    PENDING = "pending"
+    DONE = "done"
+    NOT_DONE = "not_done"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """One order to cut a host's power, journalled before it is given.
+
+    The child that carries it ends itself at most ``deadline_s`` after its start, and starts at most
+    the intent lease after the journal entry; so nothing of it can act later than both added up.
+    """
+
+    device: str
+    level: int
+    attempt: int
+    epoch: int
+    controller: ControllerId
+    at: str
+    deadline_s: float
+    outcome: ShotOutcome = ShotOutcome.PENDING
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentRecord:
+    """What is remembered of an incident (znode ``incidents/<id>/record``).
+
+    ``only``: the guests to move; empty means every movable guest. ``target``: the destination an
+    operator gave, None: the scheduler's. ``attempt``: how often the fencing ladder was climbed
+    from its bottom; ``level``: where it stands. ``stamps``: phase to wall-clock time, for humans,
+    metrics and the demo's timeline. ``closed`` incidents are history.
+    """
+
+    incident: IncidentId
+    host: HostName
+    boot_id: BootId | None
+    trigger: Trigger
+    reason: str
+    who: str = ""
+    nonce: str = ""
+    evidence: tuple[str, ...] = ()
+    overridden: tuple[str, ...] = ()
+    only: tuple[GuestId, ...] = ()
+    target: HostName | None = None
+    force: bool = False
+    attempt: int = 1
+    level: int = 0
+    shots: tuple[Shot, ...] = ()
+    proof: ProofRecord | None = None
+    stamps: Mapping[str, str] = field(default_factory=dict)
+    closed: bool = False
+
+
+class MigrationStatus(StrEnum):
+    """Status of a guest's migration: Nova's words, plus WAITING before and ``stays``.
+
+    ``accepted``: recorded and scheduled, the destination has not claimed. ``pre-migrating``: the
+    destination claimed and rebuilds. ``done``: runs (or is defined, off) at the destination.
+    ``completed``: and the stale copy at the returned source is gone. ``stays``: the source came
+    back before any destination was offered it.
+    """
+
+    WAITING = "WAITING"
+    ACCEPTED = "accepted"
+    PRE_MIGRATING = "pre-migrating"
+    DONE = "done"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    ERROR = "error"
+    STAYS = "stays"
+
+
+_M = MigrationStatus
+
+MIGRATION_TRANSITIONS: Mapping[MigrationStatus, frozenset[MigrationStatus]] = {
+    _M.WAITING: frozenset({_M.WAITING, _M.ACCEPTED, _M.STAYS, _M.FAILED}),
+    _M.ACCEPTED: frozenset({_M.ACCEPTED, _M.PRE_MIGRATING, _M.DONE, _M.WAITING, _M.STAYS}),
+    _M.PRE_MIGRATING: frozenset({_M.PRE_MIGRATING, _M.DONE, _M.WAITING}),
+    _M.DONE: frozenset({_M.COMPLETED}),
+    _M.COMPLETED: frozenset(),
+    _M.FAILED: frozenset(),
+    _M.ERROR: frozenset(),
+    _M.STAYS: frozenset(),
+}
+"""Lawful steps of a migration. FAILED: the guest cannot move at all (told beforehand where known)."""
+
+OPEN_MIGRATIONS = frozenset({_M.WAITING, _M.ACCEPTED, _M.PRE_MIGRATING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationRecord:
+    """The evacuation of one guest (znode ``incidents/<id>/migrations/<uuid>``): Nova's fields.
+
+    ``wanted`` is recorded before the first attempt and is what the guest ends in. ``generation``
+    is that of the offer in flight (or of the last one). ``tried``: destinations that released it,
+    newest last. ``attempts`` counts offers, for the back-off. ``reason``: why it waits or failed.
+    """
+
+    guest: GuestId
+    name: str
+    incident: IncidentId
+    status: MigrationStatus
+    source_compute: HostName
+    source_node: str
+    wanted: PowerState
+    dest_compute: HostName | None = None
+    generation: int = 0
+    attempts: int = 0
+    tried: tuple[HostName, ...] = ()
+    reason: str = ""
+    stamps: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,122 @@
+"""The numbers and choices that steer decisions, as plain values; settings build it from TOML.
+
+Every duration is in seconds on the decider's own monotonic clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class LeavingPolicy(StrEnum):
+    """What to do with a host that announced an orderly shutdown and does not come back."""
+
+    WAIT = "wait"
+    EVACUATE = "evacuate"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionPolicy:
+    """When a host is suspected and when it is convicted.
+
+    ``session_timeout_s``: of the agents' sessions. ``boot_grace_s``: how long after a start-up or a
+    return of ZooKeeper agents may need to register. ``late_after_s``: a probe silent for this long
+    starts power looks before the session ends. ``fresh_s``: how old an observation may be to count.
+    ``off_gap_s``: least time between two Off readings that together count. ``look_period_s``: how
+    often power is read while a host is suspected. ``leaving_wait_s``: how long a host that announced
+    its leave may stay away before a page.
+    """
+
+    session_timeout_s: float = 6.0
+    boot_grace_s: float = 10.0
+    probe_period_s: float = 1.0
+    late_after_s: float = 2.0
+    fresh_s: float = 3.0
+    off_gap_s: float = 1.0
+    look_period_s: float = 1.0
+    look_timeout_s: float = 5.0
+    leaving: LeavingPolicy = LeavingPolicy.WAIT
+    leaving_wait_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldPolicy:
+    """The brakes (S9, S10).
+
+    Storm: more than ``storm_hosts_max`` hosts, or more than ``storm_share_max`` of the enrolled and
+    armed ones, wanting conviction within ``storm_window_s`` hold everything (one host is always
+    allowed).
+    ``tick_lag_max_s``: a leader whose loop lagged more than this lately does not convict, for
+    ``unhealthy_for_s``.
+    """
+
+    storm_hosts_max: int = 3
+    storm_share_max: float = 0.25
+    storm_window_s: float = 300.0
+    tick_lag_max_s: float = 2.0
+    unhealthy_for_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FencingPolicy:
+    """How the ladder is climbed.
+
+    ``lease_s``: the L of DESIGN rule 4. ``shot_deadline_s``: a device gets this long for its order.
+    ``confirm_timeout_s``: after a shot, Off must have been read twice within this, else next level.
+    ``retry_after_s``: pause before the ladder is climbed again when all levels failed.
+    ``proof_fresh_s``: power must have been read Off within this for a guest to be offered.
+    ``reread_period_s``: how often power is read again while guests are still to move.
+    """
+
+    lease_s: float = 0.5
+    shot_deadline_s: float = 20.0
+    confirm_timeout_s: float = 15.0
+    retry_after_s: float = 15.0
+    proof_fresh_s: float = 10.0
+    reread_period_s: float = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvacuationPolicy:
+    """How many guests move at once and how their places are chosen.
+
+    ``in_flight_max`` over all incidents, ``in_flight_per_destination_max`` per destination; one slot
+    per incident is always allowed. ``cpu_allocation_ratio``, ``ram_allocation_ratio``: how far
+    vCPUs and RAM are over-committed. ``retry_after_s``: first pause before a guest that found no
+    host is tried again, doubled up to ``retry_after_max_s``.
+    """
+
+    in_flight_max: int = 32
+    in_flight_per_destination_max: int = 8
+    cpu_allocation_ratio: float = 4.0
+    ram_allocation_ratio: float = 1.0
+    reserved_ram_mib: int = 512
+    retry_after_s: float = 2.0
+    retry_after_max_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnPolicy:
+    """How a host comes back.
+
+    The first return in a row serves at once; the n-th waits ``quarantine_s`` × 2^(n-2), at most
+    ``quarantine_max_s``, before it is a destination again. ``forget_after_s``: a host that stayed
+    up for this long starts from zero.
+    """
+
+    quarantine_s: float = 300.0
+    quarantine_max_s: float = 86400.0
+    forget_after_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """All of it, with a digest that controllers compare (``policy hash``)."""
+
+    detection: DetectionPolicy = DetectionPolicy()
+    holds: HoldPolicy = HoldPolicy()
+    fencing: FencingPolicy = FencingPolicy()
+    evacuation: EvacuationPolicy = EvacuationPolicy()
+    recovery: ReturnPolicy = ReturnPolicy()

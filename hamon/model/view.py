@@ -1,0 +1,125 @@
+"""The world as one controller sees it at one moment: immutable, and all that deciding may read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hamon.model.change import Versioned
+from hamon.model.control import Control, Request
+from hamon.model.guest import Grant, GuestRecord, InventoryEntry
+from hamon.model.host import (
+    Heartbeat,
+    HostCapacity,
+    HostDomains,
+    HostGuard,
+    HostRecord,
+    HostSelf,
+    HostSpec,
+)
+from hamon.model.incident import IncidentRecord, MigrationRecord
+from hamon.model.names import ControllerId, Epoch, GuestId, HostName, IncidentId
+from hamon.model.proof import Evidence, PowerReading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostView:
+    """Everything known of one enrolled host.
+
+    ``heartbeat``: content of the ephemeral, None while there is none. ``session_lost_s``: monotonic
+    second since when this controller has seen no heartbeat, None while there is one.
+    ``registered_s``: since when it has seen the present one. ``readings``: power readings, newest
+    last, bounded. ``is_shot_running``: an order of this controller to a fence device of the host is
+    under way. ``shot_settled_s``: when the last one ended. ``state_since_s``: since when this
+    controller has seen the host in its present state.
+    """
+
+    spec: HostSpec
+    guard: Versioned[HostGuard]
+    record: Versioned[HostRecord | None]
+    self_: Versioned[HostSelf | None]
+    heartbeat: Heartbeat | None = None
+    session_lost_s: float | None = None
+    registered_s: float | None = None
+    state_since_s: float = 0.0
+    evidence: tuple[Evidence, ...] = ()
+    readings: tuple[PowerReading, ...] = ()
+    is_shot_running: bool = False
+    domains: HostDomains | None = None
+    capacity: HostCapacity | None = None
+    inventory: Mapping[GuestId, InventoryEntry] = field(default_factory=dict)
+    grants: Mapping[GuestId, Versioned[Grant]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> HostName:
+        """The host's name."""
+        return self.spec.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationView:
+    """A migration, and since when this controller has seen it as it is."""
+
+    record: Versioned[MigrationRecord]
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentView:
+    """An incident with its migrations."""
+
+    record: Versioned[IncidentRecord]
+    since_s: float
+    migrations: Mapping[GuestId, MigrationView] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerView:
+    """What another controller reports of itself (ephemeral ``controllers/<id>``).
+
+    ``silent``: hosts it cannot hear on a plane, by plane; ``reaches``: planes on which it hears at
+    least one host.
+    """
+
+    controller: ControllerId
+    version: str = ""
+    policy_hash: str = ""
+    reaches: tuple[str, ...] = ()
+    silent: Mapping[str, tuple[HostName, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnView:
+    """How the deciding controller itself is doing.
+
+    ``took_office_s``: when the epoch bump was acknowledged. ``watching_since_s``: since when its
+    view of ZooKeeper has been whole without a gap. ``lagged_s``: when its loop last lagged or its
+    clock last jumped beyond the limit, None: never. ``is_session_proven``: a committed write of its
+    own session is younger than the session time-out.
+    """
+
+    controller: ControllerId
+    epoch: Epoch
+    took_office_s: float
+    watching_since_s: float
+    lagged_s: float | None = None
+    is_session_proven: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """One immutable picture of everything.
+
+    ``wall``: wall-clock time as ISO text, only to stamp records for humans (S20). ``unreadable``:
+    paths of znodes with a newer schema or rubbish.
+    """
+
+    own: OwnView
+    wall: str
+    control: Versioned[Control]
+    hosts: Mapping[HostName, HostView] = field(default_factory=dict)
+    guests: Mapping[GuestId, Versioned[GuestRecord]] = field(default_factory=dict)
+    incidents: Mapping[IncidentId, IncidentView] = field(default_factory=dict)
+    requests: Mapping[str, Versioned[Request]] = field(default_factory=dict)
+    controllers: Mapping[ControllerId, ControllerView] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
