@@ -79,6 +79,7 @@ $(uv): Makefile
 
 # --- what is checked
 
+# The units: how much each is exposed, in tenths. The guests process has to work as root.
 .PHONY: lint
 lint: venv
 	@echo "lint: ruff, mypy, import-linter"
@@ -86,6 +87,9 @@ lint: venv
 	@$(bin)/ruff format --check .
 	@$(bin)/mypy $(code)
 	@$(bin)/lint-imports --no-cache --no-logo
+	@if command -v systemd-analyze >/dev/null; then \
+		tools/check-systemd-units 20 systemd/hamon.service systemd/hamon-agent.service && \
+		tools/check-systemd-units 25 systemd/hamon-agent-guests.service; fi
 
 .PHONY: check
 check: lint
