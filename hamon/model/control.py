@@ -1,4 +1,4 @@
-"""What operators say: armed or not, maintenance, requests; and holds, which say why nothing moves."""
+"""What operators say: armed or not, maintenance, requests; and holds: why nothing moves."""
 
 from __future__ import annotations
 

@@ -88,7 +88,8 @@ GRANT_TRANSITIONS: Mapping[GrantState, frozenset[GrantState]] = {
     _G.REVOKED: frozenset({_G.RELEASED, _G.OFFERED}),
 }
 """Lawful steps of one grant znode. REVOKED is written only with a proof of the claiming boot's
-death (or for an offer nobody claimed); CLAIMED again from RUNNING by a new boot of the same host."""
+death (or for an offer nobody claimed); CLAIMED again from RUNNING by a new boot of the same host.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

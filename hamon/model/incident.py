@@ -107,7 +107,7 @@ MIGRATION_TRANSITIONS: Mapping[MigrationStatus, frozenset[MigrationStatus]] = {
     _M.ERROR: frozenset(),
     _M.STAYS: frozenset(),
 }
-"""Lawful steps of a migration. FAILED: the guest cannot move at all (told beforehand where known)."""
+"""Lawful steps of a migration. FAILED: the guest cannot move at all (told beforehand if known)."""
 
 OPEN_MIGRATIONS = frozenset({_M.WAITING, _M.ACCEPTED, _M.PRE_MIGRATING})
 

@@ -25,8 +25,8 @@ class DetectionPolicy:
     return of ZooKeeper agents may need to register. ``late_after_s``: a probe silent for this long
     starts power looks before the session ends. ``fresh_s``: how old an observation may be to count.
     ``off_gap_s``: least time between two Off readings that together count. ``look_period_s``: how
-    often power is read while a host is suspected. ``leaving_wait_s``: how long a host that announced
-    its leave may stay away before a page.
+    often power is read while a host is suspected. ``leaving_wait_s``: how long a host that
+    announced its leave may stay away before a page.
     """
 
     session_timeout_s: float = 6.0
@@ -82,8 +82,8 @@ class FencingPolicy:
 class EvacuationPolicy:
     """How many guests move at once and how their places are chosen.
 
-    ``in_flight_max`` over all incidents, ``in_flight_per_destination_max`` per destination; one slot
-    per incident is always allowed. ``cpu_allocation_ratio``, ``ram_allocation_ratio``: how far
+    ``in_flight_max`` over all incidents, ``in_flight_per_destination_max`` per destination; one
+    slot per incident is always allowed. ``cpu_allocation_ratio``, ``ram_allocation_ratio``: how far
     vCPUs and RAM are over-committed. ``retry_after_s``: first pause before a guest that found no
     host is tried again, doubled up to ``retry_after_max_s``.
     """
