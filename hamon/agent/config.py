@@ -1,0 +1,290 @@
+"""``agent.toml``: read by hand, because the heartbeat process has no room for a schema library.
+
+config/agent.toml explains every key. A wrong or unknown key is refused at start.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from hamon.agent.permits import HostFolders
+from hamon.errors import ConfigError
+from hamon.model.names import BootId, HostName, PlaneName, host_name, is_name
+
+PRODUCT_UUID_FILE = Path("/sys/class/dmi/id/product_uuid")
+_SERVER = re.compile(r"\[?[A-Za-z0-9.:-]+\]?:[0-9]{1,5}")
+_DIGEST = re.compile(r"controllers:[A-Za-z0-9+/]{27}=")
+_HOST_UUID = re.compile(r'^\s*host_uuid\s*=\s*"([^"]+)"', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    """What both processes on a compute host are told. Times in seconds; see config/agent.toml."""
+
+    host: HostName
+    cluster: str
+    servers: tuple[str, ...]
+    session_timeout_s: float
+    connect_timeout_s: float
+    password_file: Path
+    controllers_digest: str
+    echo_port: int
+    planes: Mapping[PlaneName, str]
+    libvirt_uri: str
+    libvirt_run_dir: Path
+    libvirt_hooks_dir: Path
+    libvirtd_conf: Path
+    call_timeout_s: float
+    start_timeout_s: float
+    shared_paths: tuple[str, ...]
+    shared_pools: tuple[str, ...]
+    folders: HostFolders
+    boot_id_file: Path
+    product_uuid: str
+
+    def boot_id(self) -> BootId:
+        """Read the id of this life of the host.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
+        return BootId(_file_text(self.boot_id_file, "paths.boot_id_file"))
+
+    def password(self) -> str:
+        """Read the password of this host's ZooKeeper identity.
+
+        Raises:
+            ConfigError: the file cannot be read, is empty, or others may read it.
+        """
+        text = _file_text(self.password_file, "zookeeper.password_file")
+        if self.password_file.stat().st_mode & 0o077:
+            raise ConfigError(
+                str(self.password_file), "", "others may read this password: chmod 0600"
+            )
+        return text
+
+    def machine_uuid(self) -> str:
+        """Find the identity that the host's BMC must answer for: configured, firmware's, libvirt's.
+
+        Empty when nobody knows it: the leader then takes the one of hosts.d.
+        """
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        files = [PRODUCT_UUID_FILE]
+        if credentials:
+            # The firmware's is readable by root alone; systemd hands it to the heartbeat.
+            files.insert(0, Path(credentials) / "product-uuid")
+        candidates = [self.product_uuid, *map(_text_if_readable, files)]
+        if match := _HOST_UUID.search(_text_if_readable(self.libvirtd_conf)):
+            candidates.append(match.group(1))
+        return next(filter(None, map(_uuid, candidates)), "")
+
+
+def load_config(path: Path) -> AgentConfig:
+    """Read ``agent.toml``.
+
+    Raises:
+        ConfigError: it cannot be read, or a key is missing, unknown, or wrong.
+    """
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(str(path), "", str(error)) from error
+    keys = _Keys(str(path), content)
+    config = AgentConfig(
+        host=_host(keys),
+        cluster=_cluster(keys),
+        servers=_servers(keys),
+        session_timeout_s=keys.number("zookeeper.session_timeout_s", 6.0, at_least=1.0),
+        connect_timeout_s=keys.number("zookeeper.connect_timeout_s", 1.0, at_least=0.1),
+        password_file=keys.path("zookeeper.password_file", "/etc/hamon/zookeeper.password"),
+        controllers_digest=_controllers_digest(keys),
+        echo_port=int(keys.number("echo.port", 7420, at_least=1, at_most=65535)),
+        planes=_planes(keys),
+        libvirt_uri=keys.text("libvirt.uri", "qemu:///system"),
+        libvirt_run_dir=keys.path("libvirt.run_dir", "/run/libvirt"),
+        libvirt_hooks_dir=keys.path("libvirt.hooks_dir", "/etc/libvirt/hooks"),
+        libvirtd_conf=keys.path("libvirt.libvirtd_conf", "/etc/libvirt/libvirtd.conf"),
+        call_timeout_s=keys.number("libvirt.call_timeout_s", 5.0, at_least=0.5),
+        start_timeout_s=keys.number("libvirt.start_timeout_s", 20.0, at_least=1.0),
+        shared_paths=_shared_paths(keys),
+        shared_pools=keys.texts("storage.shared_pools"),
+        folders=HostFolders(
+            run_dir=keys.path("paths.run_dir", "/run/hamon"),
+            state_dir=keys.path("paths.state_dir", "/var/lib/hamon"),
+        ),
+        boot_id_file=keys.path("paths.boot_id_file", "/proc/sys/kernel/random/boot_id"),
+        product_uuid=_product_uuid(keys),
+    )
+    keys.refuse_unknown()
+    if config.connect_timeout_s >= config.session_timeout_s / 2:
+        raise keys.error(
+            "zookeeper.connect_timeout_s",
+            f"{config.connect_timeout_s} is not less than half of session_timeout_s ="
+            f" {config.session_timeout_s}: with one server dead the session would be lost before"
+            " the next is tried",
+        )
+    return config
+
+
+class _Keys:
+    """The content of the file, and which of its keys were asked for."""
+
+    def __init__(self, path: str, content: dict[str, Any]) -> None:
+        self._path = path
+        self._values = dict(_flatten(content))
+        self._known: set[str] = set()
+
+    def error(self, key: str, why: str) -> ConfigError:
+        return ConfigError(self._path, key, why)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self._take(key, default)
+        if not isinstance(value, str) or not value:
+            raise self.error(key, f"{value!r} is no text")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self._take(key, [])
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise self.error(key, f"{value!r} is no list of texts")
+        return tuple(value)
+
+    def number(
+        self, key: str, default: float, *, at_least: float, at_most: float = 3600.0
+    ) -> float:
+        value = self._take(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error(key, f"{value!r} is no number")
+        if not at_least <= value <= at_most:
+            raise self.error(key, f"{value} is not between {at_least} and {at_most}")
+        return float(value)
+
+    def path(self, key: str, default: str) -> Path:
+        path = Path(self.text(key, default))
+        if not path.is_absolute() or ".." in path.parts:
+            raise self.error(key, f"{path} is no absolute path")
+        return path
+
+    def table(self, key: str) -> dict[str, str]:
+        prefix = f"{key}."
+        names = [name for name in self._values if name.startswith(prefix)]
+        return {name.removeprefix(prefix): self.text(name) for name in names}
+
+    def refuse_unknown(self) -> None:
+        if unknown := sorted(self._values.keys() - self._known):
+            raise self.error(unknown[0], "there is no such key")
+
+    def _take(self, key: str, default: object) -> Any:  # noqa: ANN401 - whatever TOML holds
+        self._known.add(key)
+        value = self._values.get(key, default)
+        if value is None:
+            raise self.error(key, "is missing")
+        return value
+
+
+def _flatten(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in content.items():
+        if isinstance(value, dict):
+            pairs.extend(_flatten(value, f"{prefix}{key}."))
+        else:
+            pairs.append((f"{prefix}{key}", value))
+    return pairs
+
+
+def _host(keys: _Keys) -> HostName:
+    try:
+        return host_name(keys.text("host"))
+    except ValueError as error:
+        raise keys.error("host", str(error)) from error
+
+
+def _cluster(keys: _Keys) -> str:
+    cluster = keys.text("cluster", "default")
+    if not is_name(cluster):
+        raise keys.error("cluster", f"{cluster!r} is no name (lower-case letters, digits, . and -)")
+    return cluster
+
+
+def _servers(keys: _Keys) -> tuple[str, ...]:
+    servers = keys.texts("zookeeper.servers")
+    if not servers:
+        raise keys.error("zookeeper.servers", 'name at least one, such as ["192.0.2.1:2181"]')
+    for server in servers:
+        if not _SERVER.fullmatch(server):
+            raise keys.error("zookeeper.servers", f"{server!r} is not host:port")
+    return servers
+
+
+def _controllers_digest(keys: _Keys) -> str:
+    digest = keys.text("zookeeper.controllers_digest")
+    if not _DIGEST.fullmatch(digest):
+        raise keys.error(
+            "zookeeper.controllers_digest",
+            "is not controllers:<base64 of a SHA-1>; `hamon bootstrap` prints it",
+        )
+    return digest
+
+
+def _planes(keys: _Keys) -> Mapping[PlaneName, str]:
+    planes: dict[PlaneName, str] = {}
+    for name, address in keys.table("planes").items():
+        key = f"planes.{name}"
+        if not is_name(name):
+            raise keys.error(key, f"{name!r} is no name of a plane")
+        try:
+            planes[PlaneName(name)] = str(ipaddress.ip_address(address))
+        except ValueError as error:
+            raise keys.error(key, str(error)) from error
+    if not planes:
+        raise keys.error("planes", "name at least one plane and this host's address there")
+    return planes
+
+
+def _shared_paths(keys: _Keys) -> tuple[str, ...]:
+    paths = keys.texts("storage.shared_paths")
+    for path in paths:
+        if not path.startswith("/") or ".." in path.split("/") or path.strip("/") == "":
+            raise keys.error("storage.shared_paths", f"{path!r} is no folder below /")
+    return paths
+
+
+def _product_uuid(keys: _Keys) -> str:
+    text = keys.text("product_uuid", "firmware")
+    if text == "firmware":
+        return ""
+    if not _uuid(text):
+        raise keys.error("product_uuid", f'{text!r} is neither a UUID nor "firmware"')
+    return text
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text.strip()))
+    except ValueError:
+        return ""
+
+
+def _text_if_readable(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _file_text(path: Path, key: str) -> str:
+    try:
+        text = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), key, str(error)) from error
+    if not text:
+        raise ConfigError(str(path), key, "the file is empty")
+    return text

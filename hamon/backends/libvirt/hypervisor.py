@@ -1,0 +1,347 @@
+"""libvirt of this host as :class:`hamon.ports.Hypervisor`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import TypeVar
+
+import libvirt
+
+from hamon.backends.libvirt.calls import CallPool
+from hamon.backends.libvirt.capacity import read_capacity
+from hamon.backends.libvirt.event_loop import EventLoop
+from hamon.errors import (
+    GuestNotFoundError,
+    HypervisorError,
+    HypervisorUnreachableError,
+    Outcome,
+)
+from hamon.model.host import DomainState, HostCapacity
+from hamon.model.names import BootId, GuestId, guest_id
+from hamon.ports import Domain, DomainEvent
+
+T = TypeVar("T")
+
+WORKERS = 6
+"""Calls at once. libvirtd takes five requests of one client at a time by default; a sixth waits
+in the client while the five are busy, so that a look at the host is never far behind."""
+
+KEEPALIVE_INTERVAL_S = 2
+KEEPALIVE_COUNT = 2
+RECONNECT_PAUSE_S = 0.5
+
+_STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: DomainState.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: DomainState.RUNNING,
+    libvirt.VIR_DOMAIN_SHUTDOWN: DomainState.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: DomainState.PAUSED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: DomainState.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTOFF: DomainState.SHUTOFF,
+    libvirt.VIR_DOMAIN_CRASHED: DomainState.CRASHED,
+}
+
+_BROKEN = frozenset(
+    {
+        libvirt.VIR_ERR_INTERNAL_ERROR,
+        libvirt.VIR_ERR_NO_CONNECT,
+        libvirt.VIR_ERR_INVALID_CONN,
+        libvirt.VIR_ERR_RPC,
+        libvirt.VIR_ERR_SYSTEM_ERROR,
+    }
+)
+"""Codes with which libvirt's client tells that the connection broke, when the error is the
+client's own (domain RPC or remote) and not one that libvirtd sent."""
+
+_CLIENT_DOMAINS = frozenset({libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE})
+
+_UNDEFINE_FLAGS = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
+)
+
+EventCallback = Callable[[GuestId, DomainEvent], None]
+ConnectionCallback = Callable[[bool], None]
+
+
+class LibvirtHypervisor:
+    """Connects by itself, and again after the connection broke.
+
+    Args:
+        uri: libvirt's, of this host.
+        call_timeout_s: how long any call but a start may take.
+        start_timeout_s: how long the start of a guest may take.
+    """
+
+    def __init__(self, uri: str, *, call_timeout_s: float, start_timeout_s: float) -> None:
+        self._uri = uri
+        self._call_timeout_s = call_timeout_s
+        self._start_timeout_s = start_timeout_s
+        self._calls = CallPool(WORKERS)
+        self._connection: libvirt.virConnect | None = None
+        self._events: list[EventCallback] = []
+        self._connections: list[ConnectionCallback] = []
+        self._loop = asyncio.get_running_loop()
+        self._broken = asyncio.Event()
+        EventLoop.start()
+        self._keeper = self._loop.create_task(self._keep_connected(), name="libvirt-connection")
+
+    @property
+    def stuck_calls(self) -> int:
+        """How many calls are past their deadline and have not come back."""
+        return self._calls.stuck
+
+    def on_event(self, callback: EventCallback) -> None:
+        """Have ``callback`` called at domain events while connected (none is queued while not)."""
+        self._events.append(callback)
+
+    def on_connection(self, callback: ConnectionCallback) -> None:
+        """Have ``callback`` called when libvirt becomes reachable (True) or unreachable (False)."""
+        self._connections.append(callback)
+        if self._connection is not None:
+            callback(True)  # noqa: FBT003 - the port's signature
+
+    async def domains(self) -> tuple[Domain, ...]:
+        """List every domain, running or not, sorted by uuid. Idempotent."""
+        found = await self._call("domains", self._uri, _read_domains)
+        return tuple(sorted(found, key=lambda domain: domain.guest))
+
+    async def capacity(self, boot_id: BootId) -> HostCapacity:
+        """Tell what this host offers to guests. Idempotent."""
+        return await self._call("capacity", self._uri, lambda c: read_capacity(c, boot_id))
+
+    async def define(self, definition: str) -> None:
+        """Define the domain, or redefine it (autostart off). Idempotent."""
+
+        def define(connection: libvirt.virConnect) -> None:
+            domain = connection.defineXML(definition)
+            if domain.autostart():
+                domain.setAutostart(0)
+
+        await self._call("define", self._uri, define)
+
+    async def start(self, guest: GuestId) -> None:
+        """Start a defined domain. Already running is success.
+
+        Raises:
+            GuestNotFoundError: it is not defined here.
+        """
+
+        def start(connection: libvirt.virConnect) -> None:
+            domain = connection.lookupByUUIDString(guest)
+            if domain.isActive():
+                return
+            try:
+                domain.create()
+            except libvirt.libvirtError as error:
+                is_refused = error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID
+                if not (is_refused and domain.isActive()):
+                    raise
+
+        await self._call("start", guest, start, self._start_timeout_s)
+
+    async def destroy(self, guest: GuestId) -> None:
+        """End the domain's process at once. Not running, or not there, is success."""
+
+        def destroy(connection: libvirt.virConnect) -> None:
+            domain = connection.lookupByUUIDString(guest)
+            try:
+                domain.destroy()
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+                    raise
+
+        with contextlib.suppress(GuestNotFoundError):
+            await self._call("destroy", guest, destroy)
+
+    async def undefine(self, guest: GuestId) -> None:
+        """Forget the definition; disks and NVRAM files stay. Not there is success."""
+
+        def undefine(connection: libvirt.virConnect) -> None:
+            domain = connection.lookupByUUIDString(guest)
+            if domain.isPersistent():
+                domain.undefineFlags(_UNDEFINE_FLAGS)
+
+        with contextlib.suppress(GuestNotFoundError):
+            await self._call("undefine", guest, undefine)
+
+    async def close(self) -> None:
+        """Let go of libvirt. Guests run on; a call that is stuck ends with the process."""
+        self._keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._keeper
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(HypervisorError):
+                await self._calls.call("close", self._uri, self._call_timeout_s, connection.close)
+        self._calls.close()
+
+    # -- calls ------------------------------------------------------------------------------------
+
+    async def _call(
+        self,
+        operation: str,
+        target: str,
+        work: Callable[[libvirt.virConnect], T],
+        timeout_s: float | None = None,
+    ) -> T:
+        connection = self._connection
+        if connection is None:
+            why = "not connected"
+            raise HypervisorUnreachableError("hypervisor", operation, target, Outcome.NOT_DONE, why)
+        timeout_s = timeout_s or self._call_timeout_s
+        try:
+            return await self._calls.call(operation, target, timeout_s, lambda: work(connection))
+        except libvirt.libvirtError as error:
+            if _is_broken(error):
+                self._broken.set()
+            raise _translated(operation, target, error) from error
+
+    # -- connection -------------------------------------------------------------------------------
+
+    async def _keep_connected(self) -> None:
+        while True:
+            self._broken.clear()
+            try:
+                connection = await self._calls.call(
+                    "connect", self._uri, self._call_timeout_s, self._open
+                )
+            except (HypervisorError, libvirt.libvirtError):
+                await asyncio.sleep(RECONNECT_PAUSE_S)
+                continue
+            self._connection = connection
+            self._tell_connection(is_reachable=True)
+            await self._broken.wait()
+            self._connection = None
+            self._tell_connection(is_reachable=False)
+            with contextlib.suppress(HypervisorError, libvirt.libvirtError):
+                await self._calls.call("close", self._uri, self._call_timeout_s, connection.close)
+
+    def _open(self) -> libvirt.virConnect:
+        connection = libvirt.open(self._uri)
+        connection.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
+        connection.registerCloseCallback(self._on_close, None)
+        for event in (
+            libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+            libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+        ):
+            callback = (
+                self._on_lifecycle
+                if event == libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
+                else self._on_change
+            )
+            connection.domainEventRegisterAny(None, event, callback, None)
+        return connection
+
+    def _tell_connection(self, *, is_reachable: bool) -> None:
+        for callback in self._connections:
+            callback(is_reachable)
+
+    # -- from libvirt's event thread --------------------------------------------------------------
+
+    def _on_close(self, _connection: libvirt.virConnect, _reason: int, _opaque: None) -> None:
+        self._to_loop(self._broken.set)
+
+    def _on_lifecycle(
+        self,
+        _connection: libvirt.virConnect,
+        domain: libvirt.virDomain,
+        event: int,
+        detail: int,
+        _opaque: None,
+    ) -> None:
+        guest = guest_id(domain.UUIDString())
+        self._to_loop(lambda: self._tell_event(guest, _folded(event, detail)))
+
+    def _on_change(
+        self, _connection: libvirt.virConnect, domain: libvirt.virDomain, *_details: object
+    ) -> None:
+        guest = guest_id(domain.UUIDString())
+        self._to_loop(lambda: self._tell_event(guest, DomainEvent.OTHER))
+
+    def _tell_event(self, guest: GuestId, event: DomainEvent) -> None:
+        for callback in self._events:
+            callback(guest, event)
+
+    def _to_loop(self, work: Callable[[], None]) -> None:
+        # The loop is closed when the process ends; libvirt's thread may be a little behind.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(work)
+
+
+def _read_domains(connection: libvirt.virConnect) -> list[Domain]:
+    found = []
+    for domain in connection.listAllDomains():
+        try:
+            found.append(_read_domain(domain))
+        except libvirt.libvirtError as error:
+            # It went away between the listing and the look at it.
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise
+    return found
+
+
+def _read_domain(domain: libvirt.virDomain) -> Domain:
+    state, reason = domain.state()
+    is_persistent = bool(domain.isPersistent())
+    return Domain(
+        guest=guest_id(domain.UUIDString()),
+        name=domain.name(),
+        state=_domain_state(state, reason),
+        is_persistent=is_persistent,
+        definition=domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE),
+        has_managed_save=is_persistent and bool(domain.hasManagedSaveImage()),
+    )
+
+
+def _domain_state(state: int, reason: int) -> DomainState:
+    crashed = {libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_DAEMON}
+    if state == libvirt.VIR_DOMAIN_SHUTOFF and reason in crashed:
+        return DomainState.CRASHED
+    return _STATES.get(state, DomainState.UNKNOWN)
+
+
+def _folded(event: int, detail: int) -> DomainEvent:
+    match event:
+        case libvirt.VIR_DOMAIN_EVENT_DEFINED:
+            return DomainEvent.DEFINED
+        case libvirt.VIR_DOMAIN_EVENT_UNDEFINED:
+            is_renamed = detail == libvirt.VIR_DOMAIN_EVENT_UNDEFINED_RENAMED
+            return DomainEvent.OTHER if is_renamed else DomainEvent.UNDEFINED
+        case libvirt.VIR_DOMAIN_EVENT_STARTED:
+            return DomainEvent.STARTED
+        case libvirt.VIR_DOMAIN_EVENT_STOPPED:
+            return _folded_stop(detail)
+        case libvirt.VIR_DOMAIN_EVENT_CRASHED:
+            return DomainEvent.CRASHED
+        case _:
+            return DomainEvent.OTHER
+
+
+def _folded_stop(detail: int) -> DomainEvent:
+    """Only a guest or an operator stops a guest; a failed QEMU, a hand-over or a save does not."""
+    match detail:
+        case libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN | libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED:
+            return DomainEvent.STOPPED
+        case libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED | libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED:
+            return DomainEvent.CRASHED
+        case _:
+            return DomainEvent.OTHER
+
+
+def _is_broken(error: libvirt.libvirtError) -> bool:
+    if error.err is None:
+        return True
+    return error.err[1] in _CLIENT_DOMAINS and error.get_error_code() in _BROKEN
+
+
+def _translated(operation: str, target: str, error: libvirt.libvirtError) -> HypervisorError:
+    why = error.get_error_message() or str(error)
+    if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+        return GuestNotFoundError("hypervisor", operation, target, Outcome.NOT_DONE, why)
+    if _is_broken(error):
+        return HypervisorUnreachableError("hypervisor", operation, target, Outcome.UNKNOWN, why)
+    return HypervisorError("hypervisor", operation, target, Outcome.NOT_DONE, why)
