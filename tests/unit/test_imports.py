@@ -32,6 +32,7 @@ FORBIDDEN_TO_PURE = frozenset(
         "kazoo",
         "libvirt",
         "logging",
+        "msgspec",
         "novaclient",
         "prometheus_client",
         "pydantic",
