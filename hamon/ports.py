@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from hamon.model.guest import GuestId
 from hamon.model.host import DomainState, FenceDeviceSpec, HostCapacity
 from hamon.model.incident import ShotOutcome
-from hamon.model.names import BootId
+from hamon.model.names import BootId, GuestId
 from hamon.model.proof import PowerReading
 
 
@@ -151,7 +150,11 @@ class Store(Protocol):
         ...
 
     def on_state(self, callback: Callable[[SessionState], None]) -> None:
-        """Have ``callback`` called at each change of the session's state."""
+        """Have ``callback`` called at each change of the session's state.
+
+        Watches do not outlive a change of state: after each return to CONNECTED, list and read
+        again. CONNECTED straight after LOST is a new session, with another ``session_id``.
+        """
         ...
 
     async def get(self, path: str, watch: WatchCallback | None = None) -> Node:
@@ -169,10 +172,20 @@ class Store(Protocol):
         ...
 
     async def children(self, path: str, watch: WatchCallback | None = None) -> tuple[str, ...]:
-        """List the names below a znode, sorted; ``watch`` fires once at the next change of the list.
+        """List the names below a znode, sorted; ``watch`` fires once when the list changes.
 
         Raises:
             NodeMissingError: there is no such znode (no watch is left).
+        """
+        ...
+
+    async def access(self, path: str) -> tuple[AccessRule, ...]:
+        """Read who may do what with a znode, sorted by digest. Needs ADMIN there. Idempotent.
+
+        Whoever is not a digest identity comes back as ``scheme:id``, for example ``world:anyone``.
+
+        Raises:
+            NodeMissingError: there is no such znode.
         """
         ...
 
@@ -218,9 +231,10 @@ class ProbeAnswer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """One probe. ``boot_id`` only with ECHO."""
+    """One probe. ``host`` and ``boot_id`` only with ECHO: who answered, and in which life."""
 
     answer: ProbeAnswer
+    host: HostName | None = None
     boot_id: BootId | None = None
     detail: str = ""
 
@@ -376,5 +390,3 @@ class Permits(Protocol):
     def held(self) -> frozenset[GuestId]:
         """Tell which guests have a permit now."""
         ...
-
-

@@ -103,7 +103,14 @@ def request_of(sequence: str) -> NodeKey:
 
 
 Value = (
-    Control | HostGuard | HostRecord | Grant | GuestRecord | IncidentRecord | MigrationRecord | Request
+    Control
+    | HostGuard
+    | HostRecord
+    | Grant
+    | GuestRecord
+    | IncidentRecord
+    | MigrationRecord
+    | Request
 )
 
 
@@ -147,11 +154,12 @@ Operation = Check | Create | Update | Delete
 class Change:
     """One atomic transaction, all or nothing.
 
-    ``subject``: the host it is about; changes of one subject are committed one after another.
+    ``subject``: the host or guest it is about; one round holds at most one change of each znode, and
+    changes of one subject are committed one after another.
     ``reason``: why, for the log and ``explain``.
     """
 
-    subject: HostName | None
+    subject: str
     reason: Reason
     operations: tuple[Operation, ...]
 

@@ -75,7 +75,6 @@ class RequestKind(StrEnum):
     MAINTENANCE_OFF = "maintenance_off"
     DISARM = "disarm"
     ARM = "arm"
-    HOST_REMOVE = "host_remove"
 
 
 class RequestState(StrEnum):

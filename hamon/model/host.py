@@ -42,12 +42,12 @@ HOST_TRANSITIONS: Mapping[HostState, frozenset[HostState]] = {
     _S.SUSPECT: frozenset({_S.UP, _S.LEAVING, _S.RESTARTED, _S.FENCING, _S.QUARANTINED}),
     _S.LEAVING: frozenset({_S.UP, _S.RESTARTED, _S.SUSPECT, _S.FENCING}),
     _S.RESTARTED: frozenset({_S.UP, _S.SUSPECT, _S.LEAVING, _S.FENCING, _S.RESTARTED}),
-    _S.FENCING: frozenset({_S.FENCED, _S.FENCE_FAILED, _S.FENCING}),
-    _S.FENCE_FAILED: frozenset({_S.FENCING, _S.FENCED, _S.FENCE_FAILED}),
-    _S.FENCED: frozenset({_S.EVACUATING, _S.FENCING}),
+    _S.FENCING: frozenset({_S.FENCED, _S.FENCE_FAILED}),
+    _S.FENCE_FAILED: frozenset({_S.FENCING, _S.FENCED}),
+    _S.FENCED: frozenset({_S.EVACUATING, _S.FENCING, _S.RETURNING}),
     _S.EVACUATING: frozenset({_S.EVACUATED, _S.FENCING, _S.RETURNING}),
-    _S.EVACUATED: frozenset({_S.RETURNING, _S.FENCING, _S.EVACUATING}),
-    _S.RETURNING: frozenset({_S.UP, _S.QUARANTINED, _S.FENCING, _S.EVACUATING, _S.EVACUATED}),
+    _S.EVACUATED: frozenset({_S.RETURNING, _S.EVACUATING, _S.FENCING}),
+    _S.RETURNING: frozenset({_S.UP, _S.QUARANTINED, _S.FENCING}),
     _S.QUARANTINED: frozenset({_S.UP, _S.SUSPECT, _S.LEAVING, _S.RESTARTED, _S.FENCING}),
 }
 """Every lawful step; what is not here is refused. The diagram in docs is generated from this."""

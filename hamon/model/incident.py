@@ -119,6 +119,7 @@ class MigrationRecord:
     ``wanted`` is recorded before the first attempt and is what the guest ends in. ``generation``
     is that of the offer in flight (or of the last one). ``tried``: destinations that released it,
     newest last. ``attempts`` counts offers, for the back-off. ``reason``: why it waits or failed.
+    ``target`` and ``force``: the destination an operator gave, and Nova's meaning of force.
     """
 
     guest: GuestId
@@ -130,6 +131,8 @@ class MigrationRecord:
     wanted: PowerState
     dest_compute: HostName | None = None
     generation: int = 0
+    target: HostName | None = None
+    force: bool = False
     attempts: int = 0
     tried: tuple[HostName, ...] = ()
     reason: str = ""

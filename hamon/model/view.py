@@ -17,7 +17,7 @@ from hamon.model.host import (
     HostSelf,
     HostSpec,
 )
-from hamon.model.incident import IncidentRecord, MigrationRecord
+from hamon.model.incident import IncidentRecord, MigrationRecord, ShotOutcome
 from hamon.model.names import ControllerId, Epoch, GuestId, HostName, IncidentId
 from hamon.model.proof import Evidence, PowerReading
 
@@ -30,8 +30,8 @@ class HostView:
     second since when this controller has seen no heartbeat, None while there is one.
     ``registered_s``: since when it has seen the present one. ``readings``: power readings, newest
     last, bounded. ``is_shot_running``: an order of this controller to a fence device of the host is
-    under way. ``shot_settled_s``: when the last one ended. ``state_since_s``: since when this
-    controller has seen the host in its present state.
+    under way; ``last_shot``: what became of the last one, ``shot_settled_s``: when.
+    ``state_since_s``: since when this controller has seen the host in its present state.
     """
 
     spec: HostSpec
@@ -45,6 +45,8 @@ class HostView:
     evidence: tuple[Evidence, ...] = ()
     readings: tuple[PowerReading, ...] = ()
     is_shot_running: bool = False
+    last_shot: ShotOutcome | None = None
+    shot_settled_s: float | None = None
     domains: HostDomains | None = None
     capacity: HostCapacity | None = None
     inventory: Mapping[GuestId, InventoryEntry] = field(default_factory=dict)

@@ -1,0 +1,211 @@
+"""Holds: everything that keeps hamon from acting, computed anew each round. Pure.
+
+Rules:
+
+1. A hold is visible and has a scope, a reason and an end; nothing is dropped in silence (rule 6).
+2. Storm, start-up, own health and maintenance stop *new convictions*; what is fenced already goes
+   on, so that a storm does not leave guests half moved. Disarm stops every intent.
+3. An operator may override storm, start-up and maintenance by hand; it is printed and audited. Nobody
+   overrides disarm, own health, an unreadable znode, or the proof.
+"""
+
+from __future__ import annotations
+
+from hamon.model.control import Hold, HoldKind
+from hamon.model.host import LIVE_STATES, HostState
+from hamon.model.policy import Policy
+from hamon.model.view import ClusterView, HostView
+
+CLUSTER = "cluster"
+
+OVERRIDABLE = frozenset({HoldKind.STORM, HoldKind.START_UP, HoldKind.MAINTENANCE})
+"""Holds that ``evacuate-host`` and ``confirm-down`` may pass, printed and audited."""
+
+_TROUBLED = frozenset(
+    {
+        HostState.FENCING,
+        HostState.FENCE_FAILED,
+        HostState.FENCED,
+        HostState.EVACUATING,
+        HostState.EVACUATED,
+    },
+)
+
+
+def holds(view: ClusterView, policy: Policy, now_s: float) -> tuple[Hold, ...]:
+    """Return every hold that is in force, cluster-wide ones first, then by host."""
+    found = [
+        *_disarmed(view),
+        *_own_health(view, policy, now_s),
+        *_start_up(view, policy, now_s),
+        *_storm(view, policy, now_s),
+        *_unreadable(view),
+        *_maintenance(view),
+    ]
+    return tuple(sorted(found, key=lambda hold: (hold.scope != CLUSTER, hold.scope, hold.kind)))
+
+
+def against_conviction(
+    in_force: tuple[Hold, ...], host: HostView, view: ClusterView
+) -> tuple[Hold, ...]:
+    """Return the holds that keep this host from being convicted now."""
+    return tuple(
+        hold
+        for hold in in_force
+        if hold.scope == host.name
+        or (
+            hold.scope == CLUSTER
+            and not (hold.kind is HoldKind.START_UP and _was_lost_before(host, view))
+        )
+    )
+
+
+def against_action(in_force: tuple[Hold, ...], host: HostView) -> tuple[Hold, ...]:
+    """Return the holds that stop even the shots and moves of a host already convicted."""
+    return tuple(
+        hold
+        for hold in in_force
+        if hold.scope in {CLUSTER, host.name}
+        and hold.kind in {HoldKind.DISARMED, HoldKind.UNREADABLE, HoldKind.OWN_HEALTH}
+    )
+
+
+def _disarmed(view: ClusterView) -> list[Hold]:
+    control = view.control.value
+    if control.is_armed:
+        return []
+    return [
+        Hold(
+            kind=HoldKind.DISARMED,
+            scope=CLUSTER,
+            reason=control.reason,
+            who=control.who,
+            needs_human=True,
+        )
+    ]
+
+
+def _own_health(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
+    own = view.own
+    if not own.is_session_proven:
+        why = "own ZooKeeper session is not proven fresh by a committed write"
+        return [Hold(kind=HoldKind.OWN_HEALTH, scope=CLUSTER, reason=why)]
+    if own.lagged_s is not None and now_s - own.lagged_s < policy.holds.unhealthy_for_s:
+        return [
+            Hold(
+                kind=HoldKind.OWN_HEALTH,
+                scope=CLUSTER,
+                reason="own loop lagged or own clock jumped a moment ago",
+                until_s=own.lagged_s + policy.holds.unhealthy_for_s,
+            )
+        ]
+    return []
+
+
+def _start_up(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
+    grace_s = policy.detection.session_timeout_s + policy.detection.boot_grace_s
+    until_s = view.own.watching_since_s + grace_s
+    if now_s >= until_s:
+        return []
+    return [
+        Hold(
+            kind=HoldKind.START_UP,
+            scope=CLUSTER,
+            reason="the view of ZooKeeper is young: agents may still have to register",
+            until_s=until_s,
+        )
+    ]
+
+
+def _was_lost_before(host: HostView, view: ClusterView) -> bool:
+    """Say whether the loss is older than this view of ZooKeeper, so that no grace is owed.
+
+    safety: the grace is for hosts that could not register while ZooKeeper or this controller was
+    away. A host already written down as suspect by an earlier term, or lost before the gap, had its
+    time; and a conviction still needs every witness of the verdict.
+    """
+    record = host.record.value
+    if record is None or record.state is not HostState.SUSPECT:
+        return False
+    if record.epoch < view.own.epoch:
+        return True
+    return host.session_lost_s is not None and host.session_lost_s < view.own.watching_since_s
+
+
+def _storm(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
+    troubled = troubled_hosts(view, policy, now_s)
+    limit = storm_limit(view, policy)
+    if len(troubled) <= limit:
+        return []
+    names = ", ".join(troubled[:8]) + (" …" if len(troubled) > 8 else "")  # noqa: PLR2004
+    return [
+        Hold(
+            kind=HoldKind.STORM,
+            scope=CLUSTER,
+            reason=f"{len(troubled)} hosts lost within {policy.holds.storm_window_s:.0f} s,"
+            f" at most {limit} are handled at once: {names}",
+            needs_human=True,
+        )
+    ]
+
+
+def troubled_hosts(view: ClusterView, policy: Policy, now_s: float) -> tuple[str, ...]:
+    """Name the hosts that count towards a storm: lost now, or convicted within the window.
+
+    Hosts that are alive by another witness count too: many lost sessions at once point at
+    ZooKeeper or a network, not at the hosts.
+    """
+    return tuple(
+        name
+        for name, host in sorted(view.hosts.items())
+        if host.record.value is not None
+        and name not in view.control.value.maintenance
+        and (
+            _is_lost(host)
+            or (
+                host.record.value.state in _TROUBLED
+                and now_s - host.state_since_s <= policy.holds.storm_window_s
+            )
+        )
+    )
+
+
+def storm_limit(view: ClusterView, policy: Policy) -> int:
+    """Return how many hosts may be in trouble at once: the smaller of count and share, at least 1."""
+    armed = sum(
+        1
+        for name, host in view.hosts.items()
+        if host.record.value is not None and name not in view.control.value.maintenance
+    )
+    by_share = int(armed * policy.holds.storm_share_max)
+    return max(1, min(policy.holds.storm_hosts_max, by_share))
+
+
+def _is_lost(host: HostView) -> bool:
+    record = host.record.value
+    if record is None or record.state not in LIVE_STATES or host.heartbeat is not None:
+        return False
+    return host.self_.value is None or host.self_.value.leaving is None
+
+
+def _unreadable(view: ClusterView) -> list[Hold]:
+    found = []
+    for path in view.unreadable:
+        parts = path.strip("/").split("/")
+        scope = parts[1] if parts[0] == "hosts" and len(parts) > 1 else CLUSTER
+        found.append(
+            Hold(
+                kind=HoldKind.UNREADABLE,
+                scope=scope,
+                reason=f"znode {path} holds a newer schema or rubbish; it is not guessed at",
+                needs_human=True,
+            )
+        )
+    return found
+
+
+def _maintenance(view: ClusterView) -> list[Hold]:
+    return [
+        Hold(kind=HoldKind.MAINTENANCE, scope=host, reason=entry.reason, who=entry.who)
+        for host, entry in sorted(view.control.value.maintenance.items())
+    ]

@@ -1,0 +1,234 @@
+"""Hosts that have the right to live: coming up, suspicion, leaving, restart, conviction. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hamon.decide.holds import against_conviction
+from hamon.decide.thought import Thought, enter, looks_due, next_record
+from hamon.detector.verdict import Call, Verdict, judge
+from hamon.model.change import (
+    CONTROL,
+    Change,
+    Check,
+    Create,
+    Operation,
+    Update,
+    guard_of,
+    incident_of,
+    record_of,
+    self_of,
+)
+from hamon.model.control import Hold, Request
+from hamon.model.guest import OPEN_GRANTS, GrantState
+from hamon.model.host import HostGuard, HostState, Right
+from hamon.model.incident import IncidentRecord, Trigger
+from hamon.model.names import GuestId, incident_id
+from hamon.model.policy import LeavingPolicy, Policy
+from hamon.model.proof import ProofRecord
+from hamon.model.reason import reason
+from hamon.model.view import ClusterView, HostView
+from hamon.recovery.return_path import quarantine_s
+
+
+def think_live(
+    view: ClusterView,
+    host: HostView,
+    policy: Policy,
+    in_force: tuple[Hold, ...],
+    now_s: float,
+) -> Thought:
+    """Think about a host whose guard reads LIVE."""
+    record = host.record.value
+    if host.self_.value is None:
+        return Thought(reasons=(reason("never_seen", host.name),))
+    if record is None:
+        if host.heartbeat is None:
+            return Thought(reasons=(reason("never_seen", host.name),))
+        boot_id = host.self_.value.boot_id
+        why = reason("host_registered", host.name, boot_id=boot_id)
+        return Thought(changes=(enter(view, host, HostState.UP, why, boot_id=boot_id),))
+    verdict = judge(view, host, policy.detection, now_s)
+    match verdict.call:
+        case Call.WELL:
+            return _think_well(view, host, policy, now_s)
+        case Call.LEFT:
+            return _think_left(view, host, verdict, policy, now_s)
+        case Call.LATE | Call.LOST | Call.DEAD:
+            return _think_suspect(view, host, verdict, policy, in_force, now_s)
+
+
+def _think_well(view: ClusterView, host: HostView, policy: Policy, now_s: float) -> Thought:
+    record = host.record.value
+    assert record is not None
+    assert host.self_.value is not None
+    boot_id = host.self_.value.boot_id
+    if record.boot_id != boot_id:
+        why = reason("host_restarted", host.name, boot_id=boot_id)
+        return Thought(changes=(enter(view, host, HostState.RESTARTED, why, boot_id=boot_id),))
+    if host.self_.value.leaving is not None:
+        if record.state is HostState.LEAVING:
+            return Thought()
+        why = reason("host_leaving", host.name, leaving=host.self_.value.leaving)
+        return Thought(changes=(enter(view, host, HostState.LEAVING, why),))
+    waits_s = quarantine_s(record.returns, policy.recovery)
+    match record.state:
+        case HostState.SUSPECT | HostState.LEAVING:
+            state = HostState.UP
+            if waits_s > 0 and record.state is HostState.SUSPECT:
+                state = HostState.QUARANTINED
+            return Thought(
+                changes=(enter(view, host, state, reason("host_well_again", host.name)),)
+            )
+        case HostState.RESTARTED:
+            return _think_restarted(view, host)
+        case HostState.QUARANTINED:
+            until_s = host.state_since_s + waits_s
+            if now_s >= until_s:
+                why = reason("quarantine_over", host.name)
+                return Thought(changes=(enter(view, host, HostState.UP, why),))
+            why = reason("quarantined", host.name, for_s=until_s - now_s, returns=record.returns)
+            return Thought(reasons=(why,), wake_at_s=until_s)
+        case _:
+            return _forget_returns(view, host, policy, now_s)
+
+
+def _think_restarted(view: ClusterView, host: HostView) -> Thought:
+    """A host that rebooted before anybody convicted it restores its guests in place by itself."""
+    assert host.self_.value is not None
+    missing = [
+        guest
+        for guest, grant in sorted(host.grants.items())
+        if grant.value.state in OPEN_GRANTS
+        and (
+            grant.value.state is not GrantState.RUNNING
+            or grant.value.boot_id != host.self_.value.boot_id
+        )
+    ]
+    if missing:
+        why = reason("restart_waits_for_guests", host.name, guests=",".join(missing))
+        return Thought(reasons=(why,))
+    why = reason("host_restored_in_place", host.name)
+    return Thought(changes=(enter(view, host, HostState.UP, why),))
+
+
+def _forget_returns(view: ClusterView, host: HostView, policy: Policy, now_s: float) -> Thought:
+    """A host that has stayed up long enough starts its count of returns from zero."""
+    record = host.record.value
+    assert record is not None
+    until_s = host.state_since_s + policy.recovery.forget_after_s
+    if record.returns == 0 or now_s < until_s:
+        return Thought()
+    why = reason("returns_forgotten", host.name, returns=record.returns)
+    fresh = replace(record, returns=0, epoch=view.own.epoch)
+    write = Update(key=record_of(host.name), version=host.record.version, value=fresh)
+    return Thought(changes=(Change(subject=host.name, reason=why, operations=(write,)),))
+
+
+def _think_left(
+    view: ClusterView, host: HostView, verdict: Verdict, policy: Policy, now_s: float
+) -> Thought:
+    record = host.record.value
+    assert record is not None
+    if record.state is not HostState.LEAVING:
+        return Thought(changes=(enter(view, host, HostState.LEAVING, verdict.reason),))
+    if policy.detection.leaving is LeavingPolicy.LEAVE:
+        return Thought(reasons=(verdict.reason,))
+    overdue_s = host.state_since_s + policy.detection.leaving_wait_s
+    if now_s < overdue_s:
+        return Thought(reasons=(verdict.reason,), wake_at_s=overdue_s)
+    return Thought(reasons=(reason("leaving_overdue", host.name),))
+
+
+def _think_suspect(
+    view: ClusterView,
+    host: HostView,
+    verdict: Verdict,
+    policy: Policy,
+    in_force: tuple[Hold, ...],
+    now_s: float,
+) -> Thought:
+    record = host.record.value
+    assert record is not None
+    period_s = min(policy.detection.look_period_s, policy.detection.off_gap_s)
+    looks, look_at_s = looks_due(host, period_s, now_s)
+    thought = Thought(looks=looks, reasons=(verdict.reason,), wake_at_s=look_at_s)
+    if verdict.call is Call.DEAD:
+        held = against_conviction(in_force, host, view)
+        if not held:
+            change = convict(view, host, verdict, trigger=Trigger.DETECTOR)
+            return Thought(changes=(change,), reasons=(verdict.reason,))
+        thought = thought.with_reasons(
+            *(reason("conviction_held", host.name, by=hold.kind, why=hold.reason) for hold in held)
+        )
+    if record.state is HostState.SUSPECT:
+        return thought
+    changes = (enter(view, host, HostState.SUSPECT, verdict.reason),)
+    return Thought(
+        changes=changes, looks=thought.looks, reasons=thought.reasons, wake_at_s=look_at_s
+    )
+
+
+def convict(
+    view: ClusterView,
+    host: HostView,
+    verdict: Verdict,
+    *,
+    trigger: Trigger,
+    request: Request | None = None,
+    overridden: tuple[Hold, ...] = (),
+    only: tuple[GuestId, ...] = (),
+    proof: ProofRecord | None = None,
+    also: tuple[Operation, ...] = (),
+) -> Change:
+    """Build the conviction: the host loses its right to live, and an incident opens (protocol 2).
+
+    The check of ``self`` at the version the evidence was seen with makes a registration that comes
+    first win (S4); the check of ``control`` does the same for a disarm.
+
+    Args:
+        view: the world.
+        host: the host; registered at least once.
+        verdict: what carried it.
+        trigger: who asked.
+        request: the operator's request, if one did; its nonce and who go into the incident.
+        overridden: holds the operator passed, for the audit.
+        only: guests to move; empty: all.
+        proof: an operator's word, when that is the proof.
+        also: operations of the same transaction (taking the request).
+    """
+    incident = incident_id(host.name, host.guard.version + 1)
+    boot_id = host.self_.value.boot_id if host.self_.value is not None else None
+    why = reason("host_convicted", host.name, incident=incident, by=verdict.reason.code)
+    opened = IncidentRecord(
+        incident=incident,
+        host=host.name,
+        boot_id=boot_id,
+        trigger=trigger,
+        reason=verdict.reason.code,
+        who=request.who if request is not None else "",
+        nonce=request.nonce if request is not None else "",
+        evidence=verdict.evidence,
+        overridden=tuple(f"{hold.kind}: {hold.reason}" for hold in overridden),
+        only=only,
+        target=request.target if request is not None else None,
+        force=request.force if request is not None else False,
+        proof=proof,
+        stamps={"convicted": view.wall},
+    )
+    record = next_record(
+        view, host, HostState.FENCING, verdict.reason, boot_id=boot_id, incident=incident
+    )
+    guard = HostGuard(right=Right.SHUT_OUT, boot_id=boot_id, incident=incident)
+    return Change(
+        subject=host.name,
+        reason=why,
+        operations=(
+            Check(key=CONTROL, version=view.control.version),
+            Check(key=self_of(host.name), version=host.self_.version),
+            Update(key=guard_of(host.name), version=host.guard.version, value=guard),
+            Update(key=record_of(host.name), version=host.record.version, value=record),
+            Create(key=incident_of(incident), value=opened),
+            *also,
+        ),
+    )

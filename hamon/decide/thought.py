@@ -1,0 +1,123 @@
+"""What thinking about one subject came to, and the one way to change a host's record. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from hamon.model.change import Change, Intent, Look, Operation, Update, record_of
+from hamon.model.host import HostRecord, HostState, check_transition
+from hamon.model.names import BootId, IncidentId
+from hamon.model.reason import Reason
+from hamon.model.view import ClusterView, HostView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thought:
+    """Part of a decision: what to write, to do and to look at, why, and when to think again."""
+
+    changes: tuple[Change, ...] = ()
+    intents: tuple[Intent, ...] = ()
+    looks: tuple[Look, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    wake_at_s: float | None = None
+
+    def with_reasons(self, *reasons: Reason) -> Thought:
+        """Return the thought with more reasons."""
+        return replace(self, reasons=self.reasons + reasons)
+
+
+def together(thoughts: Iterable[Thought]) -> Thought:
+    """Join thoughts in their order; the earliest wake-up counts."""
+    joined = tuple(thoughts)
+    wakes = [thought.wake_at_s for thought in joined if thought.wake_at_s is not None]
+    return Thought(
+        changes=tuple(change for thought in joined for change in thought.changes),
+        intents=tuple(intent for thought in joined for intent in thought.intents),
+        looks=tuple(look for thought in joined for look in thought.looks),
+        reasons=tuple(reason for thought in joined for reason in thought.reasons),
+        wake_at_s=min(wakes) if wakes else None,
+    )
+
+
+def next_record(
+    view: ClusterView,
+    host: HostView,
+    state: HostState,
+    why: Reason,
+    *,
+    boot_id: BootId | None = None,
+    incident: IncidentId | None = None,
+) -> HostRecord:
+    """Return the host's record in its next state.
+
+    Args:
+        view: the world, for term and time.
+        host: whose record.
+        state: the next state; must be a lawful step.
+        why: its code becomes the record's reason.
+        boot_id: the boot now admitted; None keeps the recorded one.
+        incident: the incident the state belongs to, None outside of incidents.
+
+    Raises:
+        IllegalTransitionError: the table has no such step.
+    """
+    old = host.record.value
+    if old is None:
+        return HostRecord(
+            state=state,
+            epoch=view.own.epoch,
+            since=view.wall,
+            boot_id=boot_id,
+            incident=incident,
+            reason=why.code,
+        )
+    check_transition(old.state, state)
+    return replace(
+        old,
+        state=state,
+        epoch=view.own.epoch,
+        since=view.wall,
+        boot_id=boot_id or old.boot_id,
+        incident=incident,
+        reason=why.code,
+    )
+
+
+def enter(
+    view: ClusterView,
+    host: HostView,
+    state: HostState,
+    why: Reason,
+    *operations: Operation,
+    boot_id: BootId | None = None,
+    incident: IncidentId | None = None,
+) -> Change:
+    """Build the transaction that brings a host into its next state, with what goes along."""
+    record = next_record(view, host, state, why, boot_id=boot_id, incident=incident)
+    write = Update(key=record_of(host.name), version=host.record.version, value=record)
+    return Change(subject=host.name, reason=why, operations=(*operations, write))
+
+
+def looks_due(
+    host: HostView, period_s: float, now_s: float, *, since_s: float | None = None
+) -> tuple[tuple[Look, ...], float]:
+    """Return the power looks that are due, and when the next one will be.
+
+    Args:
+        host: whose devices.
+        period_s: least time from a device's last answer to the next question.
+        now_s: monotonic seconds.
+        since_s: a device not asked since then is due at once (a shot has just settled).
+    """
+    due: list[Look] = []
+    wake_at_s = now_s + period_s
+    for device in host.spec.fence:
+        last = [reading for reading in host.readings if reading.device == device.name][-1:]
+        if last and (since_s is None or last[0].asked_s >= since_s):
+            next_s = last[0].observed_s + period_s
+            if now_s < next_s:
+                wake_at_s = min(wake_at_s, next_s)
+                continue
+        due.append(Look(host=host.name, device=device.name))
+    return tuple(due), wake_at_s

@@ -1,0 +1,101 @@
+"""What a row of power readings amounts to: who answered for whom, and what is settled. Pure.
+
+Only settled answers about the right machine count; a time-out, an error, "unknown", a transition and
+an answer for another machine are as good as none (S3, S12).
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from hamon.model.host import FenceDeviceSpec
+from hamon.model.proof import Power, PowerReading
+from hamon.model.view import HostView
+
+READING_MAX_AGE_S = 30.0
+"""An Off older than this is not looked at, whatever a policy says: somebody may have pressed On."""
+
+
+def levels(host: HostView) -> tuple[int, ...]:
+    """Return the host's configured levels, lowest first."""
+    return tuple(sorted({device.level for device in host.spec.fence}))
+
+
+def devices_at(host: HostView, level: int) -> tuple[FenceDeviceSpec, ...]:
+    """Return the devices of one level in the order they were configured."""
+    return tuple(device for device in host.spec.fence if device.level == level)
+
+
+def same_system(one: str, other: str) -> bool:
+    """Say whether two system uuids name the same machine.
+
+    IPMI prints a GUID in an order of its own: the whole 16 bytes reversed, or the first three
+    fields byte-swapped (SMBIOS). All three spellings of one machine count as the same.
+    """
+    try:
+        left, right = UUID(one), UUID(other)
+    except ValueError:
+        return False
+    return right.bytes in {left.bytes, left.bytes_le, left.bytes[::-1], left.bytes_le[::-1]}
+
+
+def identity_of(host: HostView) -> str:
+    """Return the uuid that devices of the host must answer for: configured, else registered."""
+    if host.spec.product_uuid:
+        return host.spec.product_uuid
+    return host.self_.value.product_uuid if host.self_.value is not None else ""
+
+
+def is_off_twice(host: HostView, gap_s: float, now_s: float) -> bool:
+    """Say whether any one level of devices reads Off twice now, without asking for a shot."""
+    return any(
+        all(
+            reads_off(host, device, after_s=now_s - READING_MAX_AGE_S, gap_s=gap_s)
+            for device in devices_at(host, level)
+        )
+        for level in levels(host)
+    )
+
+
+def reads_on(host: HostView, now_s: float) -> bool:
+    """Say whether the newest settled answer of any device is On: no proof holds against that."""
+    for device in host.spec.fence:
+        answers = settled(host, device, now_s - READING_MAX_AGE_S)
+        if answers and answers[-1].power is Power.ON:
+            return True
+    return False
+
+
+def settled(host: HostView, device: FenceDeviceSpec, after_s: float) -> tuple[PowerReading, ...]:
+    """Return the device's On and Off answers about the right machine, asked after ``after_s``."""
+    expected = identity_of(host)
+    return tuple(
+        reading
+        for reading in host.readings
+        if reading.device == device.name
+        and reading.power in {Power.ON, Power.OFF}
+        and reading.asked_s >= after_s
+        and _is_identified(device, reading, expected)
+    )
+
+
+def _is_identified(device: FenceDeviceSpec, reading: PowerReading, expected: str) -> bool:
+    """Say whether the answer is about this host.
+
+    A fence-agents program has no way to say whom it answers for; its plug is the operator's word.
+    """
+    if device.kind == "agent":
+        return True
+    return bool(expected) and same_system(reading.identity, expected)
+
+
+def reads_off(host: HostView, device: FenceDeviceSpec, *, after_s: float, gap_s: float) -> bool:
+    """Say whether the newest settled answers are Off and reach back at least the gap."""
+    newest_offs: list[PowerReading] = []
+    for reading in reversed(settled(host, device, after_s)):
+        if reading.power is not Power.OFF:
+            break
+        newest_offs.append(reading)
+    if not newest_offs:
+        return False
+    return newest_offs[0].asked_s - newest_offs[-1].observed_s >= gap_s
