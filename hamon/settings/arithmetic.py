@@ -1,0 +1,197 @@
+"""What the numbers of hamon.toml must add up to; every refusal shows the sum."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from hamon.model.policy import DetectionPolicy, Policy
+from hamon.settings.document import Key
+from hamon.settings.values import ZooKeeperSettings
+
+OFF_GAP_MIN_S = 1.0
+"""Two Off readings closer than this may be one answer of a BMC that caches."""
+
+_MAY_BE_ZERO = frozenset(
+    {
+        ("detection", "boot_grace_s"),
+        ("detection", "leaving_wait_s"),
+        ("evacuation", "reserved_ram_mib"),
+        ("recovery", "quarantine_s"),
+        ("recovery", "quarantine_max_s"),
+    }
+)
+
+Problem = tuple[Key, str]
+
+
+def problems(zookeeper: ZooKeeperSettings, policy: Policy) -> Iterator[Problem]:
+    """Say which numbers cannot be used, each with the key to change and why."""
+    ranges = tuple(_ranges(policy))
+    yield from ranges
+    yield from _sessions(zookeeper, policy)
+    # Sums of numbers that make no sense by themselves would only repeat the complaint.
+    if not ranges:
+        yield from _detection(policy.detection)
+        yield from _holds(policy)
+        yield from _fencing(policy)
+        yield from _evacuation_and_return(policy)
+
+
+def _ranges(policy: Policy) -> Iterator[Problem]:
+    """Refuse what is not positive; zero where it has a meaning."""
+    for table in dataclasses.fields(policy):
+        section = getattr(policy, table.name)
+        for field in dataclasses.fields(section):
+            value = getattr(section, field.name)
+            key = (table.name, field.name)
+            if isinstance(value, str) or key == ("detection", "session_timeout_s"):
+                continue
+            if value < 0 or (value == 0 and key not in _MAY_BE_ZERO):
+                least = "at least 0" if key in _MAY_BE_ZERO else "more than 0"
+                yield key, f"{value:g} must be {least}"
+
+
+def _sessions(zookeeper: ZooKeeperSettings, policy: Policy) -> Iterator[Problem]:
+    session_s = zookeeper.session_timeout_s
+    tick_s, limit = zookeeper.tick_time_s, zookeeper.sync_limit
+    least_s = 1.5 * (limit + 1) * tick_s
+    if session_s < least_s:
+        yield _problem(
+            "zookeeper.session_timeout_s",
+            f"{session_s:g} < 1.5 × (sync_limit {limit} + 1) × tick_time_s {tick_s:g} = "
+            f"{least_s:g}: while ZooKeeper's own leader is replaced, sessions of healthy hosts "
+            f"would expire; raise it to {least_s:g}, or lower the ensemble's tick or sync limit",
+        )
+    servers = len(zookeeper.servers)
+    round_s = zookeeper.connect_timeout_s * servers
+    if round_s >= session_s:
+        yield _problem(
+            "zookeeper.connect_timeout_s",
+            f"{zookeeper.connect_timeout_s:g} × {servers} servers = {round_s:g} ≥ "
+            f"session_timeout_s {session_s:g}: a session would end while servers that are down "
+            "are tried; lower it",
+        )
+    if policy.fencing.lease_s >= session_s:
+        yield _problem(
+            "fencing.lease_s",
+            f"{policy.fencing.lease_s:g} ≥ zookeeper.session_timeout_s {session_s:g}: an action "
+            "could start after its controller lost its session; lower it",
+        )
+    if policy.detection.late_after_s >= session_s:
+        yield _problem(
+            "detection.late_after_s",
+            f"{policy.detection.late_after_s:g} ≥ zookeeper.session_timeout_s {session_s:g}: "
+            "probes would never be late before the session has ended; lower it",
+        )
+    if policy.holds.tick_lag_max_s >= session_s:
+        yield _problem(
+            "holds.tick_lag_max_s",
+            f"{policy.holds.tick_lag_max_s:g} ≥ zookeeper.session_timeout_s {session_s:g}: a "
+            "controller that was stopped for a whole session would still convict; lower it",
+        )
+
+
+def _detection(policy: DetectionPolicy) -> Iterator[Problem]:
+    twice_s = 2 * policy.probe_period_s
+    for name, value_s, meaning in (
+        ("late_after_s", policy.late_after_s, "one lost probe would count as late"),
+        (
+            "fresh_s",
+            policy.fresh_s,
+            "answers would be too old before the next probe is due",
+        ),
+    ):
+        if value_s < twice_s:
+            yield _problem(
+                f"detection.{name}",
+                f"{value_s:g} < 2 × probe_period_s {policy.probe_period_s:g} = {twice_s:g}: "
+                f"{meaning}; raise it",
+            )
+    if policy.off_gap_s < OFF_GAP_MIN_S:
+        yield _problem(
+            "detection.off_gap_s",
+            f"{policy.off_gap_s:g} < {OFF_GAP_MIN_S:g}: two Off readings so close may be one "
+            "answer; raise it",
+        )
+
+
+def _holds(policy: Policy) -> Iterator[Problem]:
+    holds, session_s = policy.holds, policy.detection.session_timeout_s
+    if holds.storm_share_max > 1:
+        yield _problem(
+            "holds.storm_share_max",
+            f"{holds.storm_share_max:g} > 1: it is a share of all hosts, 0.25 is a quarter",
+        )
+    least_s = session_s + policy.detection.late_after_s
+    if holds.storm_window_s < least_s:
+        yield _problem(
+            "holds.storm_window_s",
+            f"{holds.storm_window_s:g} < zookeeper.session_timeout_s {session_s:g} + "
+            f"detection.late_after_s {policy.detection.late_after_s:g} = {least_s:g}: hosts that "
+            "failed together would be convicted in different windows; raise it",
+        )
+
+
+def _fencing(policy: Policy) -> Iterator[Problem]:
+    fencing, detection = policy.fencing, policy.detection
+    look_s, gap_s = detection.look_timeout_s, detection.off_gap_s
+    confirm_s = 2 * look_s + gap_s
+    if fencing.confirm_timeout_s < confirm_s:
+        yield _problem(
+            "fencing.confirm_timeout_s",
+            f"{fencing.confirm_timeout_s:g} < 2 × detection.look_timeout_s {look_s:g} + "
+            f"detection.off_gap_s {gap_s:g} = {confirm_s:g}: a slow device could not be read Off "
+            "twice in time; raise it",
+        )
+    fresh_s = fencing.reread_period_s + look_s
+    if fencing.proof_fresh_s < fresh_s:
+        yield _problem(
+            "fencing.proof_fresh_s",
+            f"{fencing.proof_fresh_s:g} < reread_period_s {fencing.reread_period_s:g} + "
+            f"detection.look_timeout_s {look_s:g} = {fresh_s:g}: with a slow device guests would "
+            "wait for a reading that is never fresh; raise it",
+        )
+    if fencing.shot_deadline_s <= fencing.lease_s:
+        yield _problem(
+            "fencing.shot_deadline_s",
+            f"{fencing.shot_deadline_s:g} ≤ lease_s {fencing.lease_s:g}: no device answers in "
+            "that time; raise it",
+        )
+
+
+def _evacuation_and_return(policy: Policy) -> Iterator[Problem]:
+    evacuation, recovery = policy.evacuation, policy.recovery
+    for section, low, low_value, high, high_value in (
+        (
+            "evacuation",
+            "in_flight_per_destination_max",
+            evacuation.in_flight_per_destination_max,
+            "in_flight_max",
+            evacuation.in_flight_max,
+        ),
+        (
+            "evacuation",
+            "retry_after_s",
+            evacuation.retry_after_s,
+            "retry_after_max_s",
+            evacuation.retry_after_max_s,
+        ),
+        (
+            "recovery",
+            "quarantine_s",
+            recovery.quarantine_s,
+            "quarantine_max_s",
+            recovery.quarantine_max_s,
+        ),
+    ):
+        if low_value > high_value:
+            yield _problem(
+                f"{section}.{low}",
+                f"{low_value:g} > {high} {high_value:g}: the limit would never be reached; "
+                "lower it, or raise the other",
+            )
+
+
+def _problem(key: str, why: str) -> Problem:
+    return tuple(key.split(".")), why

@@ -1,0 +1,179 @@
+"""One ``fence.<device>`` table of a host, and what of it would not fence, or fence the wrong host.
+
+The refusals are those of the fence agents' contract: an option that turns a typing error into
+"Already OFF", a method that reboots instead of cutting power, a password on a command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from hamon.errors import ConfigError
+from hamon.model.host import FenceDeviceSpec
+from hamon.settings.document import Document, Key, validated
+from hamon.settings.schema import AgentTable, IpmiTable, KindTable
+
+IPMI_PASSWORD_BYTES_MAX = 20
+"""IPMI 2.0 has room for no more; ipmitool refuses, some BMCs cut off in silence."""
+
+_REFUSED_OPTIONS: Mapping[str, str] = {
+    "action": "hamon chooses the action: off, then status; left out, an agent would reboot",
+    "method": "only method onoff is a proof of Off, and hamon sets it; cycle claims success early",
+    "missing_as_off": 'a misspelt plug would read as "Already OFF" and prove a live host dead',
+    "disable_timeout": "the agent could hang for ever on a dead device",
+    "password": "a secret belongs into a file; use password_file",
+    "passwd": "a secret belongs into a file; use password_file",
+    "password_script": "it runs through a shell; use password_file",
+    "passwd_script": "it runs through a shell; use password_file",
+    "ip": "use the device's own key: address",
+    "ipaddr": "use the device's own key: address",
+    "ipport": "use the device's own key: port",
+    "username": "use the device's own key: username",
+    "login": "use the device's own key: username",
+}
+_INSECURE_OPTIONS = frozenset({"ssl_insecure", "notls"})
+_PLUG_OPTIONS = ("plug", "port")
+"""New and old name of the same option: which outlet, or which system, of the device."""
+
+_BMC_AGENTS = frozenset(
+    {
+        "fence_idrac",
+        "fence_ilo",
+        "fence_ilo2",
+        "fence_ilo3",
+        "fence_ilo4",
+        "fence_ilo5",
+        "fence_imm",
+        "fence_ipmilan",
+        "fence_ipmilanplus",
+        "fence_redfish",
+    }
+)
+
+
+def device_of(
+    document: Document,
+    name: str,
+    table: Mapping[str, object],
+    at: Key,
+    also: tuple[Key, ...],
+    resolve: Callable[[str], Path],
+) -> tuple[FenceDeviceSpec | None, tuple[ConfigError, ...]]:
+    """Turn one device's table into its specification.
+
+    Args:
+        document: the file it stands in.
+        name: the device's name within its host.
+        table: defaults, pattern and host merged, placeholders filled in.
+        at: the table's key.
+        also: where else its keys may stand.
+        resolve: makes the path of a secret absolute.
+
+    Returns:
+        The specification and no errors, or None and everything wrong with it.
+    """
+    kind, errors = validated(document, KindTable, table, at, *also)
+    if kind is None:
+        return None, errors
+    schema: type[BaseModel] = IpmiTable if kind.kind == "ipmi" else AgentTable
+    device, errors = validated(document, schema, table, at, *also)
+    match device:
+        case IpmiTable():
+            return _ipmi(name, device, resolve), ()
+        case AgentTable():
+            refused = tuple(
+                document.error((*at, *key), why, *((*place, *key) for place in also))
+                for key, why in _refusals(device)
+            )
+            return (None, refused) if refused else (_agent(name, device, resolve), ())
+        case _:
+            return None, errors
+
+
+def is_bmc(device: FenceDeviceSpec) -> bool:
+    """Say whether the device draws its power from the host it fences, and dies with it."""
+    return device.kind == "ipmi" or device.agent in _BMC_AGENTS
+
+
+def outlet_of(device: FenceDeviceSpec) -> tuple[str, ...]:
+    """Return what two devices of different hosts must not have in common.
+
+    For a BMC its address and port; for an agent its address and what it names behind it.
+    """
+    if device.kind == "ipmi":
+        return ("ipmi", device.address, str(device.port))
+    named = {key: device.options[key] for key in ("plug", "systems_uri") if key in device.options}
+    if not named and not device.address:
+        named = dict(device.options)
+    return (
+        device.agent,
+        device.address,
+        str(device.port),
+        *(f"{key}={value}" for key, value in sorted(named.items())),
+    )
+
+
+def _ipmi(name: str, table: IpmiTable, resolve: Callable[[str], Path]) -> FenceDeviceSpec:
+    return FenceDeviceSpec(
+        name=name,
+        level=table.level,
+        kind=table.kind,
+        address=table.address,
+        port=table.port,
+        username=table.username,
+        password_file=str(resolve(table.password_file)),
+        cipher=table.cipher,
+    )
+
+
+def _agent(name: str, table: AgentTable, resolve: Callable[[str], Path]) -> FenceDeviceSpec:
+    return FenceDeviceSpec(
+        name=name,
+        level=table.level,
+        kind=table.kind,
+        address=table.address,
+        port=table.port,
+        username=table.username,
+        password_file=str(resolve(table.password_file)) if table.password_file else "",
+        agent=table.agent,
+        options=_options(table),
+    )
+
+
+def _options(table: AgentTable) -> dict[str, str]:
+    """Spell options as agents read them: new names, no false booleans.
+
+    Many agents only look whether an option is there: ``ssl_insecure=0`` would switch TLS
+    verification off. So what is false is not sent.
+    """
+    options: dict[str, str] = {}
+    for key, value in sorted(table.options.items()):
+        option = key.replace("-", "_")
+        if value is False:
+            continue
+        options["plug" if option in _PLUG_OPTIONS else option] = (
+            "1" if value is True else str(value)
+        )
+    return options
+
+
+def _refusals(table: AgentTable) -> Iterator[tuple[Key, str]]:
+    for key in table.options:
+        if why := _REFUSED_OPTIONS.get(key.replace("-", "_")):
+            yield ("options", key), f"refused: {why}"
+    options = _options(table)
+    for option in _INSECURE_OPTIONS & options.keys():
+        if not table.allow_insecure_tls:
+            why = "refused: whoever answers would be believed; allow_insecure_tls = true accepts it"
+            yield ("options", option), why
+    if "," in options.get("plug", ""):
+        yield (
+            ("options", "plug"),
+            "refused: agents take a comma as several plugs; name one",
+        )
+    if table.agent == "fence_redfish" and "systems_uri" not in options:
+        why = "is missing: without it fence_redfish fences the last system its service lists"
+        yield ("options", "systems_uri"), why

@@ -1,0 +1,140 @@
+"""What must hold among all hosts together: no name, address, machine or outlet twice.
+
+A typing error here fences the wrong host, so nothing of it is only warned about.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+from hamon.errors import ConfigError
+from hamon.model.host import FenceDeviceSpec
+from hamon.settings.devices import IPMI_PASSWORD_BYTES_MAX, is_bmc, outlet_of
+from hamon.settings.document import Key
+from hamon.settings.hosts import HostEntry
+from hamon.settings.secrets import read_secret
+
+
+def problems(entries: Sequence[HostEntry], *, allow_loopback: bool) -> Iterator[ConfigError]:
+    """Say what is wrong with the hosts as a whole."""
+    for entry in entries:
+        yield from _addresses(entry, allow_loopback=allow_loopback)
+        yield from _fencing(entry)
+    yield from _twice(entries)
+    yield from _secrets(entries)
+
+
+def _addresses(entry: HostEntry, *, allow_loopback: bool) -> Iterator[ConfigError]:
+    planes: dict[str, str] = {}
+    for plane in entry.spec.planes:
+        key = ("planes", plane.plane, "address")
+        if why := _unusable(plane.address, allow_loopback=allow_loopback):
+            yield entry.error(key, why)
+        if (other := planes.setdefault(plane.address, plane.plane)) != plane.plane:
+            why = f"{plane.address} is also plane {other}: two planes on one are one witness"
+            yield entry.error(key, why)
+    for device in entry.spec.fence:
+        if not device.address:
+            continue
+        key = ("fence", device.name, "address")
+        if why := _unusable(device.address, allow_loopback=allow_loopback):
+            yield entry.error(key, why)
+        if device.address in planes and not allow_loopback:
+            why = (
+                f"{device.address} is the host's own address on plane {planes[device.address]}: "
+                "a fence device must answer when its host does not"
+            )
+            yield entry.error(key, why)
+
+
+def _unusable(address: str, *, allow_loopback: bool) -> str:
+    """Say why nothing at this address can be a host or a device, empty when it can."""
+    parsed = ipaddress.ip_address(address)
+    if parsed.is_unspecified or parsed.is_multicast or address == "255.255.255.255":
+        return f"{address} is no address of one machine"
+    if parsed.is_link_local:
+        return f"{address} is link-local: it means another machine on each network card"
+    if parsed.is_loopback and not allow_loopback:
+        return (
+            f"{address} is this machine itself, whatever the host's fate; "
+            "overrides.allow_loopback = true accepts it (labs)"
+        )
+    return ""
+
+
+def _fencing(entry: HostEntry) -> Iterator[ConfigError]:
+    devices = entry.spec.fence
+    if not devices:
+        why = "the host has no fence device: it could never be proven dead; add one"
+        yield entry.error(("fence",), why)
+    elif all(map(is_bmc, devices)) and not entry.accept_bmc_only:
+        names = ", ".join(device.name for device in devices)
+        why = (
+            f"{names} lose power together with the host and then never answer: add a device with "
+            "power of its own (a switched outlet, storage), or set accept_bmc_only = true and "
+            "be ready for `hamon confirm-down`"
+        )
+        yield entry.error(("fence",), why)
+
+
+def _twice(entries: Sequence[HostEntry]) -> Iterator[ConfigError]:
+    """Find what two hosts must not share."""
+    owners: dict[Hashable, HostEntry] = {}
+    for entry in entries:
+        for key, what, said in _claims(entry):
+            owner = owners.setdefault(what, entry)
+            if owner is not entry:
+                why = f"{said} is already that of {owner.spec.name} in {owner.document.path.name}"
+                yield entry.error(key, why)
+
+
+def _claims(entry: HostEntry) -> Iterator[tuple[Key, Hashable, str]]:
+    spec = entry.spec
+    yield (), ("name", spec.name), f"the name {spec.name}"
+    if spec.product_uuid:
+        yield ("product_uuid",), ("uuid", spec.product_uuid), spec.product_uuid
+    for plane in spec.planes:
+        key = ("planes", plane.plane, "address")
+        yield key, ("plane", plane.plane, plane.address), plane.address
+    for device in spec.fence:
+        outlet = outlet_of(device)
+        yield (
+            ("fence", device.name),
+            ("outlet", *outlet),
+            f"fence device {' '.join(outlet)}",
+        )
+
+
+def _secrets(entries: Sequence[HostEntry]) -> Iterator[ConfigError]:
+    """Read every password file once, so that a wrong one is found before it is needed."""
+    verdicts: dict[str, str | None] = {}
+    lengths: dict[str, int] = {}
+    for entry in entries:
+        for device in entry.spec.fence:
+            path = device.password_file
+            if not path:
+                continue
+            if path not in verdicts:
+                verdicts[path] = _read(path, lengths)
+            why = verdicts[path] or _too_long(device, lengths)
+            if why:
+                yield entry.error(("fence", device.name, "password_file"), why)
+
+
+def _read(path: str, lengths: dict[str, int]) -> str | None:
+    try:
+        lengths[path] = len(read_secret(path).encode())
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _too_long(device: FenceDeviceSpec, lengths: Mapping[str, int]) -> str | None:
+    length = lengths[device.password_file]
+    if device.kind == "ipmi" and length > IPMI_PASSWORD_BYTES_MAX:
+        return (
+            f"the password has {length} bytes; IPMI 2.0 takes {IPMI_PASSWORD_BYTES_MAX}: "
+            "set a shorter one"
+        )
+    return None

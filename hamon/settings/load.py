@@ -1,0 +1,169 @@
+"""From hamon.toml and hosts.d to :class:`Settings`: all of it is right, or nothing is used."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from hamon.errors import ConfigError
+from hamon.model.names import ControllerId, is_name
+from hamon.model.policy import Policy
+from hamon.settings import arithmetic, fleet
+from hamon.settings.document import Document, validated
+from hamon.settings.hosts import HostEntry, load_hosts
+from hamon.settings.schema import MainFile
+from hamon.settings.secrets import read_secret
+from hamon.settings.values import (
+    LogSettings,
+    MetricsSettings,
+    Settings,
+    ZooKeeperSettings,
+    digest_of,
+)
+
+
+def load(path: Path) -> Settings:
+    """Read and check the whole configuration. Changes nothing; a reload calls it again.
+
+    Every secret that the configuration names is read once, so that a bad one is found now, and is
+    known to the log's redactor from here on.
+
+    Args:
+        path: ``hamon.toml``; ``hosts_dir`` and other relative paths start beside it.
+
+    Raises:
+        ConfigError: anything is wrong; with several faults, one error that lists them all.
+    """
+    settings, errors = _examined(path)
+    if settings is not None and not errors:
+        return settings
+    if len(errors) == 1:
+        raise errors[0]
+    listed = "".join(f"\n  {error}" for error in errors)
+    raise ConfigError(str(path), "", f"{len(errors)} faults must be corrected:{listed}")
+
+
+def check(path: Path) -> tuple[ConfigError, ...]:
+    """Say everything that is wrong with the configuration; empty: it can be used."""
+    _, errors = _examined(path)
+    return errors
+
+
+def _examined(path: Path) -> tuple[Settings | None, tuple[ConfigError, ...]]:
+    settings, errors = _read(path)
+    return settings, _folded(errors)
+
+
+def _read(path: Path) -> tuple[Settings | None, tuple[ConfigError, ...]]:
+    try:
+        document = Document(path)
+    except ConfigError as error:
+        return None, (error,)
+    file, errors = validated(document, MainFile, document.data, ())
+    if file is None:
+        return None, errors
+    found = list(errors)
+    hosts_dir = _beside(path, file.cluster.hosts_dir)
+    entries = _hosts(document, hosts_dir, found)
+    found.extend(fleet.problems(entries, allow_loopback=file.overrides.allow_loopback))
+    settings = _settings(path, file, hosts_dir, entries)
+    found.extend(_own_problems(document, settings))
+    return settings, tuple(found)
+
+
+def _folded(errors: tuple[ConfigError, ...]) -> tuple[ConfigError, ...]:
+    """Report one fault in a pattern once, not for each of its hosts."""
+    alike: dict[tuple[str, str], list[ConfigError]] = {}
+    for error in errors:
+        alike.setdefault((error.path, error.why), []).append(error)
+    return tuple(
+        first
+        if not others
+        else ConfigError(first.path, first.key, f"{first.why} (and the same {len(others)} × more)")
+        for first, *others in alike.values()
+    )
+
+
+def _hosts(document: Document, hosts_dir: Path, found: list[ConfigError]) -> tuple[HostEntry, ...]:
+    """Read every ``*.toml`` in the folder; what cannot be read is added to ``found``."""
+    files = sorted(hosts_dir.glob("*.toml"))
+    if not files:
+        why = f"{hosts_dir} has no *.toml file: there is no host to look after"
+        found.append(document.error(("cluster", "hosts_dir"), why))
+    entries: list[HostEntry] = []
+    for file in files:
+        try:
+            of_file, errors = load_hosts(Document(file))
+        except ConfigError as error:
+            found.append(error)
+            continue
+        entries.extend(of_file)
+        found.extend(errors)
+    return tuple(sorted(entries, key=lambda entry: entry.spec.name))
+
+
+def _settings(
+    path: Path, file: MainFile, hosts_dir: Path, entries: tuple[HostEntry, ...]
+) -> Settings:
+    zookeeper = file.zookeeper
+    # Agents and controllers use one session time-out; it is written once.
+    policy = Policy(
+        detection=dataclasses.replace(
+            file.detection, session_timeout_s=zookeeper.session_timeout_s
+        ),
+        holds=file.holds,
+        fencing=file.fencing,
+        evacuation=file.evacuation,
+        recovery=file.recovery,
+    )
+    hosts = tuple(entry.spec for entry in entries)
+    address, _, port = file.metrics.listen.rpartition(":")
+    return Settings(
+        path=path.absolute(),
+        cluster=file.cluster.name,
+        controller=ControllerId(file.cluster.controller or _machine_name()),
+        hosts_dir=hosts_dir,
+        state_dir=_beside(path, file.cluster.state_dir),
+        run_dir=_beside(path, file.cluster.run_dir),
+        zookeeper=ZooKeeperSettings(
+            servers=zookeeper.servers,
+            session_timeout_s=zookeeper.session_timeout_s,
+            connect_timeout_s=zookeeper.connect_timeout_s,
+            tick_time_s=zookeeper.tick_time_s,
+            sync_limit=zookeeper.sync_limit,
+            password_file=_beside(path, zookeeper.password_file),
+        ),
+        metrics=MetricsSettings(
+            address=address.removeprefix("[").removesuffix("]"), port=int(port or 0)
+        ),
+        log=LogSettings(level=file.log.level, format=file.log.format),
+        policy=policy,
+        hosts=hosts,
+        digest=digest_of(file.cluster.name, policy, hosts),
+    )
+
+
+def _own_problems(document: Document, settings: Settings) -> Iterator[ConfigError]:
+    if "session_timeout_s" in document.data.get("detection", {}):
+        why = "is written once, as zookeeper.session_timeout_s; remove it here"
+        yield document.error(("detection", "session_timeout_s"), why)
+    if not is_name(settings.controller):
+        why = f"this machine's name {settings.controller!r} is no valid name; set the key"
+        yield document.error(("cluster", "controller"), why)
+    for key, why in arithmetic.problems(settings.zookeeper, settings.policy):
+        yield document.error(key, why)
+    try:
+        read_secret(str(settings.zookeeper.password_file))
+    except ConfigError as error:
+        yield document.error(("zookeeper", "password_file"), str(error))
+
+
+def _machine_name() -> str:
+    return socket.gethostname().lower()
+
+
+def _beside(path: Path, written: str) -> Path:
+    """Make a path absolute: a relative one starts beside hamon.toml."""
+    return path.absolute().parent / written

@@ -1,0 +1,200 @@
+"""What may stand in hamon.toml and in a file of hosts.d: keys, types, ranges, defaults.
+
+Only this package sees pydantic. What is wrong with one key alone is found here; what several add up
+to, in ``arithmetic`` and ``fleet``. The tables of the policy are its own dataclasses, so that a
+number is declared in one place. Units are in the names: ``_s`` is seconds, ``_mib`` is MiB.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from hamon.logs import LogFormat, LogLevel
+from hamon.model.names import is_name
+from hamon.model.policy import (
+    DetectionPolicy,
+    EvacuationPolicy,
+    FencingPolicy,
+    HoldPolicy,
+    ReturnPolicy,
+)
+
+PORT_MAX = 65535
+ECHO_PORT = 7420
+"""Where heartbeat processes answer unless told otherwise."""
+IPMI_PORT = 623
+
+
+def _name(text: str) -> str:
+    if not is_name(text):
+        raise ValueError(
+            "not a name: lower-case letters, digits, '.' and '-', at most 63, "
+            "a letter or digit at both ends"
+        )
+    return text
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds line breaks or control characters")
+    return text
+
+
+def _server(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or not 1 <= int(port) <= PORT_MAX:
+        raise ValueError("write host:port, for example 192.0.2.11:2181")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not is_name(bare) and ipaddress.ip_address(bare).version != 6:  # noqa: PLR2004 - IPv6
+        raise ValueError("write host:port, for example 192.0.2.11:2181")
+    return text
+
+
+def _listen(text: str) -> str:
+    if not text:
+        return text
+    host, _, _ = _server(text).rpartition(":")
+    ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    return text
+
+
+def _address(text: str) -> str:
+    return str(ipaddress.ip_address(text))
+
+
+def _uuid(text: str) -> str:
+    return str(UUID(text)) if text else ""
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Line = Annotated[str, AfterValidator(_one_line)]
+FilePath = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
+Address = Annotated[str, AfterValidator(_address)]
+Port = Annotated[int, Field(ge=1, le=PORT_MAX)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Table(BaseModel):
+    """A table of the configuration: unknown keys are refused, types are not guessed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ClusterTable(Table):
+    """``[cluster]``."""
+
+    name: Name
+    controller: Name | Literal[""] = ""
+    hosts_dir: FilePath = "hosts.d"
+    state_dir: FilePath = "/var/lib/hamon"
+    run_dir: FilePath = "/run/hamon"
+
+
+class ZooKeeperTable(Table):
+    """``[zookeeper]``."""
+
+    servers: Annotated[tuple[Annotated[str, AfterValidator(_server)], ...], Field(min_length=1)]
+    password_file: FilePath
+    session_timeout_s: Seconds = DetectionPolicy().session_timeout_s
+    connect_timeout_s: Seconds = 0.5
+    tick_time_s: Seconds = 1.0
+    sync_limit: Annotated[int, Field(ge=1)] = 3
+
+
+class MetricsTable(Table):
+    """``[metrics]``."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9731"
+
+
+class LogTable(Table):
+    """``[log]``."""
+
+    level: LogLevel = LogLevel.INFO
+    format: LogFormat = LogFormat.AUTO
+
+
+class OverridesTable(Table):
+    """``[overrides]``: unsafe things, each accepted by its name."""
+
+    allow_loopback: bool = False
+
+
+class MainFile(Table):
+    """``hamon.toml``."""
+
+    cluster: ClusterTable
+    zookeeper: ZooKeeperTable
+    metrics: MetricsTable = MetricsTable()
+    log: LogTable = LogTable()
+    detection: DetectionPolicy = DetectionPolicy()
+    holds: HoldPolicy = HoldPolicy()
+    fencing: FencingPolicy = FencingPolicy()
+    evacuation: EvacuationPolicy = EvacuationPolicy()
+    recovery: ReturnPolicy = ReturnPolicy()
+    overrides: OverridesTable = OverridesTable()
+
+
+class PlaneTable(Table):
+    """``planes.<plane>`` of a host."""
+
+    address: Address
+    port: Port = ECHO_PORT
+
+
+class IpmiTable(Table):
+    """``fence.<device>`` with ``kind = "ipmi"``."""
+
+    kind: Literal["ipmi"]
+    level: Annotated[int, Field(ge=1, le=9)] = 1
+    address: Address
+    port: Port = IPMI_PORT
+    username: Line
+    password_file: FilePath
+    # Cipher suite 0 asks for no password at all.
+    cipher: Annotated[int, Field(ge=1, le=17)] = 17
+
+
+class AgentTable(Table):
+    """``fence.<device>`` with ``kind = "agent"``: a program of the fence-agents collection."""
+
+    kind: Literal["agent"]
+    level: Annotated[int, Field(ge=1, le=9)] = 1
+    agent: Annotated[str, Field(pattern=r"^fence_[a-z0-9_]+$")]
+    address: Address | Literal[""] = ""
+    port: Annotated[int, Field(ge=0, le=PORT_MAX)] = 0
+    username: Line = ""
+    password_file: Line = ""
+    allow_insecure_tls: bool = False
+    options: dict[str, bool | int | Line] = Field(default_factory=dict)
+
+
+class KindTable(BaseModel):
+    """Just enough of ``fence.<device>`` to know which schema it follows."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    kind: Literal["ipmi", "agent"]
+
+
+class HostTable(Table):
+    """``[host."<name>"]``, after defaults and pattern were merged in; devices are checked apart."""
+
+    planes: Annotated[dict[Name, PlaneTable], Field(min_length=1)]
+    fence: dict[Name, dict[str, object]] = Field(default_factory=dict)
+    labels: dict[Name, Line] = Field(default_factory=dict)
+    product_uuid: Annotated[str, AfterValidator(_uuid)] = ""
+    zookeeper_digest: Line = ""
+    zookeeper_password_file: Line = ""
+    accept_bmc_only: bool = False
+
+
+class HostsFile(Table):
+    """One file of ``hosts.d``."""
+
+    defaults: dict[str, object] = Field(default_factory=dict)
+    host: dict[str, dict[str, object]]

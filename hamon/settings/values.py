@@ -1,0 +1,86 @@
+"""The configuration as plain frozen values: all that the rest of hamon sees of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from hamon.logs import LogFormat, LogLevel
+from hamon.model.host import HostSpec
+from hamon.model.names import ControllerId
+from hamon.model.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZooKeeperSettings:
+    """How this controller reaches the ensemble, and what it knows of its timing.
+
+    ``servers``: ``host:port`` each. ``tick_time_s``, ``sync_limit``: as the ensemble is configured;
+    the session time-out must outlast one synchronisation of it. ``password_file``: of the identity
+    ``controllers``; read it with ``hamon.settings.secrets.read_secret``.
+    """
+
+    servers: tuple[str, ...]
+    session_timeout_s: float
+    connect_timeout_s: float
+    tick_time_s: float
+    sync_limit: int
+    password_file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """Where metrics are served; ``address`` is empty when they are not."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """What is logged, and how a line looks."""
+
+    level: LogLevel
+    format: LogFormat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One controller's whole configuration, checked.
+
+    ``path``: the file it came from. All paths are absolute. ``hosts`` are sorted by name.
+    ``digest``: equal on two controllers exactly if they would decide alike: made from the cluster's
+    name, the policy and the hosts, not from what is each machine's own matter (addresses of this
+    controller, folders, where password files lie).
+    """
+
+    path: Path
+    cluster: str
+    controller: ControllerId
+    hosts_dir: Path
+    state_dir: Path
+    run_dir: Path
+    zookeeper: ZooKeeperSettings
+    metrics: MetricsSettings
+    log: LogSettings
+    policy: Policy
+    hosts: tuple[HostSpec, ...]
+    digest: str
+
+
+def digest_of(cluster: str, policy: Policy, hosts: tuple[HostSpec, ...]) -> str:
+    """Return the hexadecimal SHA-256 that controllers compare (``policy_hash``)."""
+    content = {
+        "cluster": cluster,
+        "policy": dataclasses.asdict(policy),
+        "hosts": [_without_paths(host) for host in hosts],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _without_paths(host: HostSpec) -> dict[str, object]:
+    fence = tuple(dataclasses.replace(device, password_file="") for device in host.fence)
+    return dataclasses.asdict(dataclasses.replace(host, fence=fence))
