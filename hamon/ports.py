@@ -18,7 +18,7 @@ from typing import Protocol
 
 from hamon.model.host import DomainState, FenceDeviceSpec, HostCapacity
 from hamon.model.incident import ShotOutcome
-from hamon.model.names import BootId, GuestId
+from hamon.model.names import BootId, GuestId, HostName
 from hamon.model.proof import PowerReading
 
 
