@@ -1,0 +1,152 @@
+"""A BMC that speaks IPMI 2.0, through ``ipmitool``.
+
+Rules:
+
+1. The password travels in the child's environment only (security.md 3.2), never in its arguments.
+2. Only the exact answers ``Chassis Power is off`` and ``Chassis Power is on`` count.
+3. An accepted order is not power off: the state is read apart.
+4. Every reading says which system answered (S12). The GUID is read as bytes, because ipmitool
+   guesses how to print one, and each version guesses differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+from uuid import UUID
+
+from hamon.errors import ConfigError
+from hamon.fencing.program import PATH, Ending, ProgramResult, run_program
+from hamon.model.host import FenceDeviceSpec
+from hamon.model.incident import ShotOutcome
+from hamon.model.proof import Power, PowerReading
+from hamon.ports import Clock, ShotResult
+
+IPMITOOL = "/usr/bin/ipmitool"
+PASSWORD_MAX_BYTES = 20
+"""IPMI 2.0 has no room for more; ipmitool refuses a longer one."""
+
+_POWER = {"Chassis Power is on": Power.ON, "Chassis Power is off": Power.OFF}
+_ACCEPTED = "Chassis Power Control: Down/Off"
+_NO_SESSION = "Unable to establish IPMI v2 / RMCP+ session"
+_GET_SYSTEM_GUID = ("raw", "0x06", "0x37")
+_GUID_BYTES = 16
+
+
+class IpmiDevice:
+    """One BMC as a fence device (implements ``ports.FenceDevice``).
+
+    Args:
+        spec: the device; ``address`` is an IP address, ``username`` was validated
+            (``fencing/devices.py`` does both).
+        password: reads the password; called for every action, so that a rotated one is used.
+            Raises nothing but ConfigError.
+        clock: CLOCK_BOOTTIME.
+    """
+
+    def __init__(self, spec: FenceDeviceSpec, password: Callable[[], str], clock: Clock) -> None:
+        self._spec = spec
+        self._password = password
+        self._clock = clock
+
+    @property
+    def spec(self) -> FenceDeviceSpec:
+        """The device as configured."""
+        return self._spec
+
+    async def read(self, timeout_s: float) -> PowerReading:
+        """Ask for the power state, then for the system's GUID; see ``ports.FenceDevice``.
+
+        ``asked_s`` and ``observed_s`` are those of the power state.
+        """
+        asked_s = self._clock.now_s()
+        give_up_s = asked_s + timeout_s
+
+        def reading(power: Power, identity: str, detail: str) -> PowerReading:
+            return PowerReading(
+                device=self._spec.name,
+                power=power,
+                identity=identity,
+                asked_s=asked_s,
+                observed_s=observed_s,
+                detail=detail,
+            )
+
+        try:
+            password = self._password()
+        except ConfigError as error:
+            observed_s = asked_s
+            return reading(Power.UNKNOWN, "", str(error))
+        answer = await self._ask(("chassis", "power", "status"), password, give_up_s)
+        observed_s = self._clock.now_s()
+        power = _POWER.get(answer.stdout.strip()) if answer.is_success else None
+        if power is None:
+            return reading(Power.UNKNOWN, "", answer.detail(password))
+        answer = await self._ask(_GET_SYSTEM_GUID, password, give_up_s)
+        identity = _identity(answer.stdout) if answer.is_success else ""
+        if not identity:
+            return reading(power, "", f"the BMC names no system: {answer.detail(password)}")
+        return reading(power, identity, "")
+
+    async def cut_power(self, start_by_s: float, deadline_s: float) -> ShotResult:
+        """Order ``chassis power off``; see ``ports.FenceDevice``. Already off is DONE."""
+        try:
+            password = self._password()
+        except ConfigError as error:
+            return ShotResult(outcome=ShotOutcome.NOT_DONE, detail=str(error))
+        answer = await self._run(("chassis", "power", "off"), password, start_by_s, deadline_s)
+        return ShotResult(outcome=_outcome(answer), detail=answer.detail(password))
+
+    async def _ask(
+        self, command: tuple[str, ...], password: str, give_up_s: float
+    ) -> ProgramResult:
+        left_s = max(0.0, give_up_s - self._clock.now_s())
+        return await self._run(command, password, give_up_s, left_s)
+
+    async def _run(
+        self, command: tuple[str, ...], password: str, start_by_s: float, deadline_s: float
+    ) -> ProgramResult:
+        """Run ipmitool with one packet, sent again once after a second: a living BMC is faster."""
+        spec = self._spec
+        return await run_program(
+            (
+                *(IPMITOOL, "-I", "lanplus", "-H", spec.address, "-p", str(spec.port)),
+                *("-U", spec.username, "-E", "-C", str(spec.cipher), "-N", "1", "-R", "1"),
+                # Enough for power and no more, whatever the account could do (security.md 6).
+                *("-L", "OPERATOR", *command),
+            ),
+            environment={"PATH": PATH, "LC_ALL": "C", "IPMITOOL_PASSWORD": password},
+            start_by_s=start_by_s,
+            kill_after_s=deadline_s,
+        )
+
+
+def _outcome(answer: ProgramResult) -> ShotOutcome:
+    """Say what is known of an order; a BMC that answers with an error may have obeyed."""
+    match answer.ending:
+        case Ending.ENDED:
+            if answer.is_success and answer.stdout.strip() == _ACCEPTED:
+                return ShotOutcome.DONE
+            # Without a session no order leaves this machine.
+            return ShotOutcome.NOT_DONE if _NO_SESSION in answer.stderr else ShotOutcome.UNKNOWN
+        case Ending.TOO_LATE | Ending.NOT_STARTED:
+            return ShotOutcome.NOT_DONE
+        case Ending.KILLED | Ending.UNKNOWN:
+            return ShotOutcome.UNKNOWN
+        case _:
+            assert_never(answer.ending)
+
+
+def _identity(answer: str) -> str:
+    """Turn the answer to Get System GUID into a uuid, bytes in the order the BMC sent them.
+
+    Vendors send them in different orders; ``model.readings.same_system`` knows which. All zeros and
+    all ones are what a board says that was never given a GUID: it names no system.
+    """
+    try:
+        guid = bytes.fromhex(answer)
+    except ValueError:
+        return ""
+    if len(guid) != _GUID_BYTES or set(guid) in ({0x00}, {0xFF}):
+        return ""
+    return str(UUID(bytes=guid))

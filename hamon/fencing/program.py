@@ -1,0 +1,129 @@
+"""Run a program under ``shot.py`` and tell what became of it.
+
+Every program that talks to a fence device runs this way, reads as well as shots: in a session of
+its own, with a deadline that holds when this process is stopped, and with nothing in its
+environment but what it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from hamon.fencing import shot
+from hamon.logs import REDACTED, REDACTOR
+
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where a program may find the programs it starts itself."""
+
+_SUPERVISOR = str(Path(shot.__file__).resolve())
+_GRACE_S = shot.REAP_FOR_S + 2.0
+"""How much longer than its deadline the supervisor may take before it counts as stuck."""
+_DETAIL_MAX_CHARACTERS = 300
+
+
+class Ending(StrEnum):
+    """What became of a program."""
+
+    ENDED = "ended"  # by itself; its exit code counts
+    TOO_LATE = "too_late"  # it was not started
+    NOT_STARTED = "not_started"  # it cannot be executed
+    KILLED = "killed"  # it was started, and ended at its deadline
+    UNKNOWN = "unknown"  # it may or may not have been started; it is over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramResult:
+    """How a program ended. ``code`` only with ENDED, negative: the signal that ended it."""
+
+    ending: Ending
+    code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it ended by itself with exit code 0."""
+        return self.ending is Ending.ENDED and self.code == 0
+
+    def detail(self, *secrets: str) -> str:
+        """Return one bounded printable line for logs and records, without ``secrets``."""
+        said = " ".join(f"{self.stderr} {self.stdout}".split())
+        for secret in sorted(filter(None, secrets), key=len, reverse=True):
+            said = said.replace(secret, REDACTED)
+        said = "".join(c if c.isprintable() else "?" for c in REDACTOR.clean(said))
+        how = f"exit {self.code}" if self.ending is Ending.ENDED else str(self.ending)
+        return f"{how}: {said[:_DETAIL_MAX_CHARACTERS]}" if said else how
+
+
+async def run_program(
+    program: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    text: str = "",
+    start_by_s: float,
+    kill_after_s: float,
+) -> ProgramResult:
+    """Run ``program`` to its end, at most until its deadline.
+
+    A cancelled call ends the program at once, and returns when it is gone.
+
+    Args:
+        program: absolute path and arguments; no secret may be among them.
+        environment: all of its environment.
+        text: its standard input; handed over whole before it is started.
+        start_by_s: CLOCK_BOOTTIME after which it is not started any more.
+        kill_after_s: seconds from its start until it and all its descendants are killed.
+
+    Returns:
+        How it ended; never an error of the program's.
+    """
+    supervisor = await asyncio.create_subprocess_exec(
+        # -I -S: nothing of the environment or of installed packages runs in the child.
+        *(sys.executable, "-I", "-S", _SUPERVISOR),
+        *("--start-by", repr(start_by_s), "--kill-after", repr(kill_after_s), "--", *program),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=dict(environment),
+        cwd="/",
+        # A Ctrl-C or a kill meant for the daemon's group must not end a shot half way.
+        start_new_session=True,
+    )
+    wait_max_s = max(0.0, start_by_s - shot.boot_time_s()) + kill_after_s + _GRACE_S
+    try:
+        told, _ = await asyncio.wait_for(supervisor.communicate(text.encode()), wait_max_s)
+    except TimeoutError:
+        # Stopped or stuck. Its death takes the program with it (PR_SET_PDEATHSIG).
+        supervisor.kill()
+        await supervisor.wait()
+        return ProgramResult(ending=Ending.UNKNOWN, stderr="its supervisor did not answer")
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            supervisor.terminate()
+        await supervisor.communicate()
+        raise
+    return _result(supervisor.returncode, told)
+
+
+def _result(code: int | None, told: bytes) -> ProgramResult:
+    endings = {
+        shot.Exit.ENDED: Ending.ENDED,
+        shot.Exit.TOO_LATE: Ending.TOO_LATE,
+        shot.Exit.KILLED: Ending.KILLED,
+        shot.Exit.NOT_STARTED: Ending.NOT_STARTED,
+    }
+    try:
+        ending = endings[shot.Exit(code if code is not None else -1)]
+        report = json.loads(told)
+        return ProgramResult(
+            ending=ending, code=report["code"], stdout=report["stdout"], stderr=report["stderr"]
+        )
+    except (ValueError, KeyError):
+        return ProgramResult(ending=Ending.UNKNOWN, stderr=f"its supervisor ended with {code}")
