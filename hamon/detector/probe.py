@@ -1,0 +1,85 @@
+"""The TCP probe: does anything answer at a host's address, and is it hamon's own process?
+
+The heartbeat process on a host greets each connection with one line and closes it:
+
+    hamon-echo 1 HOST BOOT_ID
+
+That is a strong sign of life: userland runs, and tells its boot. A connection without that line, or
+its refusal, only shows that a kernel answers there.
+
+Which answers are silence and which are no answer at all:
+
+* ``EHOSTUNREACH`` is silence. It is what the own kernel says when nobody answers ARP, the ordinary
+  sign of a host without power. The own cable unplugged looks the same; but then every host of the
+  plane is silent, and silence counts only on a plane where somebody is heard.
+* ``ENETUNREACH``, ``ENETDOWN``, ``EADDRNOTAVAIL``, ``EACCES``, ``EPERM`` and a lack of descriptors
+  or memory are the own machine's trouble: the probe was not made (FAILED, no vote).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+
+from hamon.model.names import BootId, HostName, is_name
+from hamon.ports import ProbeAnswer, ProbeResult
+
+ECHO_MAX_BYTES = 160
+"""The longest greeting: 13 + a name of 63 + a boot id of 36, and some room."""
+
+_ECHO = re.compile(
+    rb"hamon-echo 1 ([a-z0-9.-]{1,63})"
+    rb" ([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\n"
+)
+_SILENCE = frozenset({errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT})
+_REFUSAL = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
+
+
+class TcpProbe:
+    """Knocks over TCP (implements ``ports.Probe``)."""
+
+    async def knock(self, address: str, port: int, timeout_s: float) -> ProbeResult:
+        """Connect, read the greeting, close; see ``ports.Probe``.
+
+        Args:
+            address: an IP address; a name would be looked up, which is no probe of the host.
+            port: of the heartbeat process.
+            timeout_s: for connecting and reading together.
+        """
+        give_up = asyncio.get_running_loop().time() + timeout_s
+        try:
+            async with asyncio.timeout_at(give_up):
+                reader, writer = await asyncio.open_connection(address, port, limit=ECHO_MAX_BYTES)
+        except OSError as error:  # TimeoutError is one, whoever's patience ended
+            return _of_error(error)
+        try:
+            async with asyncio.timeout_at(give_up):
+                greeting = await reader.readuntil(b"\n")
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
+            greeting = b""
+        finally:
+            writer.transport.abort()
+        return _of_greeting(greeting)
+
+
+def _of_greeting(greeting: bytes) -> ProbeResult:
+    """Judge what came over a connection that was made."""
+    match = _ECHO.fullmatch(greeting)
+    host = match[1].decode() if match else ""
+    if match is None or not is_name(host):
+        return ProbeResult(answer=ProbeAnswer.CONNECTED, detail="connected, no echo")
+    return ProbeResult(
+        answer=ProbeAnswer.ECHO, host=HostName(host), boot_id=BootId(match[2].decode())
+    )
+
+
+def _of_error(error: OSError) -> ProbeResult:
+    """Judge why a connection could not be made."""
+    if isinstance(error, TimeoutError) or error.errno in _SILENCE:
+        answer = ProbeAnswer.SILENT
+    elif error.errno in _REFUSAL:
+        answer = ProbeAnswer.REFUSED
+    else:
+        answer = ProbeAnswer.FAILED
+    return ProbeResult(answer=answer, detail=error.strerror or "no answer in time")
