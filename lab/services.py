@@ -1,0 +1,53 @@
+"""What runs on each machine of a lab, as data.
+
+To add a daemon or an agent to the lab, add a `Service` to the list of its role here.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.names import Layout, MachineName, Role
+from lab.zookeeper import java_argv
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A program that the init of a machine starts, in the machine's namespaces.
+
+    Attributes:
+        name: what `python -m lab process` calls it.
+        argv: the program and its arguments; it stays in the foreground.
+        environment: added to a small fixed environment.
+        stop_timeout_s: after SIGTERM, how long until SIGKILL; at most 60.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    stop_timeout_s: float = 5.0
+
+
+def services_of(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
+    """The services of a machine in the order of their start; a shutdown stops them backwards."""
+    match machine.role:
+        case Role.CONTROLLER:
+            return _controller_services(layout, machine)
+        case Role.HOST:
+            return _host_services()
+
+
+def log_of(layout: Layout, machine: MachineName, service: str) -> Path:
+    """The file with what a service printed, over all power-ons."""
+    return layout.machine_folder(machine) / "log" / f"{service}.log"
+
+
+def _controller_services(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
+    zookeeper = Service(name="zookeeper", argv=java_argv(layout, machine))
+    return (zookeeper,)
+
+
+def _host_services() -> tuple[Service, ...]:
+    return (
+        Service(name="virtlogd", argv=("/usr/sbin/virtlogd",)),
+        Service(name="libvirtd", argv=("/usr/sbin/libvirtd",)),
+    )
