@@ -52,7 +52,7 @@ class TcpProbe:
             async with asyncio.timeout_at(give_up):
                 reader, writer = await asyncio.open_connection(address, port, limit=ECHO_MAX_BYTES)
         except OSError as error:  # TimeoutError is one, whoever's patience ended
-            return _of_error(error)
+            return of_error(error)
         try:
             async with asyncio.timeout_at(give_up):
                 greeting = await reader.readuntil(b"\n")
@@ -74,7 +74,7 @@ def _of_greeting(greeting: bytes) -> ProbeResult:
     )
 
 
-def _of_error(error: OSError) -> ProbeResult:
+def of_error(error: OSError) -> ProbeResult:
     """Judge why a connection could not be made."""
     if isinstance(error, TimeoutError) or error.errno in _SILENCE:
         answer = ProbeAnswer.SILENT

@@ -1,0 +1,273 @@
+"""The worlds in which every fence device keeps the same contract: in memory, IPMI, fence-agents."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+from hamon.clock import SystemClock
+from hamon.fencing.devices import DeviceBuilder
+from hamon.model.host import FenceDeviceSpec, HostSpec
+from hamon.model.names import host_name
+from hamon.ports import FenceDevice
+from hamon.sim.power import DeviceFault, SimulatedFenceDevice
+from tests.contract.ipmi_rig import CIPHER, PASSWORD, PRODUCT_UUID, USERNAME, IpmiRig
+
+CLOCK = SystemClock()
+
+
+class World(Protocol):
+    """One machine behind one device, and what can go wrong with it."""
+
+    device: FenceDevice
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the machine has power in truth."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Whom the device should answer for."""
+        ...
+
+    async def refuse_login(self) -> None:
+        """Have the device refuse hamon's password."""
+        ...
+
+    def die(self) -> None:
+        """Have nothing come back any more."""
+        ...
+
+    def lie(self, told_power: str) -> None:
+        """Have the device tell "0" or "1" whatever is true."""
+        ...
+
+    def ignore_orders(self) -> None:
+        """Have it take orders and do nothing."""
+        ...
+
+    def delay(self, delay_s: float) -> None:
+        """Have it take this long for an answer."""
+        ...
+
+
+async def build(spec: FenceDeviceSpec) -> FenceDevice:
+    """Build a device the way the daemon does."""
+    (device,) = await DeviceBuilder(CLOCK).build(
+        HostSpec(name=host_name("host-1"), planes=(), fence=(spec,))
+    )
+    return device
+
+
+def write_password(folder: Path, password: str) -> str:
+    """Write a password file as an operator should; return its path."""
+    path = folder / "password"
+    path.write_text(password + "\n")
+    path.chmod(0o400)
+    return str(path)
+
+
+class MemoryWorld:
+    """The simulator's device."""
+
+    identity = PRODUCT_UUID
+
+    def __init__(self) -> None:
+        self._machine = MemoryMachine()
+        spec = FenceDeviceSpec(name="bmc", level=1, kind="ipmi", address="192.0.2.1")
+        self._simulated = SimulatedFenceDevice(spec, self._machine, CLOCK)
+        self.device: FenceDevice = self._simulated
+
+    @property
+    def is_on(self) -> bool:
+        """See :class:`World`."""
+        return self._machine.is_on
+
+    async def refuse_login(self) -> None:
+        """See :class:`World`."""
+        self._simulated.faults.add(DeviceFault.REFUSING)
+
+    def die(self) -> None:
+        """See :class:`World`."""
+        self._simulated.faults.add(DeviceFault.DEAD)
+
+    def lie(self, told_power: str) -> None:
+        """See :class:`World`."""
+        lies = {"0": DeviceFault.LIES_OFF, "1": DeviceFault.LIES_ON}
+        self._simulated.faults.add(lies[told_power])
+
+    def ignore_orders(self) -> None:
+        """See :class:`World`."""
+        self._simulated.faults.add(DeviceFault.IGNORES_OFF)
+
+    def delay(self, delay_s: float) -> None:
+        """See :class:`World`."""
+        self._simulated.delay_s = delay_s
+
+
+class MemoryMachine:
+    """A machine that is a flag."""
+
+    product_uuid = PRODUCT_UUID
+
+    def __init__(self) -> None:
+        self.is_on = True
+
+    def lose_power(self) -> None:
+        """See :class:`hamon.sim.power.Machine`."""
+        self.is_on = False
+
+
+class IpmiWorld:
+    """IpmiDevice, ipmitool and ipmi_sim."""
+
+    identity = str(UUID(PRODUCT_UUID))
+
+    def __init__(self, rig: IpmiRig, folder: Path, device: FenceDevice) -> None:
+        self._rig = rig
+        self._folder = folder
+        self.device = device
+
+    @property
+    def is_on(self) -> bool:
+        """See :class:`World`."""
+        return self._rig.is_on
+
+    async def refuse_login(self) -> None:
+        """See :class:`World`."""
+        # Also shows that the password file is read again for each action.
+        (self._folder / "password").unlink()
+        write_password(self._folder, "not-the-one")
+
+    def die(self) -> None:
+        """See :class:`World`."""
+        self._rig.stop()
+
+    def lie(self, told_power: str) -> None:
+        """See :class:`World`."""
+        self._rig.tell_always(told_power)
+
+    def ignore_orders(self) -> None:
+        """See :class:`World`."""
+        self._rig.ignore_orders()
+
+    def delay(self, delay_s: float) -> None:
+        """See :class:`World`."""
+        self._rig.delay(delay_s)
+
+
+AGENT = """\
+#!/bin/sh
+# A fence-agents program with a machine that is a file; keeps the contract of the API.
+rig={rig}
+while read -r line; do
+    case "$line" in
+    action=*) action=${{line#action=}} ;;
+    password=*) password=${{line#password=}} ;;
+    esac
+done
+if [ "$action" = metadata ]; then
+    printf '<resource-agent name="rig"><parameters>'
+    for name in action plug password; do
+        printf '<parameter name="%s"><content type="string"/></parameter>' $name
+    done
+    printf '<parameter name="secure"><content type="boolean"/></parameter>'
+    printf '</parameters></resource-agent>'
+    exit 0
+fi
+[ -e "$rig/dead" ] && sleep 60
+[ -e "$rig/delay" ] && sleep "$(cat "$rig/delay")"
+if [ "$password" != "$(cat "$rig/accepts")" ]; then
+    echo "login denied: password=$password" >&2
+    exit 1
+fi
+case "$action" in
+off) [ -e "$rig/ignores" ] || echo 0 > "$rig/power"; echo "Success: Powered OFF" ;;
+status)
+    if [ "$(cat "$rig/told" 2>/dev/null || cat "$rig/power")" = 0 ]; then
+        echo "Status: OFF"
+        exit 2
+    fi
+    echo "Status: ON" ;;
+*) exit 1 ;;
+esac
+"""
+
+
+class AgentWorld:
+    """FenceAgentDevice and a program that keeps the fence-agents contract."""
+
+    identity = ""
+
+    def __init__(self, folder: Path, device: FenceDevice) -> None:
+        self._folder = folder
+        self.device = device
+
+    @property
+    def is_on(self) -> bool:
+        """See :class:`World`."""
+        return (self._folder / "power").read_text().strip() == "1"
+
+    async def refuse_login(self) -> None:
+        """See :class:`World`."""
+        (self._folder / "accepts").write_text("another")
+
+    def die(self) -> None:
+        """See :class:`World`."""
+        (self._folder / "dead").touch()
+
+    def lie(self, told_power: str) -> None:
+        """See :class:`World`."""
+        (self._folder / "told").write_text(told_power)
+
+    def ignore_orders(self) -> None:
+        """See :class:`World`."""
+        (self._folder / "ignores").touch()
+
+    def delay(self, delay_s: float) -> None:
+        """See :class:`World`."""
+        (self._folder / "delay").write_text(str(delay_s))
+
+
+@contextlib.asynccontextmanager
+async def open_world(kind: str, folder: Path) -> AsyncIterator[World]:
+    """Open a world with a machine that is on; leave nothing of it behind."""
+    if kind == "memory":
+        yield MemoryWorld()
+    elif kind == "ipmi":
+        rig = IpmiRig(folder / "rig")
+        try:
+            spec = FenceDeviceSpec(
+                name="bmc",
+                level=1,
+                kind="ipmi",
+                address="127.0.0.1",
+                port=rig.port,
+                username=USERNAME,
+                password_file=write_password(folder, PASSWORD),
+                cipher=CIPHER,
+            )
+            yield IpmiWorld(rig, folder, await build(spec))
+        finally:
+            rig.stop()
+    else:
+        program = folder / "fence_rig"
+        program.write_text(AGENT.format(rig=folder))
+        program.chmod(0o755)
+        (folder / "power").write_text("1\n")
+        (folder / "accepts").write_text(PASSWORD)
+        spec = FenceDeviceSpec(
+            name="strip",
+            level=1,
+            kind="agent",
+            address="",
+            port=0,
+            password_file=write_password(folder, PASSWORD),
+            agent=str(program),
+            options={"plug": "7", "secure": "0"},
+        )
+        yield AgentWorld(folder, await build(spec))

@@ -1,0 +1,132 @@
+"""Fence devices against the programs that Debian ships, and what other users of the machine see."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from hamon.clock import SystemClock
+from hamon.fencing.devices import agent_path
+from hamon.fencing.fence_agent import FenceAgentDevice, read_metadata
+from hamon.model.host import FenceDeviceSpec
+from hamon.model.incident import ShotOutcome
+from hamon.model.proof import Power
+from hamon.ports import FenceDevice
+from tests.contract.fence_worlds import build, open_world
+from tests.contract.ipmi_rig import CIPHER, PASSWORD, USERNAME, IpmiRig, is_installed
+
+CLOCK = SystemClock()
+WITHIN_S = 20.0
+DUMMY, IPMILAN = Path("/usr/sbin/fence_dummy"), Path("/usr/sbin/fence_ipmilan")
+
+pytestmark = pytest.mark.contract
+needs_fence_agents = pytest.mark.skipif(not DUMMY.exists(), reason="needs the package fence-agents")
+needs_ipmi = pytest.mark.skipif(not is_installed(), reason="needs openipmi and ipmitool")
+
+
+def a_dummy(folder: Path, **options: str) -> FenceDeviceSpec:
+    """fence_dummy on a machine that is a file, switched on."""
+    (folder / "power").write_text("on")
+    return FenceDeviceSpec(
+        name="dummy",
+        level=1,
+        kind="agent",
+        address="",
+        port=0,
+        agent="fence_dummy",
+        options={"status_file": str(folder / "power"), **options},
+    )
+
+
+@needs_fence_agents
+async def test_fence_dummy__ordered_off__reads_off(tmp_path: Path) -> None:
+    """A program of the collection cuts power and reads it back."""
+    device = await build(a_dummy(tmp_path))
+
+    before = await device.read(WITHIN_S)
+    shot = await device.cut_power(CLOCK.now_s() + WITHIN_S, WITHIN_S)
+    after = await device.read(WITHIN_S)
+
+    assert (Power.ON, ShotOutcome.DONE, Power.OFF) == (before.power, shot.outcome, after.power)
+    assert "off" == (tmp_path / "power").read_text()
+
+
+@needs_fence_agents
+async def test_fence_dummy__that_fails__is_unknown(tmp_path: Path) -> None:
+    """Exit code 1 means failed or not verified: nothing is known."""
+    device = await build(a_dummy(tmp_path, type="fail", power_timeout="1"))
+
+    shot = await device.cut_power(CLOCK.now_s() + WITHIN_S, WITHIN_S)
+
+    assert ShotOutcome.UNKNOWN == shot.outcome
+
+
+@needs_ipmi
+@pytest.mark.skipif(not IPMILAN.exists(), reason="needs the package fence-agents")
+async def test_fence_ipmilan__against_a_bmc__cuts_power(tmp_path: Path) -> None:
+    """The options reach the program as it expects them: names, port, a true boolean."""
+    rig = IpmiRig(tmp_path / "rig")
+    try:
+        spec = FenceDeviceSpec(
+            name="bmc",
+            level=1,
+            kind="agent",
+            address="127.0.0.1",
+            port=rig.port,
+            username=USERNAME,
+            password_file="given apart",
+            agent="fence_ipmilan",
+            options={"lanplus": "true", "cipher": str(CIPHER), "power_wait": "0"},
+        )
+        metadata = await read_metadata(str(IPMILAN), CLOCK)
+        device = FenceAgentDevice(spec, str(IPMILAN), metadata, lambda: PASSWORD, CLOCK)
+
+        shot = await device.cut_power(CLOCK.now_s() + WITHIN_S, WITHIN_S)
+
+        assert (ShotOutcome.DONE, False) == (shot.outcome, rig.is_on)
+        assert Power.OFF == (await device.read(WITHIN_S)).power
+    finally:
+        rig.stop()
+
+
+@pytest.mark.parametrize("kind", [pytest.param("ipmi", marks=needs_ipmi), "agent"])
+async def test_device__while_it_acts__shows_no_password_to_others(
+    kind: str, tmp_path: Path
+) -> None:
+    """No process has the password among its arguments at any moment (S18)."""
+    async with open_world(kind, tmp_path) as world:
+        world.delay(0.3)
+
+        async def act(device: FenceDevice) -> None:
+            await device.read(WITHIN_S)
+            await device.cut_power(CLOCK.now_s() + WITHIN_S, WITHIN_S)
+
+        acting = asyncio.create_task(act(world.device))
+        seen: set[bytes] = set()
+        while not acting.done():
+            seen |= arguments_of_all_processes()
+            await asyncio.wait({acting}, timeout=0.01)
+        await acting
+
+    marks = {"ipmi": b"ipmitool", "agent": b"fence_rig"}
+    assert any(marks[kind] in arguments for arguments in seen), "nothing was caught in the act"
+    assert not [arguments for arguments in seen if PASSWORD.encode() in arguments]
+
+
+def arguments_of_all_processes() -> set[bytes]:
+    """What every user of this machine can see."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            found.add((process / "cmdline").read_bytes())
+        except OSError:
+            continue
+    return found
+
+
+def test_agent_path__fence_ipmilan__is_refused() -> None:
+    """A program that shows the password to everyone is not used (S18)."""
+    with pytest.raises(ValueError, match="password"):
+        agent_path("fence_ipmilan")
