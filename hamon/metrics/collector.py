@@ -1,0 +1,121 @@
+"""Metrics about the cluster, made from the last view whenever Prometheus asks.
+
+So a host that was removed has no series left, and a controller that sees nothing shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from hamon.metrics import registry
+from hamon.metrics.registry import Metric
+from hamon.model.change import Decision
+from hamon.model.control import HoldKind
+from hamon.model.host import HostState
+from hamon.model.incident import MigrationStatus
+from hamon.model.view import ClusterView
+
+NEVER_SEEN = "NONE"
+"""State shown of a host that is enrolled and has never registered."""
+
+COLLECTED: tuple[Metric, ...] = (
+    registry.HOST_STATE,
+    registry.HOSTS,
+    registry.HOSTS_IN_MAINTENANCE,
+    registry.ARMED,
+    registry.INCIDENTS_OPEN,
+    registry.MIGRATIONS,
+    registry.UNREADABLE,
+    registry.POLICIES,
+    registry.HOLDS,
+    registry.REASONS,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What is shown: the last view, and the last decision while this controller leads."""
+
+    view: ClusterView | None = None
+    decision: Decision | None = None
+
+
+class ClusterCollector(Collector):
+    """Answers Prometheus from a picture.
+
+    Asked on the endpoint's thread while the loop's thread sets ``picture``: one assignment of an
+    immutable value, so that no answer mixes two pictures.
+    """
+
+    def __init__(self, policy_hash: str) -> None:
+        self.picture = Picture()
+        self._policy_hash = policy_hash
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Name the metrics without a view, so that a name taken twice is refused at the start."""
+        return [_family(metric) for metric in COLLECTED]
+
+    # typing.override comes with Python 3.12.
+    def collect(self) -> Iterator[GaugeMetricFamily]:  # type: ignore[explicit-override]
+        """Make the series of the present picture."""
+        picture = self.picture
+        if picture.view is not None:
+            yield from _of_view(picture.view, self._policy_hash)
+        if picture.decision is not None:
+            yield from _of_decision(picture.decision)
+
+
+def _of_view(view: ClusterView, policy_hash: str) -> Iterator[GaugeMetricFamily]:
+    states = {
+        name: NEVER_SEEN if host.record.value is None else str(host.record.value.state)
+        for name, host in view.hosts.items()
+    }
+    host_state = _family(registry.HOST_STATE)
+    for name, state in sorted(states.items()):
+        host_state.add_metric([name, state], 1)
+    yield host_state
+    yield _counts(registry.HOSTS, Counter(states.values()), (NEVER_SEEN, *HostState))
+    control = view.control.value
+    yield _number(registry.HOSTS_IN_MAINTENANCE, len(control.maintenance))
+    yield _number(registry.ARMED, int(control.is_armed))
+    is_open = [incident for incident in view.incidents.values() if not incident.record.value.closed]
+    yield _number(registry.INCIDENTS_OPEN, len(is_open))
+    statuses = Counter(
+        str(migration.record.value.status)
+        for incident in is_open
+        for migration in incident.migrations.values()
+    )
+    yield _counts(registry.MIGRATIONS, statuses, MigrationStatus)
+    yield _number(registry.UNREADABLE, len(view.unreadable))
+    policies = {policy_hash, *(other.policy_hash for other in view.controllers.values())}
+    yield _number(registry.POLICIES, len(policies - {""}))
+
+
+def _of_decision(decision: Decision) -> Iterator[GaugeMetricFamily]:
+    holds = Counter(r.facts["kind"] for r in decision.reasons if r.code == "hold")
+    yield _counts(registry.HOLDS, holds, HoldKind)
+    reasons = _family(registry.REASONS)
+    for code, count in sorted(Counter(r.code for r in decision.reasons).items()):
+        reasons.add_metric([code], count)
+    yield reasons
+
+
+def _family(metric: Metric) -> GaugeMetricFamily:
+    return GaugeMetricFamily(metric.name, metric.meaning, labels=metric.labels)
+
+
+def _number(metric: Metric, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(metric.name, metric.meaning, value=value)
+
+
+def _counts(metric: Metric, counts: Mapping[str, int], every: Iterable[str]) -> GaugeMetricFamily:
+    """Make one series for every value there can be, so that zero is a number and not a gap."""
+    family = _family(metric)
+    for value in every:
+        family.add_metric([str(value)], counts.get(str(value), 0))
+    return family

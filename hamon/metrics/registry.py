@@ -1,0 +1,214 @@
+"""Every metric of hamon, in one place: name, kind, labels, meaning.
+
+Rules:
+
+1. Prefix ``hamon_``, base units in the name, ``_total`` for counters.
+2. The number of series is bounded: hosts may be labels, guests never.
+3. A series about something that is gone goes too: what describes the cluster is collected from the
+   last view when Prometheus asks (``collector.py``), never kept.
+
+``docs/metrics.md`` is written from here; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Prometheus' kinds of metric."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric. ``buckets``: upper bounds in the metric's unit, of histograms only."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_DEVICE_S = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0)
+_INCIDENT_S = (
+    *(0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0, 45.0, 60.0),
+    *(120.0, 300.0, 600.0, 1800.0, 3600.0),
+)
+
+# -- This controller ------------------------------------------------------------------------------
+
+BUILD_INFO = Metric(
+    name="hamon_build_info",
+    kind=Kind.GAUGE,
+    labels=("version", "python"),
+    meaning="Always 1; which version runs.",
+)
+IS_LEADER = Metric(
+    name="hamon_is_leader",
+    kind=Kind.GAUGE,
+    meaning="1 while this controller leads. The sum over all controllers should be 1.",
+)
+EPOCH = Metric(
+    name="hamon_epoch",
+    kind=Kind.GAUGE,
+    meaning="Epoch of this controller's last or present term; 0: it has not led yet.",
+)
+TICK_DURATION = Metric(
+    name="hamon_tick_duration_seconds",
+    kind=Kind.HISTOGRAM,
+    buckets=_SHORT_S,
+    meaning="How long one round of observing, deciding and recording took.",
+)
+LAST_TICK = Metric(
+    name="hamon_last_tick_timestamp_seconds",
+    kind=Kind.GAUGE,
+    meaning="Unix time at which the leader finished its last round.",
+)
+TICK_LAG = Metric(
+    name="hamon_tick_lag_seconds",
+    kind=Kind.GAUGE,
+    meaning="How much later than wanted the last round began; beyond a limit nobody is convicted.",
+)
+SESSION_STATE = Metric(
+    name="hamon_zookeeper_session_state",
+    kind=Kind.GAUGE,
+    labels=("state",),
+    meaning="1 for the state this controller's ZooKeeper session is in, 0 for the others.",
+)
+COMMIT_DURATION = Metric(
+    name="hamon_commit_duration_seconds",
+    kind=Kind.HISTOGRAM,
+    buckets=_SHORT_S,
+    meaning="How long ZooKeeper took to acknowledge a transaction.",
+)
+INTENTS_LATE = Metric(
+    name="hamon_intents_late_total",
+    kind=Kind.COUNTER,
+    meaning="Outside actions not started because their lease was over when they were recorded.",
+)
+PORT_ERRORS = Metric(
+    name="hamon_port_errors_total",
+    kind=Kind.COUNTER,
+    labels=("port", "outcome"),
+    meaning="Calls to outside systems that failed: not_done, or unknown.",
+)
+STUCK_WORKERS = Metric(
+    name="hamon_port_stuck_workers",
+    kind=Kind.GAUGE,
+    labels=("port",),
+    meaning="Workers of an outside system that are past their deadline and still busy.",
+)
+
+# -- The cluster as this controller sees it -------------------------------------------------------
+
+HOST_STATE = Metric(
+    name="hamon_host_state",
+    kind=Kind.GAUGE,
+    labels=("host", "state"),
+    meaning="1 for the state each enrolled host is in; NONE: it has never registered.",
+)
+HOSTS = Metric(
+    name="hamon_hosts",
+    kind=Kind.GAUGE,
+    labels=("state",),
+    meaning="Enrolled hosts in each state.",
+)
+HOSTS_IN_MAINTENANCE = Metric(
+    name="hamon_hosts_in_maintenance",
+    kind=Kind.GAUGE,
+    meaning="Hosts an operator takes care of; they are neither suspected nor fenced.",
+)
+ARMED = Metric(
+    name="hamon_armed",
+    kind=Kind.GAUGE,
+    meaning="1: hamon acts; 0: an operator has disarmed it.",
+)
+HOLDS = Metric(
+    name="hamon_holds",
+    kind=Kind.GAUGE,
+    labels=("kind",),
+    meaning="Holds in force, by kind; only the leader has any.",
+)
+REASONS = Metric(
+    name="hamon_reasons",
+    kind=Kind.GAUGE,
+    labels=("code",),
+    meaning="Reasons of the leader's last round, by code: why something is done, or nothing is.",
+)
+INCIDENTS_OPEN = Metric(
+    name="hamon_incidents_open",
+    kind=Kind.GAUGE,
+    meaning="Incidents that are not closed; one closes when its host has returned.",
+)
+MIGRATIONS = Metric(
+    name="hamon_migrations",
+    kind=Kind.GAUGE,
+    labels=("status",),
+    meaning="Migrations of open incidents, by status.",
+)
+UNREADABLE = Metric(
+    name="hamon_unreadable_nodes",
+    kind=Kind.GAUGE,
+    meaning="Znodes with a newer schema or rubbish; each is a hold.",
+)
+POLICIES = Metric(
+    name="hamon_policies",
+    kind=Kind.GAUGE,
+    meaning="Different policies among the controllers; more than 1: their configurations differ.",
+)
+
+# -- What became of failures (counted by the leader) -----------------------------------------------
+
+INCIDENT_PHASE = Metric(
+    name="hamon_incident_phase_seconds",
+    kind=Kind.HISTOGRAM,
+    labels=("phase",),
+    buckets=_INCIDENT_S,
+    meaning=(
+        "From the first sign that a host failed (session lost, or probes silent) until the phase "
+        "was reached: session_lost, convicted, fenced, first_rebuilt, evacuated, returned."
+    ),
+)
+MIGRATION_DURATION = Metric(
+    name="hamon_migration_duration_seconds",
+    kind=Kind.HISTOGRAM,
+    buckets=_INCIDENT_S,
+    meaning="From the record of a guest's migration until the guest was seen on its new host.",
+)
+MIGRATIONS_ENDED = Metric(
+    name="hamon_migrations_ended_total",
+    kind=Kind.COUNTER,
+    labels=("result",),
+    meaning="Migrations that ended: done, failed, error, stays.",
+)
+FENCES = Metric(
+    name="hamon_fences_total",
+    kind=Kind.COUNTER,
+    labels=("kind", "result"),
+    meaning="Orders to cut power, by kind of device and outcome; done is acceptance, no proof.",
+)
+FENCE_DURATION = Metric(
+    name="hamon_fence_duration_seconds",
+    kind=Kind.HISTOGRAM,
+    labels=("kind",),
+    buckets=_DEVICE_S,
+    meaning="How long an order to cut power took, by kind of device.",
+)
+READINGS = Metric(
+    name="hamon_power_readings_total",
+    kind=Kind.COUNTER,
+    labels=("kind", "power"),
+    meaning="Power readings, by kind of device and answer.",
+)
+
+ALL: tuple[Metric, ...] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Metric)
+)
+"""Every metric above, in its order."""
