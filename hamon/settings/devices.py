@@ -19,11 +19,22 @@ from hamon.settings.schema import AgentTable, IpmiTable, KindTable
 IPMI_PASSWORD_BYTES_MAX = 20
 """IPMI 2.0 has room for no more; ipmitool refuses, some BMCs cut off in silence."""
 
-_REFUSED_OPTIONS: Mapping[str, str] = {
+REFUSED_OPTIONS: Mapping[str, str] = {
     "action": "hamon chooses the action: off, then status; left out, an agent would reboot",
     "method": "only method onoff is a proof of Off, and hamon sets it; cycle claims success early",
     "missing_as_off": 'a misspelt plug would read as "Already OFF" and prove a live host dead',
     "disable_timeout": "the agent could hang for ever on a dead device",
+    "option": "it is the old name of action, and hamon chooses that",
+    "plug_separator": "one device has one plug here",
+    "separator": "one device has one plug here",
+    "nodename": "agents that do not know it ignore it; name the plug",
+    "delay": "an order begins when its journal entry says, or not at all",
+    "debug": "it writes passwords into a file",
+    "debug_file": "it writes passwords into a file",
+    "verbose": "it may print passwords; hamon logs what went wrong anyway",
+    "verbose_level": "it may print passwords; hamon logs what went wrong anyway",
+    "version": "the agent would print its version and do nothing",
+    "help": "the agent would print its help and do nothing",
     "password": "a secret belongs into a file; use password_file",
     "passwd": "a secret belongs into a file; use password_file",
     "password_script": "it runs through a shell; use password_file",
@@ -36,7 +47,9 @@ _REFUSED_OPTIONS: Mapping[str, str] = {
 }
 _INSECURE_OPTIONS = frozenset({"ssl_insecure", "notls"})
 _PLUG_OPTIONS = ("plug", "port")
-"""New and old name of the same option: which outlet, or which system, of the device."""
+"""New and old name of one option: which outlet of the device."""
+_TARGET_OPTIONS = (*_PLUG_OPTIONS, "systems_uri")
+"""What tells one host from another behind the same address."""
 
 _BMC_AGENTS = frozenset(
     {
@@ -105,15 +118,10 @@ def outlet_of(device: FenceDeviceSpec) -> tuple[str, ...]:
     """
     if device.kind == "ipmi":
         return ("ipmi", device.address, str(device.port))
-    named = {key: device.options[key] for key in ("plug", "systems_uri") if key in device.options}
+    named = [device.options[key] for key in _TARGET_OPTIONS if key in device.options]
     if not named and not device.address:
-        named = dict(device.options)
-    return (
-        device.agent,
-        device.address,
-        str(device.port),
-        *(f"{key}={value}" for key, value in sorted(named.items())),
-    )
+        named = [f"{key}={value}" for key, value in sorted(device.options.items())]
+    return (device.agent, device.address, str(device.port), *named)
 
 
 def _ipmi(name: str, table: IpmiTable, resolve: Callable[[str], Path]) -> FenceDeviceSpec:
@@ -144,25 +152,21 @@ def _agent(name: str, table: AgentTable, resolve: Callable[[str], Path]) -> Fenc
 
 
 def _options(table: AgentTable) -> dict[str, str]:
-    """Spell options as agents read them: new names, no false booleans.
+    """Spell options as agents read them, and leave out what is false.
 
     Many agents only look whether an option is there: ``ssl_insecure=0`` would switch TLS
     verification off. So what is false is not sent.
     """
     options: dict[str, str] = {}
     for key, value in sorted(table.options.items()):
-        option = key.replace("-", "_")
-        if value is False:
-            continue
-        options["plug" if option in _PLUG_OPTIONS else option] = (
-            "1" if value is True else str(value)
-        )
+        if value is not False:
+            options[key.replace("-", "_")] = "1" if value is True else str(value)
     return options
 
 
 def _refusals(table: AgentTable) -> Iterator[tuple[Key, str]]:
     for key in table.options:
-        if why := _REFUSED_OPTIONS.get(key.replace("-", "_")):
+        if why := REFUSED_OPTIONS.get(key.replace("-", "_")):
             yield ("options", key), f"refused: {why}"
     options = _options(table)
     for option in _INSECURE_OPTIONS & options.keys():

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from hamon.errors import ConfigError
+from hamon.fencing.fence_agent import FORBIDDEN_OPTIONS
 from hamon.model.policy import LeavingPolicy
+from hamon.settings.devices import REFUSED_OPTIONS
 from hamon.settings.load import check, load
 
 MAIN = """
@@ -242,6 +244,11 @@ agent = "fence_apc_snmp"
     assert "hunter2" not in findings
 
 
+def test_refused_options__cover_what_the_adapter_forbids() -> None:
+    """What the adapter would refuse at its first use is refused when the file is read."""
+    assert frozenset() == FORBIDDEN_OPTIONS - REFUSED_OPTIONS.keys()
+
+
 def test_load__false_option_of_an_agent__is_not_sent(write: Write) -> None:
     """Agents only look whether a boolean is there: ssl_insecure=0 switches verification off."""
     hosts = """
@@ -256,7 +263,7 @@ options = { port = 4, ssl_insecure = false, ssl = true }
 """
     settings = load(write(hosts={"hosts.toml": hosts}))
 
-    assert settings.hosts[0].fence[0].options == {"plug": "4", "ssl": "1"}
+    assert settings.hosts[0].fence[0].options == {"port": "4", "ssl": "1"}
 
 
 def test_check__host_without_fence_device__is_refused(write: Write) -> None:
