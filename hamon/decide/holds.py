@@ -5,8 +5,8 @@ Rules:
 1. A hold is visible and has a scope, a reason and an end; nothing is dropped in silence (rule 6).
 2. Storm, start-up, own health and maintenance stop *new convictions*; what is fenced already goes
    on, so that a storm does not leave guests half moved. Disarm stops every intent.
-3. An operator may override storm, start-up and maintenance by hand; it is printed and audited. Nobody
-   overrides disarm, own health, an unreadable znode, or the proof.
+3. An operator may override storm, start-up and maintenance by hand; it is printed and audited.
+   Nobody overrides disarm, own health, an unreadable znode, or the proof.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def troubled_hosts(view: ClusterView, policy: Policy, now_s: float) -> tuple[str
 
 
 def storm_limit(view: ClusterView, policy: Policy) -> int:
-    """Return how many hosts may be in trouble at once: the smaller of count and share, at least 1."""
+    """Return how many hosts may be in trouble at once: count or share, the smaller, at least 1."""
     armed = sum(
         1
         for name, host in view.hosts.items()

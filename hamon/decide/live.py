@@ -169,7 +169,7 @@ def _think_suspect(
     )
 
 
-def convict(
+def convict(  # noqa: PLR0913 - each argument is one part of the transaction
     view: ClusterView,
     host: HostView,
     verdict: Verdict,

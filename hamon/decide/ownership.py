@@ -3,7 +3,7 @@
 Rules (docs/protocol.md 12 and 13):
 
 1. A protected guest that nobody owns belongs to the live host whose libvirt defines it.
-2. While hosts are UP, ownership follows what operators do with virsh: a guest seen running on one host
+2. While hosts are UP, ownership follows what operators do: a guest seen running on one host
    and not on its owner's, both listings healthy and of the present boot, belongs to the former.
 3. Running on two hosts is an alert and a hold; nothing is done about it.
 4. A guest is retired when its owner's libvirt, healthy, neither lists it nor keeps its definition.
@@ -172,8 +172,8 @@ def _follow(
     ]
     old = former.grants.get(guest)
     if old is not None and old.value.state in OPEN_GRANTS:
-        # safety: the former owner's own healthy libvirt says that it does not run the guest, and its
-        # agent withdraws the permit when it reads this release.
+        # safety: the former owner's own healthy libvirt says that it does not run the guest, and
+        # its agent withdraws the permit when it reads this release.
         released = replace(old.value, state=GrantState.RELEASED, reason="moved by an operator")
         key = grant_of(former.name, guest)
         operations.append(Update(key=key, version=old.version, value=released))

@@ -1,8 +1,8 @@
 """One round of thinking over the whole cluster: ``decide(view, policy, now_s) -> Decision``. Pure.
 
-The order of a round: holds, fresh proofs of dead hosts, requests, hosts one by one, open migrations,
-ownership. A znode is written by at most one change of a round; a host that a request just changed is
-not thought about until it has been read again.
+The order of a round: holds, fresh proofs of dead hosts, requests, hosts one by one, open
+migrations, ownership. A znode is written by at most one change of a round; a host that a request
+just changed is not thought about until it has been read again.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Rules:
 1. A registered heartbeat that is not late is well. A session not yet expired is not life by itself.
 2. A lost session is an alarm. It convicts only together with an independent witness:
    a. power read Off twice with matching identity, and no probe that hears anything; or
-   b. silence on every plane, heard by this controller and by another one (or the only one there is),
+   b. silence on every plane, heard by this controller and another one (or the only one there is),
       each of which still hears other hosts on that plane.
 3. A strong sign of life (an echo with a boot id) or a weak one (a kernel answers) holds back.
 4. Power On is never life. What is missing, stale or failed is no vote at all (S3).

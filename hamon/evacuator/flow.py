@@ -1,4 +1,4 @@
-"""The evacuation of a fenced host's guests, step by step (DESIGN §1, docs/protocol.md 5, 6, 8). Pure.
+"""Recording and following evacuations (DESIGN §1 steps 5, 6, 8, 9; docs/protocol.md 5, 8). Pure.
 
 Rules:
 

@@ -165,7 +165,7 @@ class Scheduler:
 
 
 def load_of(view: ClusterView, host: HostView) -> Load:
-    """Add up what a host carries: its guests that are wanted running, and what was offered to it."""
+    """Add up what a host carries: its guests wanted running, and what was offered to it."""
     carried = {
         guest: entry
         for guest, entry in host.inventory.items()

@@ -2,7 +2,7 @@
 
 Rules:
 
-1. Levels are climbed in order. All devices of a level must prove Off; one that fails ends the level.
+1. Levels are climbed in order. All devices of a level must prove Off; one that fails ends it.
 2. A device proves Off by two settled Off answers, asked at least ``off_gap_s`` apart, with no other
    settled answer in between, the identity of the system matching the host's (S12), both asked after
    the shot settled. A time-out, an error, "unknown" and a transition prove nothing (S3).
@@ -81,7 +81,8 @@ def climb(
         return Rung(step=Step.EXHAUSTED)
     level = known[0]
     for device in devices_at(host, level):
-        if _last_shot(incident, device, epoch) is None:
+        shot = _last_shot(incident, device, epoch)
+        if shot is None or _was_late(shot, incident, host):
             return Rung(step=Step.SHOOT, device=device)
     settled_s = host.shot_settled_s if host.shot_settled_s is not None else now_s
     if all(
@@ -104,7 +105,7 @@ def renew(
     fencing: FencingPolicy,
     now_s: float,
 ) -> FenceProof | None:
-    """Prove again, now, that a fenced host is still off; None: not known well enough to move guests.
+    """Prove again that a fenced host is still off; None: not known well enough to move guests.
 
     A proof written down earlier, also by an earlier leader, is never enough by itself: this leader
     must have read Off twice itself, and the newest answer within ``proof_fresh_s``.
@@ -126,24 +127,8 @@ def renew(
     return _power_proof(host, known[0], epoch, now_s)
 
 
-def is_settled(
-    shot: Shot, host: HostView, *, epoch: Epoch, took_office_s: float, lease_s: float, now_s: float
-) -> bool:
-    """Say whether nothing of a journalled shot can act any more.
-
-    safety: a shot of this term is over when its child ended. One of an earlier term is over once
-    this leader has been in office for its deadline plus the lease: the child that carries it ends
-    itself by then, wherever its controller is.
-    """
-    if shot.outcome in {ShotOutcome.DONE, ShotOutcome.NOT_DONE}:
-        return True
-    if shot.epoch == epoch:
-        return not host.is_shot_running
-    return now_s - took_office_s >= shot.deadline_s + lease_s
-
-
 def _last_shot(incident: IncidentRecord, device: FenceDeviceSpec, epoch: Epoch) -> Shot | None:
-    """Return this term's shot by the device in the present attempt, if it was carried out at all."""
+    """Return this term's shot by the device in the present attempt, None: there is none."""
     for shot in reversed(incident.shots):
         if (shot.device, shot.attempt, shot.epoch) == (device.name, incident.attempt, epoch):
             return shot
@@ -160,6 +145,13 @@ def _power_proof(host: HostView, level: int, epoch: Epoch, now_s: float) -> Fenc
         observed_s=now_s,
         detail=f"power read Off twice by {names}",
     )
+
+
+def _was_late(shot: Shot, incident: IncidentRecord, host: HostView) -> bool:
+    """Say whether a shot was never given, because its intent's lease had run out."""
+    if shot.outcome is ShotOutcome.PENDING and shot is incident.shots[-1]:
+        return host.last_shot is ShotOutcome.LATE
+    return shot.outcome is ShotOutcome.LATE
 
 
 def _operator_proof(

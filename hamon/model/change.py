@@ -154,7 +154,7 @@ Operation = Check | Create | Update | Delete
 class Change:
     """One atomic transaction, all or nothing.
 
-    ``subject``: the host or guest it is about; one round holds at most one change of each znode, and
+    ``subject``: the host or guest it is about; one round holds at most one change of each znode;
     changes of one subject are committed one after another.
     ``reason``: why, for the log and ``explain``.
     """

@@ -4,7 +4,7 @@ Four records, by who may write them and how often they change:
 
 * :class:`HostGuard` (znode ``state``): whether the host may live. Changes only when that right
   changes, so that it can guard registrations and guest starts. Written by the leader.
-* :class:`HostRecord` (znode ``record``): everything else the leader remembers. Written by the leader.
+* :class:`HostRecord` (znode ``record``): what else the leader remembers. Written by the leader.
 * :class:`HostSelf` (znode ``self``): what the heartbeat process says of its host.
 * :class:`HostDomains`, :class:`HostCapacity` (znodes ``domains``, ``capacity``): what the guests
   process says of libvirt.

@@ -19,11 +19,15 @@ class Trigger(StrEnum):
 
 
 class ShotOutcome(StrEnum):
-    """What is known of a shot; UNKNOWN and PENDING are settled by time only (its deadline)."""
+    """What is known of a shot; UNKNOWN and PENDING are settled by time only (its deadline).
+
+    LATE: never given, because the lease of its intent had run out; it is journalled anew.
+    """
 
     PENDING = "pending"
     DONE = "done"
     NOT_DONE = "not_done"
+    LATE = "late"
     UNKNOWN = "unknown"
 
 

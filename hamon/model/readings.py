@@ -1,7 +1,7 @@
-"""What a row of power readings amounts to: who answered for whom, and what is settled. Pure.
+"""What power readings and shots amount to: who answered for whom, what is settled. Pure.
 
-Only settled answers about the right machine count; a time-out, an error, "unknown", a transition and
-an answer for another machine are as good as none (S3, S12).
+Only settled answers about the right machine count; a time-out, an error, "unknown", a transition
+and an answer for another machine are as good as none (S3, S12).
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from hamon.model.host import FenceDeviceSpec
+from hamon.model.incident import Shot, ShotOutcome
+from hamon.model.names import Epoch
 from hamon.model.proof import Power, PowerReading
 from hamon.model.view import HostView
 
@@ -99,3 +101,19 @@ def reads_off(host: HostView, device: FenceDeviceSpec, *, after_s: float, gap_s:
     if not newest_offs:
         return False
     return newest_offs[0].asked_s - newest_offs[-1].observed_s >= gap_s
+
+
+def is_settled(
+    shot: Shot, host: HostView, *, epoch: Epoch, took_office_s: float, lease_s: float, now_s: float
+) -> bool:
+    """Say whether nothing of a journalled shot can act any more.
+
+    safety: a shot of this term is over when its child ended. One of an earlier term is over once
+    this leader has been in office for its deadline plus the lease: the child that carries it ends
+    itself by then, wherever its controller is.
+    """
+    if shot.outcome in {ShotOutcome.DONE, ShotOutcome.NOT_DONE, ShotOutcome.LATE}:
+        return True
+    if shot.epoch == epoch:
+        return not host.is_shot_running
+    return now_s - took_office_s >= shot.deadline_s + lease_s

@@ -5,7 +5,7 @@ Rules:
 1. Only a boot other than the one that was shut out returns. The same boot stays shut for ever.
 2. What has not been given to another host stays: its migration is closed as ``stays`` and its
    grant, if it was revoked, is offered to the new boot. What is in flight finishes first.
-3. The host may live again only when no grant of it is revoked, its own listing in the new boot shows
+3. The host may live again only when no grant of it is revoked, its listing in the new boot shows
    none of the guests that moved away, and no shot at it can still act (S13, rule 4).
 4. Each further return in a row waits longer before the host is a destination again.
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hamon.evacuator.migration import step
-from hamon.fencing.ladder import is_settled
 from hamon.model.change import (
     Change,
     Check,
@@ -34,6 +33,7 @@ from hamon.model.host import HostGuard, HostRecord, HostState, Right, check_tran
 from hamon.model.incident import OPEN_MIGRATIONS, MigrationStatus
 from hamon.model.names import GuestId
 from hamon.model.policy import FencingPolicy, ReturnPolicy
+from hamon.model.readings import is_settled
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView, MigrationView
 
@@ -260,7 +260,7 @@ def _let_live(
 
 
 def quarantine_s(returns: int, policy: ReturnPolicy) -> float:
-    """Return how long a host waits after its n-th return in a row: 0, q, 2q, 4q … up to the limit."""
+    """Return how long a host waits after its n-th return in a row: 0, q, 2q, 4q … to the limit."""
     if returns <= 1:
         return 0.0
     doubled: float = policy.quarantine_s * 2.0 ** min(returns - 2, 30)

@@ -1,0 +1,308 @@
+"""Answers for the command line: plain, JSON-ready pictures of what the last round saw and thought.
+
+They are made from a round's immutable view, so that asking never disturbs the loop. The shape of
+each answer is what ``-f json`` prints; names are those of the model.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from hamon.decide.holds import holds
+from hamon.decide.rehearsal import rehearse
+from hamon.decide.tick import decide
+from hamon.engine.loop import Round
+from hamon.errors import RequestRefusedError
+from hamon.model.host import LIVE_STATES, DomainState, HostState
+from hamon.model.incident import OPEN_MIGRATIONS
+from hamon.model.names import GuestId, HostName, IncidentId
+from hamon.model.policy import Policy
+from hamon.model.reason import Reason
+from hamon.model.view import ClusterView, HostView, IncidentView
+
+Answer = dict[str, Any]
+
+
+class Answers:
+    """Answers questions about one round.
+
+    Args:
+        finished: the round.
+        policy: what it was decided by.
+        now_s: monotonic seconds.
+
+    Raises:
+        RequestRefusedError: this controller has no view yet (no ZooKeeper).
+    """
+
+    def __init__(self, finished: Round | None, policy: Policy, now_s: float) -> None:
+        if finished is None or finished.view is None:
+            raise RequestRefusedError(
+                "this daemon has no whole view of ZooKeeper yet",
+                "check that a majority of the ensemble answers (`hamon doctor --config-only` shows "
+                "which servers are configured) and look into the daemon's log",
+            )
+        self._round = finished
+        self._view: ClusterView = finished.view
+        self._policy = policy
+        self._now_s = now_s
+
+    def status(self) -> Answer:
+        """Return the whole cluster on one page."""
+        view = self._view
+        leader = [str(view.own.controller)] if self._round.is_leading else []
+        return {
+            "controller": view.own.controller,
+            "is_leading": self._round.is_leading,
+            "leader": leader[0] if leader else None,
+            "epoch": view.own.epoch if self._round.is_leading else None,
+            "armed": view.control.value.is_armed,
+            "controllers": [_plain(c) for _, c in sorted(view.controllers.items())],
+            "holds": self._holds(),
+            "hosts": [self._host_line(host) for _, host in sorted(view.hosts.items())],
+            "incidents": [
+                self._incident_line(incident)
+                for _, incident in sorted(view.incidents.items())
+                if not incident.record.value.closed
+            ],
+        }
+
+    def hosts(self) -> Answer:
+        """Return one line for every enrolled host."""
+        view = self._view
+        return {"hosts": [self._host_line(host) for _, host in sorted(view.hosts.items())]}
+
+    def host(self, name: str) -> Answer:
+        """Return everything known of one host.
+
+        Raises:
+            RequestRefusedError: there is no such host.
+        """
+        host = self._find(name)
+        seen = host.self_.value
+        guests = []
+        for guest, entry in sorted(host.inventory.items(), key=lambda item: item[1].name):
+            owned = self._view.guests.get(guest)
+            grant = host.grants.get(guest)
+            state = host.domains.domains.get(guest) if host.domains is not None else None
+            guests.append(
+                {
+                    "guest": guest,
+                    "name": entry.name,
+                    "wanted": entry.wanted,
+                    "domain": state,
+                    "protected": entry.is_protected,
+                    "not_movable": list(entry.not_movable),
+                    "owner": owned.value.owner if owned is not None else None,
+                    "generation": owned.value.generation if owned is not None else None,
+                    "migration": owned.value.migration if owned is not None else None,
+                    "grant": grant.value.state if grant is not None else None,
+                    "ram_mib": entry.ram_mib,
+                    "vcpus": entry.vcpus,
+                }
+            )
+        return {
+            **self._host_line(host),
+            "labels": dict(host.spec.labels),
+            "registered": _plain(seen) if seen is not None else None,
+            "guard": _plain(host.guard.value),
+            "planes": [_plain(plane) for plane in host.spec.planes],
+            "fence": [{"name": d.name, "kind": d.kind, "level": d.level} for d in host.spec.fence],
+            "capacity": _plain(host.capacity) if host.capacity is not None else None,
+            "evidence": self._evidence(host),
+            "power": [
+                {
+                    "device": reading.device,
+                    "power": reading.power,
+                    "age_s": round(self._now_s - reading.observed_s, 2),
+                    "detail": reading.detail,
+                }
+                for reading in host.readings
+            ],
+            "guests": guests,
+        }
+
+    def explain(self, name: str) -> Answer:
+        """Return the evidence and the reasons that are about one host or its guests, now."""
+        host = self._find(name)
+        decision = self._round.decision
+        if not self._round.is_leading:
+            # A standby does not decide, but thinking is pure: say what it would think.
+            decision = decide(self._view, self._policy, self._now_s)
+        subjects = {str(host.name), "cluster", *map(str, self._guests_of(host))}
+        reasons = [reason for reason in decision.reasons if reason.subject in subjects]
+        planned = [
+            change.reason
+            for change in (*decision.transitions, *(i.change for i in decision.intents))
+            if change.reason.subject in subjects
+        ]
+        return {
+            **self._host_line(host),
+            "seen_by": self._view.own.controller,
+            "is_leading": self._round.is_leading,
+            "evidence": self._evidence(host),
+            "reasons": [_reason(reason) for reason in dict.fromkeys(map(_key, reasons))],
+            "planned": [_reason(reason) for reason in dict.fromkeys(map(_key, planned))],
+            "incidents": [
+                self._incident_line(incident)
+                for _, incident in sorted(self._view.incidents.items())
+                if incident.record.value.host == host.name
+            ],
+        }
+
+    def incident(self, name: str) -> Answer:
+        """Return one incident with every guest's migration.
+
+        Raises:
+            RequestRefusedError: there is no such incident.
+        """
+        incident = self._view.incidents.get(IncidentId(name))
+        if incident is None:
+            raise RequestRefusedError(f"there is no incident {name}")
+        record = incident.record.value
+        host = self._view.hosts.get(record.host)
+        state = host.record.value.state if host is not None and host.record.value else None
+        is_over = record.closed or state is HostState.EVACUATED or state in LIVE_STATES
+        return {
+            **_plain(record),
+            "host_state": state,
+            "is_over": is_over,
+            "migrations": [
+                _plain(migration.record.value)
+                for _, migration in sorted(
+                    incident.migrations.items(), key=lambda item: item[1].record.value.name
+                )
+            ],
+            "not_movable": self._not_movable(record.host, record.only),
+        }
+
+    def guest(self, name: str) -> Answer:
+        """Return the guest of this uuid or (if only one has it) this name.
+
+        Raises:
+            RequestRefusedError: there is none, or several.
+        """
+        found = [
+            (guest, record.value)
+            for guest, record in sorted(self._view.guests.items())
+            if name in {guest, record.value.name}
+        ]
+        if not found:
+            raise RequestRefusedError(
+                f"guest {name} is not known to hamon",
+                "`hamon host show HOST` lists the guests of a host and why one is not protected",
+            )
+        if len(found) > 1:
+            uuids = ", ".join(guest for guest, _ in found)
+            raise RequestRefusedError(f"several guests are called {name}", f"use a uuid: {uuids}")
+        guest, record = found[0]
+        return {"guest": guest, **_plain(record)}
+
+    def rehearsal(self, name: str, target: str | None) -> Answer:
+        """Return where each guest of a host would go now, and what cannot move and why."""
+        host = self._find(name)
+        wanted = HostName(target) if target is not None else None
+        rows = rehearse(self._view, self._policy, host.name, wanted, self._now_s)
+        return {"host": host.name, "guests": [_plain(row) for row in rows]}
+
+    def _find(self, name: str) -> HostView:
+        host = self._view.hosts.get(HostName(name))
+        if host is None:
+            near = [other for other in sorted(self._view.hosts) if other.startswith(name[:3])]
+            hint = f" (did you mean {', '.join(near[:5])}?)" if near and name else ""
+            raise RequestRefusedError(
+                f"host {name} is not enrolled{hint}",
+                "`hamon host list` shows the hosts; the exact name is needed",
+            )
+        return host
+
+    def _host_line(self, host: HostView) -> Answer:
+        record = host.record.value
+        domains = host.domains.domains if host.domains is not None else {}
+        states = Counter(domains.values())
+        return {
+            "host": host.name,
+            "state": record.state if record is not None else "never seen",
+            "since": record.since if record is not None else "",
+            "reason": record.reason if record is not None else "",
+            "boot_id": host.self_.value.boot_id if host.self_.value is not None else None,
+            "session": host.heartbeat is not None,
+            "incident": record.incident if record is not None else None,
+            "running": states[DomainState.RUNNING],
+            "protected": sum(1 for entry in host.inventory.values() if entry.is_protected),
+            "maintenance": host.name in self._view.control.value.maintenance,
+        }
+
+    def _incident_line(self, incident: IncidentView) -> Answer:
+        record = incident.record.value
+        counts = Counter(m.record.value.status for m in incident.migrations.values())
+        return {
+            "incident": record.incident,
+            "host": record.host,
+            "trigger": record.trigger,
+            "reason": record.reason,
+            "who": record.who,
+            "closed": record.closed,
+            "stamps": dict(record.stamps),
+            "open": sum(counts[status] for status in OPEN_MIGRATIONS),
+            "migrations": {str(status): count for status, count in sorted(counts.items())},
+        }
+
+    def _evidence(self, host: HostView) -> list[Answer]:
+        lost = (
+            []
+            if host.session_lost_s is None
+            else [
+                {
+                    "source": "session",
+                    "subject": "zookeeper",
+                    "vote": "lost",
+                    "age_s": round(self._now_s - host.session_lost_s, 2),
+                }
+            ]
+        )
+        return lost + [
+            {
+                "source": vote.source,
+                "subject": vote.subject,
+                "vote": vote.vote,
+                "age_s": round(self._now_s - vote.observed_s, 2),
+                "for_s": round(self._now_s - vote.changed_s, 2),
+                "boot_id": vote.boot_id,
+                "detail": vote.detail,
+            }
+            for vote in host.evidence
+        ]
+
+    def _holds(self) -> list[Answer]:
+        return [_plain(hold) for hold in holds(self._view, self._policy, self._now_s)]
+
+    def _guests_of(self, host: HostView) -> set[GuestId]:
+        owned = {g for g, record in self._view.guests.items() if record.value.owner == host.name}
+        return owned | set(host.inventory)
+
+    def _not_movable(self, name: HostName, only: tuple[GuestId, ...]) -> list[Answer]:
+        host = self._view.hosts.get(name)
+        if host is None:
+            return []
+        return [
+            {"guest": guest, "name": entry.name, "why": list(entry.not_movable)}
+            for guest, entry in sorted(host.inventory.items())
+            if not entry.is_protected and (not only or guest in only)
+        ]
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 - JSON is dynamic
+    return msgspec.to_builtins(value)
+
+
+def _key(reason: Reason) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    return (reason.code, reason.subject, tuple(reason.facts.items()))
+
+
+def _reason(key: tuple[str, str, tuple[tuple[str, str], ...]]) -> Answer:
+    code, subject, facts = key
+    return {"code": code, "subject": subject, "facts": dict(facts)}

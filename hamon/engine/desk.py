@@ -1,0 +1,133 @@
+"""The desk: answers the command line's questions and passes its requests on to the leader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from hamon.engine.answers import Answer, Answers
+from hamon.engine.loop import Round
+from hamon.engine.ports import Cluster
+from hamon.errors import RequestRefusedError, StoreError
+from hamon.model.control import Request, RequestKind, RequestState
+from hamon.model.names import BootId, GuestId, HostName, guest_id, is_name
+from hamon.model.policy import Policy
+from hamon.ports import Clock
+
+ANSWER_WITHIN_S = 30.0
+"""How long the leader may take to answer: longer than a take-over, shorter than a request lives."""
+
+POLL_S = 0.05
+
+
+class Desk:
+    """Serves one daemon's command line.
+
+    Args:
+        last: returns the last finished round.
+        cluster: where requests are written.
+        policy: what rounds are decided by.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        last: Callable[[], Round | None],
+        cluster: Cluster,
+        policy: Policy,
+        clock: Clock,
+    ) -> None:
+        self._last = last
+        self._cluster = cluster
+        self._policy = policy
+        self._clock = clock
+
+    async def handle(self, verb: str, arguments: dict[str, Any], who: str) -> Answer:
+        """Answer one question.
+
+        Raises:
+            RequestRefusedError: it is refused; says why and what to do.
+        """
+        text = {key: str(value) for key, value in arguments.items() if value is not None}
+        if verb == "request":
+            return await self._request(text, who)
+        answers = Answers(self._last(), self._policy, self._clock.now_s())
+        match verb:
+            case "status":
+                return answers.status()
+            case "hosts":
+                return answers.hosts()
+            case "host":
+                return answers.host(text.get("host", ""))
+            case "explain":
+                return answers.explain(text.get("host", ""))
+            case "incident":
+                return answers.incident(text.get("incident", ""))
+            case "guest":
+                return answers.guest(text.get("guest", ""))
+            case "rehearsal":
+                return answers.rehearsal(text.get("host", ""), text.get("target"))
+            case _:
+                raise RequestRefusedError(f"this daemon does not know the verb {verb!r}")
+
+    async def _request(self, text: dict[str, str], who: str) -> Answer:
+        """Write a request and wait for the leader's answer."""
+        request = self._parse(text, who)
+        try:
+            sequence = await self._cluster.ask(request)
+        except StoreError as error:
+            raise RequestRefusedError(
+                f"the request could not be written to ZooKeeper: {error.why}",
+                "nothing is known to have happened; look with `hamon status` before repeating it",
+            ) from error
+        try:
+            return await self._answered(sequence, request)
+        finally:
+            await self._cluster.withdraw(sequence)
+
+    def _parse(self, text: dict[str, str], who: str) -> Request:
+        try:
+            kind = RequestKind(text.get("kind", ""))
+            host = _name(text.get("host"))
+            target = _name(text.get("target"))
+            guest: GuestId | None = guest_id(text["guest"]) if "guest" in text else None
+        except ValueError as error:
+            raise RequestRefusedError(str(error)) from error
+        return Request(
+            kind=kind,
+            nonce=uuid4().hex,
+            who=who,
+            host=host,
+            guest=guest,
+            target=target,
+            boot_id=BootId(text["boot_id"]) if text.get("boot_id") else None,
+            reason=text.get("reason", ""),
+            until=text.get("until", ""),
+            force=text.get("force") == "True",
+        )
+
+    async def _answered(self, sequence: str, request: Request) -> Answer:
+        until_s = self._clock.now_s() + ANSWER_WITHIN_S
+        while self._clock.now_s() < until_s:
+            picture = self._cluster.picture()
+            seen = picture.requests.get(sequence) if picture is not None else None
+            if seen is not None and seen.value.state is not RequestState.PENDING:
+                if seen.value.state is RequestState.REFUSED:
+                    raise RequestRefusedError(seen.value.answer, seen.value.advice)
+                return {
+                    "answer": seen.value.answer,
+                    "incident": seen.value.incident,
+                    "nonce": request.nonce,
+                }
+            await self._clock.sleep(POLL_S)
+        return {"answer": "", "incident": None, "nonce": request.nonce, "unknown": True}
+
+
+def _name(text: str | None) -> HostName | None:
+    if text is None:
+        return None
+    if not is_name(text):
+        msg = f"{text!r} is not a host name"
+        raise ValueError(msg)
+    return HostName(text)

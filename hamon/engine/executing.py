@@ -1,0 +1,181 @@
+"""Record and act: make decisions durable, then carry out the actions that depend on them.
+
+Rules (DESIGN §2 rule 4, §3):
+
+1. Transitions and intents are durable under this term's epoch before any action starts.
+2. An action starts within the lease of *sending* its intent, or not at all: it is decided again.
+3. Results only say "look again": they go into the memory and wake the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import groupby
+
+import structlog
+
+from hamon.engine.memory import Memory
+from hamon.engine.ports import Cluster
+from hamon.errors import (
+    NodeExistsError,
+    NodeMissingError,
+    StoreError,
+    WriteConflictError,
+)
+from hamon.model.change import Change, Decision, Intent, Look, Shoot
+from hamon.model.incident import ShotOutcome
+from hamon.model.names import Epoch, HostName
+from hamon.ports import Clock, FenceDevice
+
+_log = structlog.get_logger()
+
+Devices = Mapping[HostName, Mapping[str, FenceDevice]]
+"""The fence devices by host and name."""
+
+Observed = Callable[[HostName, str, ShotOutcome, float], None]
+"""Called when a shot ended: host, kind of device, outcome, seconds it took."""
+
+
+class Executor:
+    """Carries out decisions of one controller.
+
+    Args:
+        memory: where power readings and shots are noted.
+        devices: the fence devices.
+        clock: time.
+        wake: makes the loop come round.
+        lease_s: the L of DESIGN rule 4.
+        look_timeout_s: longest wait for one power reading.
+        on_shot: told of each shot that ended, for metrics.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        devices: Devices,
+        clock: Clock,
+        wake: Callable[[], None],
+        *,
+        lease_s: float,
+        look_timeout_s: float,
+        on_shot: Observed,
+    ) -> None:
+        self._memory = memory
+        self._devices = devices
+        self._clock = clock
+        self._wake = wake
+        self._lease_s = lease_s
+        self._look_timeout_s = look_timeout_s
+        self._on_shot = on_shot
+        self._looking: set[tuple[HostName, str]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def carry_out(self, decision: Decision, cluster: Cluster, epoch: Epoch) -> int:
+        """Look, record, act. Returns how many changes became durable.
+
+        Raises:
+            DeposedError: the epoch moved on; nothing more of this decision is done.
+        """
+        for look in decision.looks:
+            self._start_look(look)
+        by_subject = sorted(decision.transitions, key=lambda change: change.subject)
+        batches = [
+            self._record_in_turn(tuple(changes), cluster, epoch)
+            for _, changes in groupby(by_subject, key=lambda change: change.subject)
+        ]
+        intents = [self._record_and_act(intent, cluster, epoch) for intent in decision.intents]
+        return await _sum([*batches, *intents])
+
+    async def _record_in_turn(
+        self, changes: Iterable[Change], cluster: Cluster, epoch: Epoch
+    ) -> int:
+        return sum([await self._record(change, cluster, epoch) for change in changes])
+
+    async def _record(self, change: Change, cluster: Cluster, epoch: Epoch) -> bool:
+        """Commit one change; say whether it is durable. A lost race is looked at, not retried."""
+        try:
+            await cluster.commit(change, epoch)
+        except (WriteConflictError, NodeExistsError, NodeMissingError) as error:
+            _log.info("change_conflicted", change=change.reason.code, why=error.why)
+            return False
+        except StoreError as error:
+            _log.warning("change_outcome_unknown", change=change.reason.code, why=error.why)
+            return False
+        _log.info(change.reason.code, subject=change.reason.subject, **change.reason.facts)
+        return True
+
+    async def _record_and_act(self, intent: Intent, cluster: Cluster, epoch: Epoch) -> bool:
+        sent_s = self._clock.now_s()
+        if not await self._record(intent.change, cluster, epoch):
+            return False
+        self._start_shot(intent.action, start_by_s=sent_s + self._lease_s)
+        return True
+
+    def _start_shot(self, shoot: Shoot, *, start_by_s: float) -> None:
+        device = self._devices[shoot.host][shoot.device]
+        self._memory.shot_started(shoot.host)
+        self._spawn(self._shoot(shoot, device, start_by_s))
+
+    async def _shoot(self, shoot: Shoot, device: FenceDevice, start_by_s: float) -> None:
+        started_s = self._clock.now_s()
+        outcome = ShotOutcome.UNKNOWN
+        try:
+            result = await device.cut_power(start_by_s, shoot.deadline_s)
+            outcome = result.outcome
+            _log.info(
+                "fence_shot_ended",
+                host=shoot.host,
+                device=shoot.device,
+                outcome=outcome,
+                detail=result.detail,
+            )
+        finally:
+            ended_s = self._clock.now_s()
+            self._memory.shot_ended(shoot.host, outcome, ended_s)
+            self._on_shot(shoot.host, device.spec.kind, outcome, ended_s - started_s)
+            self._wake()
+
+    def _start_look(self, look: Look) -> None:
+        key = (look.host, look.device)
+        device = self._devices.get(look.host, {}).get(look.device)
+        if device is None or key in self._looking:
+            return
+        self._looking.add(key)
+        self._spawn(self._look(look, device))
+
+    async def _look(self, look: Look, device: FenceDevice) -> None:
+        try:
+            reading = await device.read(self._look_timeout_s)
+            self._memory.saw_power(look.host, reading)
+        finally:
+            self._looking.discard((look.host, look.device))
+            self._wake()
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("action_failed", exc_info=task.exception())
+
+    async def close(self) -> None:
+        """Stop waiting for looks and shots; a shot's child goes on to its own deadline."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _sum(work: list[Awaitable[int]]) -> int:
+    """Wait for all of ``work``, then raise the first error, or return the sum."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    total = 0
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        total += int(result)
+    return total

@@ -1,0 +1,211 @@
+"""The loop: observe, decide, record, act; one leader decides, standbys keep their view warm.
+
+Rules (DESIGN §3):
+
+1. The loop is level-triggered: changes, requests and finished actions only make it come sooner.
+2. Only the holder of the office decides. The first sign that the epoch moved on ends the term.
+3. A loop that does not come round ends the process (``deadman``); a late one never convicts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from hamon.decide.tick import decide
+from hamon.engine.executing import Executor
+from hamon.engine.health import OwnHealth
+from hamon.engine.observing import Observer
+from hamon.engine.ports import Cluster, Office, Term
+from hamon.engine.reporting import Reporter
+from hamon.errors import DeposedError, StoreError
+from hamon.model.change import Decision
+from hamon.model.host import HostSpec
+from hamon.model.names import ControllerId, Epoch
+from hamon.model.policy import Policy
+from hamon.model.view import ClusterView, OwnView
+from hamon.ports import Clock
+
+_log = structlog.get_logger()
+
+PERIOD_MAX_S = 0.5
+"""The loop comes round at least this often; evidence ages even when nothing happens."""
+
+PERIOD_MIN_S = 0.01
+"""And at most this often, so that a burst of changes becomes one round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One finished round, for metrics, the command line and tests."""
+
+    view: ClusterView | None
+    decision: Decision
+    is_leading: bool
+    started_s: float
+    ended_s: float
+    written: int
+
+
+class Engine:
+    """One controller's engine.
+
+    Args:
+        cluster, office: ZooKeeper.
+        observer, executor, reporter, health: the rooms around the core.
+        clock: time.
+        policy: the numbers and choices.
+        specs: the hosts as configured, enrolled when taking office.
+        controller: this controller.
+        on_round: told of each finished round.
+    """
+
+    def __init__(  # noqa: PLR0913 - the composition root wires the rooms here, once
+        self,
+        *,
+        cluster: Cluster,
+        office: Office,
+        observer: Observer,
+        executor: Executor,
+        reporter: Reporter,
+        health: OwnHealth,
+        clock: Clock,
+        policy: Policy,
+        specs: tuple[HostSpec, ...],
+        controller: ControllerId,
+        wake: asyncio.Event,
+        on_round: Callable[[Round], None],
+    ) -> None:
+        self._cluster = cluster
+        self._office = office
+        self._observer = observer
+        self._executor = executor
+        self._reporter = reporter
+        self._health = health
+        self._clock = clock
+        self._policy = policy
+        self._specs = specs
+        self._controller = controller
+        self._wake = wake
+        self._on_round = on_round
+        self._term: Term | None = None
+        self._took_office_s = 0.0
+        self.last: Round | None = None
+
+    @property
+    def epoch(self) -> Epoch | None:
+        """The epoch of the present term, None while standing by."""
+        return self._term.epoch if self._term is not None else None
+
+    async def run(self) -> None:
+        """Stand by, lead when elected, for ever; cancel to stop."""
+        self._cluster.on_change(self._wake.set)
+        async with asyncio.TaskGroup() as rooms:
+            rooms.create_task(self._hold_office())
+            rooms.create_task(self._report())
+            rooms.create_task(self._come_round())
+
+    async def close(self) -> None:
+        """Step back from office and stop waiting for actions; their children carry on."""
+        self._term = None
+        await self._executor.close()
+        await self._office.resign()
+
+    # -- office -----------------------------------------------------------------------------------
+
+    async def _hold_office(self) -> None:
+        while True:
+            try:
+                term = await self._office.win()
+                await self._cluster.enrol(self._specs)
+            except StoreError as error:
+                _log.info("office_not_taken", why=error.why)
+                await self._office.resign()
+                await self._clock.sleep(PERIOD_MAX_S)
+                continue
+            self._took_office_s = term.acknowledged_s
+            self._term = term
+            _log.info("office_taken", epoch=term.epoch)
+            self._wake.set()
+            await self._office.lost()
+            if self._term is term:
+                self._end_term("session_or_contender_lost")
+
+    def _end_term(self, why: str) -> None:
+        if self._term is None:
+            return
+        _log.warning("office_lost", epoch=self._term.epoch, why=why)
+        self._term = None
+        self._wake.set()
+
+    async def _report(self) -> None:
+        while True:
+            try:
+                await self._reporter.run(lambda: self.epoch)
+            except DeposedError:
+                await self._depose()
+
+    async def _depose(self) -> None:
+        self._end_term("deposed")
+        await self._office.resign()
+
+    # -- rounds -----------------------------------------------------------------------------------
+
+    async def _come_round(self) -> None:
+        wake_at_s = self._clock.now_s()
+        while True:
+            started_s = self._clock.now_s()
+            self._health.came_round(min(wake_at_s, started_s))
+            try:
+                finished = await self._round(started_s)
+            except DeposedError:
+                await self._depose()
+                continue
+            self.last = finished
+            self._on_round(finished)
+            wake_at_s = await self._rest(finished)
+
+    async def _round(self, started_s: float) -> Round:
+        self._wake.clear()
+        term = self._term
+        view = self._observer.view(self._own())
+        decision = Decision()
+        written = 0
+        if view is not None and term is not None:
+            decision = decide(view, self._policy, self._clock.now_s())
+            written = await self._executor.carry_out(decision, self._cluster, term.epoch)
+        return Round(
+            view=view,
+            decision=decision,
+            is_leading=term is not None,
+            started_s=started_s,
+            ended_s=self._clock.now_s(),
+            written=written,
+        )
+
+    def _own(self) -> OwnView:
+        whole_since_s = self._cluster.whole_since_s
+        return OwnView(
+            controller=self._controller,
+            epoch=self.epoch if self.epoch is not None else Epoch(0),
+            took_office_s=self._took_office_s,
+            watching_since_s=whole_since_s if whole_since_s is not None else self._clock.now_s(),
+            lagged_s=self._health.lagged_s,
+            is_session_proven=self._health.is_session_proven,
+        )
+
+    async def _rest(self, finished: Round) -> float:
+        """Sleep until something changed or it is time; return when the loop is due."""
+        due_s = finished.ended_s + PERIOD_MAX_S
+        if finished.decision.wake_at_s is not None:
+            due_s = min(due_s, max(finished.decision.wake_at_s, finished.ended_s + PERIOD_MIN_S))
+        pause_s = PERIOD_MIN_S if finished.written else due_s - self._clock.now_s()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(pause_s, PERIOD_MIN_S)):
+                await self._wake.wait()
+        await self._clock.sleep(PERIOD_MIN_S)
+        return due_s

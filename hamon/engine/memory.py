@@ -1,0 +1,79 @@
+"""What a controller remembers between rounds because ZooKeeper cannot tell: when *it* saw things.
+
+All times are seconds of this controller's own clock, from the moment it saw something itself (S20).
+A later leader starts with its own memory, which makes it wait longer, never shorter.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from hamon.model.incident import ShotOutcome
+from hamon.model.names import HostName
+from hamon.model.proof import PowerReading
+
+READINGS_MAX = 12
+"""Power readings kept of one host: enough for two devices to show Off twice among failures."""
+
+
+@dataclass(slots=True)
+class HostMemory:
+    """What is remembered of one host."""
+
+    session_lost_s: float | None = None
+    registered_s: float | None = None
+    readings: deque[PowerReading] = field(default_factory=lambda: deque(maxlen=READINGS_MAX))
+    shots_running: int = 0
+    last_shot: ShotOutcome | None = None
+    shot_settled_s: float | None = None
+
+
+class Memory:
+    """Times of first sight, power readings and shots, by host."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[HostName, HostMemory] = {}
+        self._since: dict[Hashable, tuple[object, float]] = {}
+
+    def host(self, name: HostName) -> HostMemory:
+        """Return the memory of a host, empty at first."""
+        return self._hosts.setdefault(name, HostMemory())
+
+    def saw_session(self, name: HostName, session: int | None, now_s: float) -> HostMemory:
+        """Note whether the host has a heartbeat now, by the session that owns it."""
+        host = self.host(name)
+        if session is None:
+            host.registered_s = None
+            if host.session_lost_s is None:
+                host.session_lost_s = now_s
+        elif self.since(("session", name), session, now_s) == now_s or host.registered_s is None:
+            host.registered_s = now_s
+            host.session_lost_s = None
+        else:
+            host.session_lost_s = None
+        return host
+
+    def since(self, subject: Hashable, value: object, now_s: float) -> float:
+        """Return since when ``subject`` has been seen with ``value``; now, if that is new."""
+        known = self._since.get(subject)
+        if known is None or known[0] != value:
+            self._since[subject] = (value, now_s)
+            return now_s
+        return known[1]
+
+    def saw_power(self, name: HostName, reading: PowerReading) -> None:
+        """Keep a power reading."""
+        self.host(name).readings.append(reading)
+
+    def shot_started(self, name: HostName) -> None:
+        """Note that an order to cut the host's power is under way."""
+        self.host(name).shots_running += 1
+
+    def shot_ended(self, name: HostName, outcome: ShotOutcome, now_s: float) -> None:
+        """Note what became of it."""
+        host = self.host(name)
+        host.shots_running -= 1
+        host.last_shot = outcome
+        host.shot_settled_s = now_s

@@ -1,0 +1,115 @@
+"""Observe: join ZooKeeper's picture, the probes and the own memory into one immutable view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hamon.engine.memory import Memory
+from hamon.engine.ports import Cluster, Probes
+from hamon.model.host import HostSpec
+from hamon.model.names import IncidentId
+from hamon.model.stored import StoredCluster, StoredHost, StoredIncident
+from hamon.model.view import (
+    ClusterView,
+    HostView,
+    IncidentView,
+    MigrationView,
+    OwnView,
+)
+from hamon.ports import Clock
+
+
+class Observer:
+    """Builds the view of one controller.
+
+    Args:
+        cluster: ZooKeeper's picture.
+        probes: the probes of the planes.
+        memory: what this controller saw and when.
+        clock: time.
+        specs: the hosts as configured; a host that ZooKeeper does not have is not in the view.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        probes: Probes,
+        memory: Memory,
+        clock: Clock,
+        specs: Iterable[HostSpec],
+    ) -> None:
+        self._cluster = cluster
+        self._probes = probes
+        self._memory = memory
+        self._clock = clock
+        self._specs = {spec.name: spec for spec in specs}
+
+    def view(self, own: OwnView) -> ClusterView | None:
+        """Return the world as it is seen now; None while ZooKeeper's picture is not whole.
+
+        Args:
+            own: how this controller is doing.
+        """
+        stored = self._cluster.picture()
+        if stored is None:
+            return None
+        now_s = self._clock.now_s()
+        return ClusterView(
+            own=own,
+            wall=self._clock.wall(),
+            control=stored.control,
+            hosts={
+                name: self._host(spec, stored.hosts[name], now_s)
+                for name, spec in self._specs.items()
+                if name in stored.hosts
+            },
+            guests=stored.guests,
+            incidents=self._incidents(stored, now_s),
+            requests=stored.requests,
+            controllers=stored.controllers,
+            unreadable=stored.unreadable,
+        )
+
+    def _host(self, spec: HostSpec, stored: StoredHost, now_s: float) -> HostView:
+        memory = self._memory.saw_session(spec.name, stored.session, now_s)
+        record = stored.record.value
+        state = record.state if record is not None else None
+        return HostView(
+            spec=spec,
+            guard=stored.guard,
+            record=stored.record,
+            self_=stored.self_,
+            heartbeat=stored.heartbeat,
+            session_lost_s=memory.session_lost_s,
+            registered_s=memory.registered_s,
+            state_since_s=self._memory.since(("state", spec.name), state, now_s),
+            evidence=self._probes.evidence(spec.name),
+            readings=tuple(memory.readings),
+            is_shot_running=memory.shots_running > 0,
+            last_shot=memory.last_shot,
+            shot_settled_s=memory.shot_settled_s,
+            domains=stored.domains,
+            capacity=stored.capacity,
+            inventory=stored.inventory,
+            grants=stored.grants,
+        )
+
+    def _incidents(self, stored: StoredCluster, now_s: float) -> dict[IncidentId, IncidentView]:
+        return {
+            name: self._incident(name, incident, now_s)
+            for name, incident in stored.incidents.items()
+        }
+
+    def _incident(self, name: IncidentId, stored: StoredIncident, now_s: float) -> IncidentView:
+        attempt = stored.record.value.attempt
+        return IncidentView(
+            record=stored.record,
+            since_s=self._memory.since(("incident", name), attempt, now_s),
+            migrations={
+                guest: MigrationView(
+                    record=record,
+                    since_s=self._memory.since(("migration", name, guest), record.version, now_s),
+                )
+                for guest, record in stored.migrations.items()
+            },
+        )

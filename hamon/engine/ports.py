@@ -1,0 +1,121 @@
+"""What the engine needs from the rooms that hold clients: ZooKeeper's picture, office, and probes.
+
+Beside :mod:`hamon.ports` because these speak of hamon's own matters, not of an outside system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from hamon.model.change import Change
+from hamon.model.control import Request
+from hamon.model.host import HostSpec
+from hamon.model.names import Epoch, HostName
+from hamon.model.proof import Evidence
+from hamon.model.stored import StoredCluster
+from hamon.model.view import ControllerView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """A term of office: the epoch, and when its bump was acknowledged on the own clock."""
+
+    epoch: Epoch
+    acknowledged_s: float
+
+
+class Cluster(Protocol):
+    """ZooKeeper as the engine sees it."""
+
+    @property
+    def whole_since_s(self) -> float | None:
+        """Since when the picture has been whole without a gap; None: it is not, now."""
+        ...
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called when the picture changed, or stopped or began to be whole."""
+        ...
+
+    def picture(self) -> StoredCluster | None:
+        """Return the decoded picture, None while it is not whole."""
+        ...
+
+    async def enrol(self, hosts: tuple[HostSpec, ...]) -> None:
+        """Make the directories and znodes of hosts that have none yet. Idempotent.
+
+        Raises:
+            StoreError: ZooKeeper could not be asked; repeat.
+        """
+        ...
+
+    async def commit(self, change: Change, epoch: Epoch) -> None:
+        """Commit one change under the epoch; the picture shows it when this returns.
+
+        Raises:
+            DeposedError: the epoch moved on; nothing was done, and this controller leads no more.
+            WriteConflictError, NodeExistsError, NodeMissingError: a version check failed; nothing
+                was done.
+            StoreUnavailableError: UNKNOWN; look again.
+        """
+        ...
+
+    async def report(self, view: ControllerView, epoch: Epoch | None) -> None:
+        """Write this controller's own ephemeral report; as leader, under its epoch. Idempotent.
+
+        A success proves the own session (and the term) at the time the call was *sent*.
+
+        Raises:
+            DeposedError: as in :meth:`commit`.
+            StoreError: it was not written, or nobody knows.
+        """
+        ...
+
+    async def ask(self, request: Request) -> str:
+        """Write a request for the leader, bound to this daemon's session; return its sequence.
+
+        Raises:
+            StoreError: it was not written, or nobody knows (the nonce tells).
+        """
+        ...
+
+    async def withdraw(self, sequence: str) -> None:
+        """Remove a request that was answered or is no longer waited for. Idempotent."""
+        ...
+
+
+class Office(Protocol):
+    """The leader's office."""
+
+    async def win(self) -> Term:
+        """Stand for election until elected; then take a new epoch and return it.
+
+        Raises:
+            StoreError: the session failed meanwhile; stand again.
+        """
+        ...
+
+    async def lost(self) -> None:
+        """Return when the office is lost: session expired, or the own contender is gone."""
+        ...
+
+    async def resign(self) -> None:
+        """Step back so that another may be elected. Idempotent; never raises."""
+        ...
+
+
+class Probes(Protocol):
+    """The probes of the hosts' planes."""
+
+    def evidence(self, host: HostName) -> tuple[Evidence, ...]:
+        """Return the latest vote of each plane of a host."""
+        ...
+
+    def reaches(self) -> tuple[str, ...]:
+        """Return the planes on which at least one host answers now."""
+        ...
+
+    def silent(self) -> dict[str, tuple[HostName, ...]]:
+        """Return by plane the hosts that have been silent for as long as counts."""
+        ...

@@ -1,0 +1,97 @@
+"""Reports: what a controller says of itself in ZooKeeper, once a second and when it changes.
+
+The write is also the proof of its session and, for a leader, of its term: only a committed write
+shows that a participant still has its place (zookeeper.md 3.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from hamon.engine.health import OwnHealth
+from hamon.engine.ports import Cluster, Probes
+from hamon.errors import StoreError
+from hamon.model.names import ControllerId, Epoch
+from hamon.model.view import ControllerView
+from hamon.ports import Clock
+
+_log = structlog.get_logger()
+
+PERIOD_S = 1.0
+"""How often a report is written although nothing changed: well below any session time-out."""
+
+POLL_S = 0.2
+"""How often a change of what the probes hear is looked for."""
+
+
+class Reporter:
+    """Keeps this controller's report up to date.
+
+    Args:
+        cluster: where it is written.
+        probes: what it is about.
+        health: told of each proof of the session.
+        clock: time.
+        controller: whose report.
+        policy_hash: what controllers compare to know that they decide alike.
+        version: of hamon.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        probes: Probes,
+        health: OwnHealth,
+        clock: Clock,
+        *,
+        controller: ControllerId,
+        policy_hash: str,
+        version: str,
+    ) -> None:
+        self._cluster = cluster
+        self._probes = probes
+        self._health = health
+        self._clock = clock
+        self._controller = controller
+        self._policy_hash = policy_hash
+        self._version = version
+
+    async def run(self, epoch: Callable[[], Epoch | None]) -> None:
+        """Report for ever.
+
+        Args:
+            epoch: the present term's epoch, None while standing by.
+
+        Raises:
+            DeposedError: the epoch moved on.
+        """
+        written: ControllerView | None = None
+        written_s = -PERIOD_S
+        while True:
+            report = self._report()
+            now_s = self._clock.now_s()
+            is_due = report != written or now_s - written_s >= PERIOD_S
+            if is_due and await self._write(report, epoch()):
+                written, written_s = report, now_s
+            await self._clock.sleep(POLL_S)
+
+    def _report(self) -> ControllerView:
+        return ControllerView(
+            controller=self._controller,
+            version=self._version,
+            policy_hash=self._policy_hash,
+            reaches=self._probes.reaches(),
+            silent=self._probes.silent(),
+        )
+
+    async def _write(self, report: ControllerView, epoch: Epoch | None) -> bool:
+        sent_s = self._clock.now_s()
+        try:
+            await self._cluster.report(report, epoch)
+        except StoreError as error:
+            _log.debug("report_failed", why=error.why)
+            return False
+        self._health.proved_session(sent_s)
+        return True

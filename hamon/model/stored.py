@@ -1,0 +1,57 @@
+"""The cluster as ZooKeeper holds it, decoded: one picture, without times and without probes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hamon.model.change import Versioned
+from hamon.model.control import Control, Request
+from hamon.model.guest import Grant, GuestRecord, InventoryEntry
+from hamon.model.host import (
+    Heartbeat,
+    HostCapacity,
+    HostDomains,
+    HostGuard,
+    HostRecord,
+    HostSelf,
+)
+from hamon.model.incident import IncidentRecord, MigrationRecord
+from hamon.model.names import ControllerId, GuestId, HostName, IncidentId
+from hamon.model.view import ControllerView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredHost:
+    """One enrolled host. ``session``: id of the session that owns its heartbeat, None: no heartbeat."""
+
+    guard: Versioned[HostGuard]
+    record: Versioned[HostRecord | None]
+    self_: Versioned[HostSelf | None]
+    session: int | None = None
+    heartbeat: Heartbeat | None = None
+    domains: HostDomains | None = None
+    capacity: HostCapacity | None = None
+    inventory: Mapping[GuestId, InventoryEntry] = field(default_factory=dict)
+    grants: Mapping[GuestId, Versioned[Grant]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredIncident:
+    """One incident and its migrations."""
+
+    record: Versioned[IncidentRecord]
+    migrations: Mapping[GuestId, Versioned[MigrationRecord]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCluster:
+    """All of it. ``unreadable``: paths of znodes with a newer schema or rubbish."""
+
+    control: Versioned[Control]
+    hosts: Mapping[HostName, StoredHost] = field(default_factory=dict)
+    guests: Mapping[GuestId, Versioned[GuestRecord]] = field(default_factory=dict)
+    incidents: Mapping[IncidentId, StoredIncident] = field(default_factory=dict)
+    requests: Mapping[str, Versioned[Request]] = field(default_factory=dict)
+    controllers: Mapping[ControllerId, ControllerView] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
