@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 
 from hamon.coordination.codec import NodeValue, decode
-from hamon.coordination.paths import DIRECTORIES, PlaceKind, child, parse
+from hamon.coordination.paths import DIRECTORIES, PlaceKind, child, parent, parse
 from hamon.errors import AccessDeniedError, NodeMissingError, StoreError, UnreadableNodeError
 from hamon.ports import Clock, Node, SessionState, Store
 
@@ -111,6 +111,21 @@ class Mirror:
         self._run(self._reconcile())
         if self._store.state is SessionState.CONNECTED:
             self._read_all()
+
+    async def refresh(self, paths: Iterable[str]) -> None:
+        """Read these znodes now, and return when the copy shows them: after an own commit.
+
+        Idempotent. Without an answer the copy stays as it is; it is then not whole either.
+        """
+        wanted: set[str] = set()
+        for path in paths:
+            wanted.add(path)
+            while path not in self._values and path not in self._lists and path != "/":
+                # New: the list that names it is read as well.
+                path = parent(path)  # noqa: PLW2901 - climbs
+                wanted.add(path)
+        wanted.discard("/")
+        await asyncio.gather(*(self._read(path) for path in wanted))
 
     async def stop(self) -> None:
         """Stop reading, and wait until it has stopped. Idempotent."""

@@ -23,7 +23,7 @@ from hamon.ports import (
     StoreOperation,
     WatchCallback,
 )
-from hamon.sim.tree import Caller, ChangeKind, Tree, TreeChange
+from hamon.sim.tree import EVERYONE, Caller, ChangeKind, Tree, TreeChange
 
 T = TypeVar("T")
 
@@ -61,12 +61,15 @@ class InMemoryZooKeeper:
     Args:
         clock: whose time sessions expire on.
         session_timeout_s: granted to every session.
+        root_access: rules of the root znode; by default it is the world's, as a new ensemble's.
     """
 
-    def __init__(self, clock: Clock, session_timeout_s: float) -> None:
+    def __init__(
+        self, clock: Clock, session_timeout_s: float, root_access: tuple[AccessRule, ...] = EVERYONE
+    ) -> None:
         self.clock = clock
         self.session_timeout_s = session_timeout_s
-        self.tree = Tree()
+        self.tree = Tree(root_access)
         self.has_quorum = True
         self._sessions: dict[int, _Session] = {}
         self._clients: list[InMemoryStore] = []

@@ -30,6 +30,9 @@ from hamon.ports import (
     StoreOperation,
 )
 
+_ANYONE = "world:anyone"
+EVERYONE = (AccessRule(digest=_ANYONE, permissions=frozenset(Permission)),)
+
 
 class ChangeKind(Enum):
     """What became of a znode."""
@@ -69,9 +72,8 @@ class Caller:
 class Tree:
     """The znodes. Every method is atomic; nothing here knows time or connections."""
 
-    def __init__(self) -> None:
-        everyone = AccessRule(digest="world:anyone", permissions=frozenset(Permission))
-        self._znodes = {"/": _Znode(data=b"", access=(everyone,), created_zxid=0)}
+    def __init__(self, root_access: tuple[AccessRule, ...]) -> None:
+        self._znodes = {"/": _Znode(data=b"", access=root_access, created_zxid=0)}
         self._zxid = 0
         self._undo: list[Callable[[], None]] = []
 
@@ -114,7 +116,7 @@ class Tree:
 
     def next_in_sequence(self, prefix: str) -> str:
         """Tell the path that a sequential znode of this prefix gets."""
-        parent = self._find("create", _parent(prefix))
+        parent = self._find_parent("create", prefix)
         return f"{prefix}{parent.children_made:010d}"
 
     def commit(self, operations: Sequence[StoreOperation], caller: Caller) -> list[TreeChange]:
@@ -157,7 +159,7 @@ class Tree:
                 self._set(znode, data, znode.version + 1)
                 return [TreeChange(path=path, kind=ChangeKind.CHANGED)]
             case DeleteNode(path=path, version=version):
-                parent = self._find("commit", _parent(path))
+                parent = self._find_parent("commit", path)
                 _demand("commit", path, parent, Permission.DELETE, caller)
                 znode = self._find("commit", path)
                 _compare(path, znode, version)
@@ -171,7 +173,7 @@ class Tree:
         path = operation.path
         if not operation.access:
             raise ValueError("a znode without access rules")
-        parent = self._find("commit", _parent(path))
+        parent = self._find_parent("commit", path)
         _demand("commit", path, parent, Permission.CREATE, caller)
         if path in self._znodes:
             raise NodeExistsError("store", "commit", path, Outcome.NOT_DONE, "exists")
@@ -227,9 +229,17 @@ class Tree:
             why = "does not exist"
             raise NodeMissingError("store", operation, path, Outcome.NOT_DONE, why) from None
 
+    def _find_parent(self, operation: str, path: str) -> _Znode:
+        """The znode above; what is told when there is none is the path that was asked for."""
+        try:
+            return self._znodes[_parent(path)]
+        except KeyError:
+            why = "the parent does not exist"
+            raise NodeMissingError("store", operation, path, Outcome.NOT_DONE, why) from None
+
 
 def _may(znode: _Znode, permission: Permission, caller: Caller) -> bool:
-    names = caller.digests | {"world:anyone"}
+    names = caller.digests | {_ANYONE}
     return any(rule.digest in names and permission in rule.permissions for rule in znode.access)
 
 
