@@ -98,7 +98,10 @@ def test_load__password_of_a_host__becomes_its_digest(write: Write) -> None:
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        ("tick_time_s = 2\n", ["zookeeper.session_timeout_s: 6 < 1.5 × (sync_limit 3 + 1)", "12"]),
+        (
+            "tick_time_s = 2\n",
+            ["zookeeper.session_timeout_s: 6 < 1.5 × (sync_limit 3 + 1)", "= 12: "],
+        ),
         ("connect_timeout_s = 6\n", ["6 × 1 servers = 6 ≥ session_timeout_s 6"]),
         ("[fencing]\nlease_s = 7\n", ["fencing.lease_s: 7 ≥ zookeeper.session_timeout_s 6"]),
         ("[detection]\nlate_after_s = 1\n", ["detection.late_after_s: 1 < 2 × probe_period_s 1"]),
