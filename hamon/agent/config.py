@@ -17,7 +17,7 @@ from uuid import UUID
 
 from hamon.agent.permits import HostFolders
 from hamon.errors import ConfigError
-from hamon.model.names import BootId, HostName, PlaneName, host_name, is_name
+from hamon.model.names import BootId, HostName, host_name, is_name
 
 PRODUCT_UUID_FILE = Path("/sys/class/dmi/id/product_uuid")
 _SERVER = re.compile(r"\[?[A-Za-z0-9.:-]+\]?:[0-9]{1,5}")
@@ -37,7 +37,7 @@ class AgentConfig:
     password_file: Path
     controllers_digest: str
     echo_port: int
-    planes: Mapping[PlaneName, str]
+    planes: Mapping[str, str]
     libvirt_uri: str
     libvirt_run_dir: Path
     libvirt_hooks_dir: Path
@@ -234,14 +234,14 @@ def _controllers_digest(keys: _Keys) -> str:
     return digest
 
 
-def _planes(keys: _Keys) -> Mapping[PlaneName, str]:
-    planes: dict[PlaneName, str] = {}
+def _planes(keys: _Keys) -> Mapping[str, str]:
+    planes: dict[str, str] = {}
     for name, address in keys.table("planes").items():
         key = f"planes.{name}"
         if not is_name(name):
             raise keys.error(key, f"{name!r} is no name of a plane")
         try:
-            planes[PlaneName(name)] = str(ipaddress.ip_address(address))
+            planes[name] = str(ipaddress.ip_address(address))
         except ValueError as error:
             raise keys.error(key, str(error)) from error
     if not planes:

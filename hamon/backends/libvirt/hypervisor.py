@@ -290,14 +290,17 @@ def _read_domain(domain: libvirt.virDomain) -> Domain:
     return Domain(
         guest=guest_id(domain.UUIDString()),
         name=domain.name(),
-        state=_domain_state(state, reason),
+        state=_domain_state(state, reason, is_active=bool(domain.isActive())),
         is_persistent=is_persistent,
         definition=domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE),
         has_managed_save=is_persistent and bool(domain.hasManagedSaveImage()),
     )
 
 
-def _domain_state(state: int, reason: int) -> DomainState:
+def _domain_state(state: int, reason: int, *, is_active: bool) -> DomainState:
+    if state == libvirt.VIR_DOMAIN_SHUTOFF and is_active:
+        # A start that is under way: libvirt says "shut off" until QEMU has answered.
+        return DomainState.UNKNOWN
     crashed = {libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_DAEMON}
     if state == libvirt.VIR_DOMAIN_SHUTOFF and reason in crashed:
         return DomainState.CRASHED

@@ -1,0 +1,132 @@
+"""The guests process: ``python -m hamon.agent.guests --config agent.toml``.
+
+The only process that opens this host's libvirt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import concurrent.futures
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+from hamon.agent.config import AgentConfig, load_config
+from hamon.agent.context import AgentContext, PathCheck
+from hamon.agent.events import EventLog, JsonEventLog
+from hamon.agent.guests_agent import GuestsAgent
+from hamon.agent.hook_files import is_hook_installed
+from hamon.agent.host_files import FileHostFiles
+from hamon.agent.permits import FilePermits
+from hamon.agent.service import CONFIG_ERROR_STATUS, feed_watchdog, notify, run_until_stopped
+from hamon.backends.libvirt.definition import SharedStorage
+from hamon.backends.libvirt.hypervisor import LibvirtHypervisor
+from hamon.backends.libvirt.processes import kill_guests
+from hamon.clock import SystemClock
+from hamon.coordination.access import Identities, digest_of, host_user
+from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
+from hamon.errors import AccessDeniedError, ConfigError
+
+PATH_TIMEOUT_S = 5.0
+PATH_WORKERS = 4
+
+
+async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
+    """Take care of this host's guests until SIGTERM; they run on afterwards.
+
+    Raises:
+        ConfigError: something in the configuration cannot be used, or the gate is not installed.
+        AccessDeniedError: ZooKeeper refused this host's identity.
+    """
+    boot_id = config.boot_id()
+    if not is_hook_installed(config.libvirt_hooks_dir, config.folders, config.boot_id_file):
+        # safety: without the gate a withdrawn permit stops nothing.
+        why = "the hook is missing or was changed: run `hamon agent install-hook`"
+        raise ConfigError(str(config.libvirt_hooks_dir), "", why)
+    user, password = host_user(config.host), config.password()
+    store = ZooKeeperStore(
+        StoreSettings(
+            servers=config.servers,
+            chroot=f"/hamon/{config.cluster}",
+            session_timeout_s=config.session_timeout_s,
+            user=user,
+            password=password,
+        )
+    )
+    hypervisor = LibvirtHypervisor(
+        config.libvirt_uri,
+        call_timeout_s=config.call_timeout_s,
+        start_timeout_s=config.start_timeout_s,
+    )
+    agent = GuestsAgent(
+        AgentContext(
+            host=config.host,
+            boot_id=boot_id,
+            store=store,
+            hypervisor=hypervisor,
+            permits=FilePermits(config.folders, boot_id),
+            files=FileHostFiles(config.folders, boot_id),
+            clock=clock,
+            log=log,
+            shared=SharedStorage(paths=config.shared_paths, pools=config.shared_pools),
+            identities=Identities(
+                controllers=config.controllers_digest,
+                hosts={config.host: digest_of(user, password)},
+            ),
+            readable_paths=path_check(PATH_TIMEOUT_S),
+            kill_guests=partial(kill_guests, config.libvirt_run_dir),
+        )
+    )
+    notify("READY=1")
+    try:
+        await run_until_stopped(_connect(store), agent.run(), feed_watchdog(clock))
+    finally:
+        await store.close()
+        await hypervisor.close()
+
+
+async def _connect(store: ZooKeeperStore) -> None:
+    await store.start()
+    # Whoever runs beside this waits for each other's end, and a session has none of its own.
+    await asyncio.Event().wait()
+
+
+def path_check(timeout_s: float) -> PathCheck:
+    """Return a check of paths in threads of its own: a look at storage that is gone may hang."""
+    pool = concurrent.futures.ThreadPoolExecutor(PATH_WORKERS, thread_name_prefix="paths")
+
+    async def readable(paths: tuple[str, ...]) -> tuple[str, ...]:
+        loop = asyncio.get_running_loop()
+        looks = {path: loop.run_in_executor(pool, os.access, path, os.R_OK) for path in paths}
+        if looks:
+            await asyncio.wait(looks.values(), timeout=timeout_s)
+        return tuple(path for path, look in looks.items() if look.done() and look.result())
+
+    return readable
+
+
+def main(arguments: list[str]) -> int:
+    """Run the process; return its exit code."""
+    parser = argparse.ArgumentParser(prog="hamon.agent.guests", description=__doc__)
+    parser.add_argument("--config", type=Path, default=Path("/etc/hamon/agent.toml"))
+    clock = SystemClock()
+    log: EventLog = JsonEventLog(sys.stderr, clock)
+    try:
+        config = load_config(parser.parse_args(arguments).config)
+        log = JsonEventLog(sys.stderr, clock, host=config.host)
+        asyncio.run(run(config, clock, log))
+    except ConfigError as error:
+        log.error("agent_refused_to_start", why=str(error))  # noqa: TRY400 - the cause is in it
+        return CONFIG_ERROR_STATUS
+    except AccessDeniedError as error:
+        log.error("agent_ended", why=str(error))  # noqa: TRY400 - the cause is in it
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    # Python would wait for threads that are stuck in libvirt or on storage that is gone.
+    os._exit(status)

@@ -1,0 +1,134 @@
+"""The heartbeat process: ``python -m hamon.agent.heartbeat --config agent.toml``.
+
+Small on purpose: it says that this boot lives, answers probes, and touches no guest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from hamon.agent.config import AgentConfig, load_config
+from hamon.agent.echo import EchoServer
+from hamon.agent.events import EventLog, JsonEventLog
+from hamon.agent.host_files import read_leaving
+from hamon.agent.registration import Registration
+from hamon.agent.service import CONFIG_ERROR_STATUS, feed_watchdog, notify, run_until_stopped
+from hamon.agent.session_file import SessionFile
+from hamon.clock import SystemClock
+from hamon.coordination.access import Identities, digest_of, host_user
+from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
+from hamon.errors import AccessDeniedError, ConfigError
+from hamon.model.host import HostSelf
+from hamon.ports import SessionState
+
+LEAVING_PERIOD_S = 0.2
+
+
+async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
+    """Be the heartbeat of this host until SIGTERM.
+
+    Raises:
+        ConfigError: something in the configuration cannot be used.
+        AccessDeniedError: ZooKeeper refused this host's identity.
+    """
+    boot_id = config.boot_id()
+    session_file = SessionFile(config.folders.run_dir, boot_id)
+    former = session_file.read()
+    password = config.password()
+    user = host_user(config.host)
+    store = ZooKeeperStore(
+        StoreSettings(
+            servers=config.servers,
+            chroot=f"/hamon/{config.cluster}",
+            session_timeout_s=config.session_timeout_s,
+            user=user,
+            password=password,
+            resume=former,
+        )
+    )
+
+    def remember(state: SessionState) -> None:
+        if state is SessionState.CONNECTED:
+            session_file.write(store.credentials)
+
+    store.on_state(remember)
+    registration = Registration(
+        store=store,
+        clock=clock,
+        log=log,
+        host=config.host,
+        facts=HostSelf(
+            boot_id=boot_id,
+            product_uuid=config.machine_uuid(),
+            addresses=config.planes,
+            agent_version=version("hamon"),
+        ),
+        identities=Identities(
+            controllers=config.controllers_digest, hosts={config.host: digest_of(user, password)}
+        ),
+        former_session=former.session_id if former is not None else 0,
+    )
+    echo = EchoServer(
+        addresses=config.planes,
+        port=config.echo_port,
+        host=config.host,
+        boot_id=boot_id,
+        clock=clock,
+        log=log,
+    )
+    notify("READY=1")
+    leaving_file = config.folders.run_dir / "leaving"
+    try:
+        await run_until_stopped(
+            _register(store, registration),
+            echo.run(),
+            _follow_leaving(registration, leaving_file, clock),
+            feed_watchdog(clock),
+        )
+    finally:
+        if read_leaving(leaving_file) is not None:
+            # Announced: the host goes on purpose, and nobody has to wait for the session's end.
+            await store.close()
+            session_file.remove()
+        else:
+            # A restart or an upgrade of this process: the next one goes on with the session.
+            await store.detach()
+
+
+async def _register(store: ZooKeeperStore, registration: Registration) -> None:
+    await store.start()
+    await registration.run()
+
+
+async def _follow_leaving(registration: Registration, path: Path, clock: SystemClock) -> None:
+    while True:
+        registration.announce(read_leaving(path))
+        await clock.sleep(LEAVING_PERIOD_S)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the process; return its exit code."""
+    parser = argparse.ArgumentParser(prog="hamon.agent.heartbeat", description=__doc__)
+    parser.add_argument("--config", type=Path, default=Path("/etc/hamon/agent.toml"))
+    clock = SystemClock()
+    log: EventLog = JsonEventLog(sys.stderr, clock)
+    try:
+        config = load_config(parser.parse_args(arguments).config)
+        log = JsonEventLog(sys.stderr, clock, host=config.host)
+        asyncio.run(run(config, clock, log))
+    except ConfigError as error:
+        log.error("agent_refused_to_start", why=str(error))  # noqa: TRY400 - the cause is in it
+        return CONFIG_ERROR_STATUS
+    except AccessDeniedError as error:
+        # To be started again: a heartbeat that stays away for good is taken for a dead host.
+        log.error("agent_ended", why=str(error))  # noqa: TRY400 - the cause is in it
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,142 @@
+"""What the agent remembers on its own host, beside the permits: marks of this boot, generations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from hamon.agent.permits import HostFolders, replace_file
+from hamon.model.host import Leaving
+from hamon.model.names import BootId, GuestId
+
+
+class HostFiles(Protocol):
+    """Small facts that outlive the process, some of them the boot."""
+
+    def leaving(self) -> Leaving | None:
+        """Tell whether this host has announced that it goes, and why."""
+        ...
+
+    def set_in_service(self, *, is_in_service: bool) -> None:
+        """Say whether live migrations may arrive in this boot. Idempotent."""
+        ...
+
+    def generation_seen(self, guest: GuestId) -> int:
+        """Tell the highest generation of a guest that ZooKeeper ever showed here; 0: none."""
+        ...
+
+    def generation_held(self, guest: GuestId) -> int:
+        """Tell the generation under which this host last had the guest; 0: not known."""
+        ...
+
+    def remember_seen(self, guest: GuestId, generation: int) -> None:
+        """Write down a generation that ZooKeeper showed, durably. Idempotent; never goes down."""
+        ...
+
+    def remember_held(self, guest: GuestId, generation: int) -> None:
+        """Write down that this host has the guest under ``generation``, durably. Idempotent."""
+        ...
+
+    def leftovers(self) -> frozenset[GuestId]:
+        """Tell which definitions were made here for a rebuild that is not settled."""
+        ...
+
+    def set_leftover(self, guest: GuestId, *, is_leftover: bool) -> None:
+        """Write down that a definition was made for a rebuild, or that it is settled. Durable."""
+        ...
+
+
+class FileHostFiles:
+    """:class:`HostFiles` in the folders of docs/protocol.md."""
+
+    def __init__(self, folders: HostFolders, boot_id: BootId) -> None:
+        folders.make()
+        self._boot_id = boot_id
+        self._leaving = folders.run_dir / "leaving"
+        self._in_service = folders.run_dir / "in-service"
+        self._highest_file = folders.state_dir / "highest.json"
+        self._held_file = folders.state_dir / "held.json"
+        self._leftovers_file = folders.state_dir / "leftovers.json"
+        self._highest = _read_numbers(self._highest_file)
+        self._held = _read_numbers(self._held_file)
+        self._leftovers = frozenset(_read_numbers(self._leftovers_file))
+
+    def leaving(self) -> Leaving | None:
+        """Tell whether this host has announced that it goes, and why."""
+        return read_leaving(self._leaving)
+
+    def set_in_service(self, *, is_in_service: bool) -> None:
+        """Say whether live migrations may arrive in this boot. Idempotent."""
+        if not is_in_service:
+            self._in_service.unlink(missing_ok=True)
+        elif not self._in_service.exists() or self._in_service.read_text() != self._boot_id:
+            replace_file(self._in_service, self._boot_id)
+
+    def generation_seen(self, guest: GuestId) -> int:
+        """Tell the highest generation of a guest that ZooKeeper ever showed here; 0: none."""
+        return self._highest.get(guest, 0)
+
+    def generation_held(self, guest: GuestId) -> int:
+        """Tell the generation under which this host last had the guest; 0: not known."""
+        return self._held.get(guest, 0)
+
+    def remember_seen(self, guest: GuestId, generation: int) -> None:
+        """Write down a generation that ZooKeeper showed, durably. Idempotent; never goes down."""
+        if generation > self.generation_seen(guest):
+            self._highest[guest] = generation
+            replace_file(self._highest_file, json.dumps(self._highest))
+
+    def remember_held(self, guest: GuestId, generation: int) -> None:
+        """Write down that this host has the guest under ``generation``, durably. Idempotent."""
+        if generation != self.generation_held(guest):
+            self._held[guest] = generation
+            replace_file(self._held_file, json.dumps(self._held))
+
+    def leftovers(self) -> frozenset[GuestId]:
+        """Tell which definitions were made here for a rebuild that is not settled."""
+        return self._leftovers
+
+    def set_leftover(self, guest: GuestId, *, is_leftover: bool) -> None:
+        """Write down that a definition was made for a rebuild, or that it is settled. Durable."""
+        changed = self._leftovers | {guest} if is_leftover else self._leftovers - {guest}
+        if changed != self._leftovers:
+            replace_file(self._leftovers_file, json.dumps(dict.fromkeys(sorted(changed), 1)))
+            self._leftovers = changed
+
+
+def read_leaving(path: Path) -> Leaving | None:
+    """Read the announcement; rubbish in it counts as a shutdown, because somebody did announce."""
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return None
+    return Leaving.REBOOT if text == Leaving.REBOOT else Leaving.SHUTDOWN
+
+
+def announce_leaving(run_dir: Path, leaving: Leaving | None) -> None:
+    """Announce that this host goes (``hamon agent leave``); None takes it back. Idempotent.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    if leaving is None:
+        (run_dir / "leaving").unlink(missing_ok=True)
+    else:
+        replace_file(run_dir / "leaving", leaving)
+
+
+def _read_numbers(path: Path) -> dict[GuestId, int]:
+    """Read numbers by guest; a file that is missing or torn counts as empty.
+
+    safety: what is forgotten here only makes this host less suspicious of a rolled-back ensemble;
+    every start still needs a claim that ZooKeeper granted.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(content, Mapping):
+        return {}
+    return {GuestId(str(key)): value for key, value in content.items() if isinstance(value, int)}
