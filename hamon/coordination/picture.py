@@ -123,8 +123,8 @@ class Picture:
     def _host(self, name: HostName) -> StoredHost | None:
         """Put one host together; None while its core znodes are missing or unreadable.
 
-        safety: a host that is left out is neither judged nor a destination; what cannot be read of it
-        is a hold of its own.
+        safety: a host that is left out is neither judged nor a destination; what cannot be read of
+        it is a hold of its own.
         """
         guard = self._versioned(Place(kind=PlaceKind.GUARD, host=name), HostGuard)
         record = self._or_empty(Place(kind=PlaceKind.RECORD, host=name), HostRecord)

@@ -12,7 +12,8 @@ Rules:
 from __future__ import annotations
 
 from hamon.model.control import Hold, HoldKind
-from hamon.model.host import LIVE_STATES, HostState
+from hamon.model.host import LIVE_STATES, DomainState, HostState
+from hamon.model.names import GuestId
 from hamon.model.policy import Policy
 from hamon.model.view import ClusterView, HostView
 
@@ -36,6 +37,8 @@ def holds(view: ClusterView, policy: Policy, now_s: float) -> tuple[Hold, ...]:
     """Return every hold that is in force, cluster-wide ones first, then by host."""
     found = [
         *_disarmed(view),
+        *_rolled_back(view),
+        *_two_copies(view),
         *_own_health(view, policy, now_s),
         *_start_up(view, policy, now_s),
         *_storm(view, policy, now_s),
@@ -82,6 +85,34 @@ def _disarmed(view: ClusterView) -> list[Hold]:
             who=control.who,
             needs_human=True,
         )
+    ]
+
+
+def _rolled_back(view: ClusterView) -> list[Hold]:
+    if not view.own.is_rolled_back:
+        return []
+    why = f"epoch {view.own.epoch} is lower than one seen before: ZooKeeper was restored"
+    return [Hold(kind=HoldKind.ROLLED_BACK, scope=CLUSTER, reason=why, needs_human=True)]
+
+
+def _two_copies(view: ClusterView) -> list[Hold]:
+    """Hold every guest that two hosts say they run; only a human can tell which one counts."""
+    running: dict[GuestId, list[str]] = {}
+    for name, host in sorted(view.hosts.items()):
+        if host.heartbeat is None or host.domains is None or not host.domains.is_healthy:
+            continue
+        for guest, state in host.domains.domains.items():
+            if state is DomainState.RUNNING:
+                running.setdefault(guest, []).append(name)
+    return [
+        Hold(
+            kind=HoldKind.TWO_COPIES,
+            scope=guest,
+            reason=f"runs on {' and '.join(names)}",
+            needs_human=True,
+        )
+        for guest, names in sorted(running.items())
+        if len(names) > 1
     ]
 
 

@@ -141,6 +141,8 @@ def _as_decision(
         reason("hold", hold.scope, kind=hold.kind, why=hold.reason, who=hold.who)
         for hold in in_force
     )
+    if view.own.is_rolled_back:
+        return Decision(reasons=reasons, wake_at_s=min(wakes) if wakes else None)
     if intents and now_s < may_act_s:
         intents = ()
         wakes.append(may_act_s)

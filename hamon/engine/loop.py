@@ -20,7 +20,7 @@ from hamon.decide.tick import decide
 from hamon.engine.executing import Executor
 from hamon.engine.health import OwnHealth
 from hamon.engine.observing import Observer
-from hamon.engine.ports import Cluster, Office, Term
+from hamon.engine.ports import Cluster, Election, Term
 from hamon.engine.reporting import Reporter
 from hamon.errors import DeposedError, StoreError
 from hamon.model.change import Decision
@@ -55,12 +55,14 @@ class Engine:
     """One controller's engine.
 
     Args:
-        cluster, office: ZooKeeper.
+        cluster, election: ZooKeeper.
         observer, executor, reporter, health: the rooms around the core.
         clock: time.
         policy: the numbers and choices.
         specs: the hosts as configured, enrolled when taking office.
         controller: this controller.
+        wake: set to make the loop come round sooner.
+        admit: remembers an epoch; False: it is lower than one seen before (a restored ensemble).
         on_round: told of each finished round.
     """
 
@@ -68,7 +70,7 @@ class Engine:
         self,
         *,
         cluster: Cluster,
-        office: Office,
+        election: Election,
         observer: Observer,
         executor: Executor,
         reporter: Reporter,
@@ -78,10 +80,11 @@ class Engine:
         specs: tuple[HostSpec, ...],
         controller: ControllerId,
         wake: asyncio.Event,
+        admit: Callable[[Epoch], bool],
         on_round: Callable[[Round], None],
     ) -> None:
         self._cluster = cluster
-        self._office = office
+        self._election = election
         self._observer = observer
         self._executor = executor
         self._reporter = reporter
@@ -91,9 +94,11 @@ class Engine:
         self._specs = specs
         self._controller = controller
         self._wake = wake
+        self._admit = admit
         self._on_round = on_round
         self._term: Term | None = None
         self._took_office_s = 0.0
+        self._is_rolled_back = False
         self.last: Round | None = None
 
     @property
@@ -113,25 +118,29 @@ class Engine:
         """Step back from office and stop waiting for actions; their children carry on."""
         self._term = None
         await self._executor.close()
-        await self._office.resign()
+        await self._election.resign()
 
     # -- office -----------------------------------------------------------------------------------
 
     async def _hold_office(self) -> None:
         while True:
+            term = await self._election.wait_for_office()
             try:
-                term = await self._office.win()
-                await self._cluster.enrol(self._specs)
-            except StoreError as error:
-                _log.info("office_not_taken", why=error.why)
-                await self._office.resign()
-                await self._clock.sleep(PERIOD_MAX_S)
+                enrolled = await self._cluster.enrol(self._specs, term.epoch)
+            except (StoreError, DeposedError) as error:
+                _log.warning("office_not_taken", why=str(error))
+                await self._election.resign()
                 continue
+            self._is_rolled_back = not self._admit(term.epoch)
+            if self._is_rolled_back:
+                _log.error("epoch_rolled_back", epoch=term.epoch)
+            for host in enrolled:
+                _log.info("host_enrolled", host=host)
             self._took_office_s = term.acknowledged_s
             self._term = term
             _log.info("office_taken", epoch=term.epoch)
             self._wake.set()
-            await self._office.lost()
+            await term.lost.wait()
             if self._term is term:
                 self._end_term("session_or_contender_lost")
 
@@ -151,7 +160,7 @@ class Engine:
 
     async def _depose(self) -> None:
         self._end_term("deposed")
-        await self._office.resign()
+        await self._election.resign()
 
     # -- rounds -----------------------------------------------------------------------------------
 
@@ -196,6 +205,7 @@ class Engine:
             watching_since_s=whole_since_s if whole_since_s is not None else self._clock.now_s(),
             lagged_s=self._health.lagged_s,
             is_session_proven=self._health.is_session_proven,
+            is_rolled_back=self._is_rolled_back,
         )
 
     async def _rest(self, finished: Round) -> float:

@@ -5,8 +5,8 @@ Beside :mod:`hamon.ports` because these speak of hamon's own matters, not of an 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from hamon.model.change import Change
@@ -18,12 +18,23 @@ from hamon.model.stored import StoredCluster
 from hamon.model.view import ControllerView
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Term:
-    """A term of office: the epoch, and when its bump was acknowledged on the own clock."""
+class Term(Protocol):
+    """A term of office."""
 
-    epoch: Epoch
-    acknowledged_s: float
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch that guards its writes."""
+        ...
+
+    @property
+    def acknowledged_s(self) -> float:
+        """When the write that began it was acknowledged, on the own clock."""
+        ...
+
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set when the term is over."""
+        ...
 
 
 class Cluster(Protocol):
@@ -42,10 +53,14 @@ class Cluster(Protocol):
         """Return the decoded picture, None while it is not whole."""
         ...
 
-    async def enrol(self, hosts: tuple[HostSpec, ...]) -> None:
+    async def enrol(self, hosts: tuple[HostSpec, ...], epoch: Epoch) -> tuple[HostName, ...]:
         """Make the directories and znodes of hosts that have none yet. Idempotent.
 
+        Returns:
+            The hosts of which something was missing.
+
         Raises:
+            DeposedError: the epoch moved on.
             StoreError: ZooKeeper could not be asked; repeat.
         """
         ...
@@ -85,23 +100,15 @@ class Cluster(Protocol):
         ...
 
 
-class Office(Protocol):
-    """The leader's office."""
+class Election(Protocol):
+    """How a controller comes into office."""
 
-    async def win(self) -> Term:
-        """Stand for election until elected; then take a new epoch and return it.
-
-        Raises:
-            StoreError: the session failed meanwhile; stand again.
-        """
-        ...
-
-    async def lost(self) -> None:
-        """Return when the office is lost: session expired, or the own contender is gone."""
+    async def wait_for_office(self) -> Term:
+        """Stand for office until it is won; waits out every trouble with ZooKeeper."""
         ...
 
     async def resign(self) -> None:
-        """Step back so that another may be elected. Idempotent; never raises."""
+        """Leave office and the row. Idempotent; never raises."""
         ...
 
 
@@ -116,6 +123,6 @@ class Probes(Protocol):
         """Return the planes on which at least one host answers now."""
         ...
 
-    def silent(self) -> dict[str, tuple[HostName, ...]]:
+    def silent(self) -> Mapping[str, tuple[HostName, ...]]:
         """Return by plane the hosts that have been silent for as long as counts."""
         ...

@@ -42,11 +42,9 @@ class HoldKind(StrEnum):
     START_UP = "start_up"
     MAINTENANCE = "maintenance"
     DISARMED = "disarmed"
-    CONTRADICTION = "contradiction"
     UNREADABLE = "unreadable"
-    SHOT_UNSETTLED = "shot_unsettled"
     TWO_COPIES = "two_copies"
-    MASS_DISAPPEARANCE = "mass_disappearance"
+    ROLLED_BACK = "rolled_back"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

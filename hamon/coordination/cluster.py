@@ -1,0 +1,162 @@
+"""ZooKeeper as the engine sees it: a picture to read, changes to commit, reports and requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hamon.coordination.access import Identities, access_for
+from hamon.coordination.bootstrap import enrol
+from hamon.coordination.codec import encode
+from hamon.coordination.journal import Journal
+from hamon.coordination.mirror import Mirror
+from hamon.coordination.paths import (
+    REQUEST_PREFIX,
+    Place,
+    PlaceKind,
+    parse,
+    path_of,
+    to_path,
+)
+from hamon.coordination.picture import Picture
+from hamon.errors import (
+    DeposedError,
+    NodeExistsError,
+    NodeMissingError,
+    StoreError,
+    WriteConflictError,
+)
+from hamon.model.change import Change, Check
+from hamon.model.control import Request
+from hamon.model.host import HostSpec
+from hamon.model.names import ControllerId, Epoch, HostName
+from hamon.model.stored import StoredCluster
+from hamon.model.view import ControllerView
+from hamon.ports import CheckVersion, Clock, CreateNode, DeleteNode, SetData, Store, StoreOperation
+
+
+class ZooKeeperCluster:
+    """One controller's hold on the cluster's chroot (implements ``engine.ports.Cluster``).
+
+    Args:
+        store: a session with the controllers' identity.
+        clock: time.
+        controller: whose.
+        specs: the hosts as configured: their identities are what access rules are made of.
+        controllers_digest: the controllers' identity.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        controller: ControllerId,
+        specs: tuple[HostSpec, ...],
+        controllers_digest: str,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._controllers = controllers_digest
+        self._identities = Identities(
+            controllers=controllers_digest,
+            hosts={spec.name: spec.zookeeper_digest for spec in specs},
+        )
+        self._report_path = to_path(Place(kind=PlaceKind.CONTROLLER, controller=controller))
+        self._callbacks: list[Callable[[], None]] = []
+        self._mirror = Mirror(store, clock, self._changed)
+        self._picture = Picture(self._mirror)
+        self._journal: tuple[Epoch, Journal] | None = None
+
+    def start(self) -> None:
+        """Begin to mirror."""
+        self._mirror.start()
+
+    async def stop(self) -> None:
+        """Mirror no more."""
+        await self._mirror.stop()
+
+    @property
+    def whole_since_s(self) -> float | None:
+        """Since when the picture has been whole; None: it is not."""
+        return self._mirror.whole_since_s
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called when the picture changed."""
+        self._callbacks.append(callback)
+
+    def picture(self) -> StoredCluster | None:
+        """Return the decoded picture, None while it is not whole."""
+        return self._picture.take()
+
+    def _changed(self, paths: frozenset[str]) -> None:
+        for path in paths:
+            self._picture.changed(path)
+        for callback in self._callbacks:
+            callback()
+
+    async def enrol(self, hosts: tuple[HostSpec, ...], epoch: Epoch) -> tuple[HostName, ...]:
+        """Make what is missing of the hosts. See ``engine.ports.Cluster``."""
+        return await enrol(self._store, hosts, self._controllers, epoch)
+
+    async def commit(self, change: Change, epoch: Epoch) -> None:
+        """Commit one change; the picture shows it on return. See ``engine.ports.Cluster``."""
+        if self._journal is None or self._journal[0] != epoch:
+            self._journal = (epoch, Journal(self._store, epoch, self._identities, self._clock))
+        written = [path_of(op.key) for op in change.operations if not isinstance(op, Check)]
+        try:
+            await self._journal[1].commit(change)
+        finally:
+            # Also after a conflict: it says that the picture was behind.
+            await self._mirror.refresh(written)
+
+    async def report(self, view: ControllerView, epoch: Epoch | None) -> None:
+        """Write this controller's report. See ``engine.ports.Cluster``."""
+        data = encode(self._report_path, view)
+        guard: list[StoreOperation] = []
+        if epoch is not None:
+            guard.append(CheckVersion(path=PlaceKind.EPOCH, version=epoch))
+        try:
+            node = await self._store.get(self._report_path)
+        except NodeMissingError:
+            access = access_for(self._report_path, self._identities)
+            write: list[StoreOperation] = [
+                CreateNode(path=self._report_path, data=data, access=access, is_ephemeral=True)
+            ]
+        else:
+            write = [SetData(path=self._report_path, data=data, version=node.version)]
+            if node.owner != self._store.session_id:
+                # Left by this controller's former session: it must die with the present one.
+                access = access_for(self._report_path, self._identities)
+                write = [
+                    DeleteNode(path=self._report_path, version=node.version),
+                    CreateNode(path=self._report_path, data=data, access=access, is_ephemeral=True),
+                ]
+        try:
+            await self._store.commit([*guard, *write])
+        except (WriteConflictError, NodeExistsError, NodeMissingError) as error:
+            if error.target == PlaceKind.EPOCH:
+                raise DeposedError(f"epoch {epoch} is over: {error.why}") from error
+            raise
+
+    async def ask(self, request: Request) -> str:
+        """Write a request for the leader. See ``engine.ports.Cluster``."""
+        sample = f"{REQUEST_PREFIX}{0:010d}"
+        path = await self._store.create_sequential(
+            REQUEST_PREFIX,
+            encode(sample, request),
+            access_for(sample, self._identities),
+            is_ephemeral=True,
+        )
+        place = parse(path)
+        assert place is not None, path
+        assert place.sequence is not None, path
+        return place.sequence
+
+    async def withdraw(self, sequence: str) -> None:
+        """Remove a request. See ``engine.ports.Cluster``."""
+        path = to_path(Place(kind=PlaceKind.REQUEST, sequence=sequence))
+        try:
+            node = await self._store.get(path)
+            await self._store.commit([DeleteNode(path=path, version=node.version)])
+        except StoreError:
+            # It dies with the session, and the leader forgets it after its time.
+            return
