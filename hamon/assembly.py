@@ -1,0 +1,347 @@
+"""The composition root: builds a controller from its settings and runs it.
+
+The only place where the engine meets the adapters. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from pathlib import Path
+from random import Random
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from hamon import __version__
+from hamon.clock import SystemClock
+from hamon.coordination.access import CONTROLLERS_USER, Identities
+from hamon.coordination.bootstrap import bootstrap, remove_host
+from hamon.coordination.cluster import ZooKeeperCluster
+from hamon.coordination.election import Election
+from hamon.coordination.highest import HighestSeen
+from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
+from hamon.detector.knocking import Knocker, KnockingPace
+from hamon.detector.probe import TcpProbe
+from hamon.engine.deadman import DeadMan
+from hamon.engine.desk import Desk
+from hamon.engine.executing import Devices, Executor
+from hamon.engine.health import OwnHealth
+from hamon.engine.local_socket import LocalSocket
+from hamon.engine.loop import Engine, Round
+from hamon.engine.memory import Memory
+from hamon.engine.observing import Observer
+from hamon.engine.reporting import Reporter
+from hamon.errors import ConfigError, HamonError
+from hamon.fencing.devices import DeviceBuilder
+from hamon.metrics.endpoint import Endpoint
+from hamon.metrics.instruments import Instruments
+from hamon.model.host import HostSpec
+from hamon.model.names import HostName
+from hamon.model.policy import Policy
+from hamon.ports import SessionState
+from hamon.service_manager import notify
+from hamon.settings.secrets import read_secret, zookeeper_digest
+from hamon.settings.values import Settings
+
+_log = structlog.get_logger()
+
+SOCKET_NAME = "control.sock"
+"""The daemon's Unix socket, in ``cluster.run_dir``."""
+
+ROUND_DEADLINE_S = 5.0
+"""A round that takes longer is stuck: every call in it has a shorter deadline of its own."""
+
+STALLED_ROUNDS = 3
+"""After this many deadlines without a finished round the daemon ends itself (DESIGN §3)."""
+
+
+def chroot_of(cluster: str) -> str:
+    """Return the ZooKeeper path below which a cluster's znodes live."""
+    return f"/hamon/{cluster}"
+
+
+def store_settings(settings: Settings, chroot: str) -> StoreSettings:
+    """Return how this controller connects to ZooKeeper.
+
+    Raises:
+        ConfigError: the password file cannot be used.
+    """
+    return StoreSettings(
+        servers=settings.zookeeper.servers,
+        chroot=chroot,
+        session_timeout_s=settings.zookeeper.session_timeout_s,
+        user=CONTROLLERS_USER,
+        password=read_secret(str(settings.zookeeper.password_file)),
+    )
+
+
+def controllers_digest(settings: Settings) -> str:
+    """Return the digest of the controllers' identity."""
+    return zookeeper_digest(CONTROLLERS_USER, read_secret(str(settings.zookeeper.password_file)))
+
+
+class Daemon:
+    """One controller, wired.
+
+    Args:
+        settings: the checked configuration.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._wake = asyncio.Event()
+        self._memory = Memory()
+        self._registry = CollectorRegistry()
+        self._instruments = Instruments(
+            self._registry, version=__version__, policy_hash=settings.digest
+        )
+        self._deadman = DeadMan(self._clock.now_s, STALLED_ROUNDS * ROUND_DEADLINE_S)
+        self._stack = contextlib.AsyncExitStack()
+        self._is_ready = False
+
+    async def run(self) -> None:
+        """Serve until cancelled.
+
+        Raises:
+            ConfigError: something configured cannot be used.
+            StoreError: ZooKeeper refuses this controller.
+        """
+        async with self._stack:
+            engine = await self._build()
+            self._deadman.start()
+            self._stack.callback(self._deadman.stop)
+            await engine.run()
+
+    async def _build(self) -> Engine:
+        settings, stack = self._settings, self._stack
+        _make_folder(settings.state_dir)
+        _make_folder(settings.run_dir)
+        if settings.metrics.address:
+            endpoint = Endpoint(
+                self._registry,
+                settings.metrics.address,
+                settings.metrics.port,
+                config_path=str(settings.path),
+            )
+            stack.callback(endpoint.close)
+        devices = await self._devices()
+        store = ZooKeeperStore(store_settings(settings, chroot_of(settings.cluster)))
+        store.on_state(self._session_changed)
+        _log.info("zookeeper_connecting", servers=",".join(settings.zookeeper.servers))
+        await store.start()
+        stack.push_async_callback(store.close)
+        digest = controllers_digest(settings)
+        cluster = ZooKeeperCluster(store, self._clock, settings.controller, settings.hosts, digest)
+        cluster.start()
+        stack.push_async_callback(cluster.stop)
+        knocker = self._knocker()
+        stack.push_async_callback(knocker.close)
+        health = OwnHealth(
+            self._clock,
+            lag_max_s=settings.policy.holds.tick_lag_max_s,
+            session_timeout_s=settings.zookeeper.session_timeout_s,
+            asleep_s=_asleep_s,
+        )
+        identities = Identities(controllers=digest)
+        engine = Engine(
+            cluster=cluster,
+            election=Election(store, settings.controller, identities, self._clock),
+            observer=Observer(cluster, knocker, self._memory, self._clock, settings.hosts),
+            executor=self._executor(devices),
+            reporter=Reporter(
+                cluster,
+                knocker,
+                health,
+                self._clock,
+                controller=settings.controller,
+                policy_hash=settings.digest,
+                version=__version__,
+            ),
+            health=health,
+            clock=self._clock,
+            policy=settings.policy,
+            specs=settings.hosts,
+            controller=settings.controller,
+            wake=self._wake,
+            admit=HighestSeen(settings.state_dir / "highest.json").observe_epoch,
+            on_round=self._came_round,
+        )
+        stack.push_async_callback(engine.close)
+        await self._open_socket(engine, cluster)
+        return engine
+
+    async def _open_socket(self, engine: Engine, cluster: ZooKeeperCluster) -> None:
+        desk = Desk(lambda: engine.last, cluster, self._settings.policy, self._clock)
+        local = LocalSocket(self._settings.run_dir / SOCKET_NAME, desk.handle)
+        await local.start()
+        self._stack.push_async_callback(local.close)
+
+    async def _devices(self) -> Devices:
+        builder = DeviceBuilder(self._clock)
+        return {
+            spec.name: {device.spec.name: device for device in await builder.build(spec)}
+            for spec in self._settings.hosts
+        }
+
+    def _knocker(self) -> Knocker:
+        knocker = Knocker(
+            TcpProbe(),
+            self._clock,
+            observer=self._settings.controller,
+            pace=pace_of(self._settings.policy),
+            on_change=lambda _host: self._wake.set(),
+            random=Random(),  # noqa: S311 - spreads knocks, guards nothing
+        )
+        watch_all(knocker, self._settings.hosts)
+        return knocker
+
+    def _executor(self, devices: Devices) -> Executor:
+        policy = self._settings.policy
+        return Executor(
+            self._memory,
+            devices,
+            self._clock,
+            self._wake.set,
+            lease_s=policy.fencing.lease_s,
+            look_timeout_s=policy.detection.look_timeout_s,
+            on_shot=lambda _host, kind, outcome, duration_s: self._instruments.observe_shot(
+                kind, outcome, duration_s
+            ),
+        )
+
+    def _session_changed(self, state: SessionState) -> None:
+        self._instruments.observe_session(state)
+        _log.info("zookeeper_session", state=state)
+
+    def _came_round(self, finished: Round) -> None:
+        self._deadman.came_round()
+        now_s = self._clock.now_s()
+        own = finished.view.own if finished.view is not None else None
+        self._instruments.observe_leadership(
+            own.epoch if own is not None and finished.is_leading else None
+        )
+        if finished.view is not None:
+            self._instruments.observe_view(finished.view, now_s)
+        if finished.is_leading:
+            self._instruments.observe_tick(finished.decision, finished.ended_s - finished.started_s)
+            _log_round(finished)
+        if not self._is_ready:
+            self._is_ready = True
+            notify("READY=1")
+        notify("WATCHDOG=1")
+
+
+def _log_round(finished: Round) -> None:
+    """Write the one canonical line of a round that did something."""
+    decision = finished.decision
+    if not finished.written and not decision.intents:
+        return
+    _log.info(
+        "tick_finished",
+        duration_s=round(finished.ended_s - finished.started_s, 4),
+        written=finished.written,
+        transitions=len(decision.transitions),
+        intents=len(decision.intents),
+        looks=len(decision.looks),
+        reasons=len(decision.reasons),
+    )
+
+
+def pace_of(policy: Policy) -> KnockingPace:
+    """Return how often the planes are knocked at."""
+    detection = policy.detection
+    return KnockingPace(period_s=detection.probe_period_s, late_after_s=detection.late_after_s)
+
+
+def watch_all(knocker: Knocker, hosts: tuple[HostSpec, ...]) -> None:
+    """Knock at every configured host."""
+    for spec in hosts:
+        knocker.watch(spec.name, spec.planes)
+
+
+def _asleep_s() -> float:
+    """Return how long this machine has been suspended since its boot."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o750)
+    except OSError as error:
+        raise ConfigError(str(path), "", f"cannot be made: {error.strerror}") from error
+
+
+def run_daemon(settings: Settings) -> int:
+    """Run a controller until SIGTERM or SIGINT; return its exit code.
+
+    Raises:
+        HamonError: it cannot start or go on; says why.
+    """
+
+    async def serve() -> None:
+        task = asyncio.ensure_future(Daemon(settings).run())
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        notify("STOPPING=1")
+
+    try:
+        asyncio.run(serve())
+    except* HamonError as group:
+        raise _first(group) from None
+    return 0
+
+
+def _first(group: BaseExceptionGroup[HamonError]) -> HamonError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, HamonError)
+    return error
+
+
+def run_bootstrap(settings: Settings) -> None:
+    """Make the cluster's chroot with its final access rules; idempotent.
+
+    Raises:
+        RequestRefusedError: something else, or a newer hamon's, is there.
+        StoreError: ZooKeeper cannot be reached or refuses.
+        ConfigError: something configured cannot be used.
+    """
+
+    async def make() -> None:
+        store = ZooKeeperStore(store_settings(settings, "/"))
+        await store.start(timeout_s=4 * settings.zookeeper.session_timeout_s)
+        try:
+            identities = Identities(controllers=controllers_digest(settings))
+            await bootstrap(store, chroot_of(settings.cluster), identities)
+        finally:
+            await store.close()
+
+    asyncio.run(make())
+
+
+def run_remove_host(settings: Settings, host: HostName) -> None:
+    """Remove everything ZooKeeper holds of a host that serves no more.
+
+    Raises:
+        RequestRefusedError: the host is still in use; says by what.
+        StoreError: ZooKeeper cannot be reached or refuses.
+        ConfigError: something configured cannot be used.
+    """
+
+    async def remove() -> None:
+        store = ZooKeeperStore(store_settings(settings, chroot_of(settings.cluster)))
+        await store.start(timeout_s=4 * settings.zookeeper.session_timeout_s)
+        try:
+            await remove_host(store, host)
+        finally:
+            await store.close()
+
+    asyncio.run(remove())
