@@ -4,6 +4,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from hamon.coordination.access import CONTROLLERS_USER
+from hamon.coordination.bootstrap import enrol
+from hamon.coordination.codec import encode
+from hamon.coordination.paths import path_of
+from hamon.model.change import grant_of
+from hamon.ports import Store
+from tests.contract.cluster import CONTROLLERS, GRANT, GUEST, HOST, IDENTITIES, OTHER, create, spec
 from tests.contract.store_world import SESSION_TIMEOUT_S, MemoryWorld, RealWorld, StoreWorld
 from tests.ensemble import Ensemble
 
@@ -38,3 +45,15 @@ async def room(zookeeper: StoreWorld) -> StoreWorld:
     """Either ZooKeeper, with an empty chroot that is alice's and partly bob's."""
     await zookeeper.make_room()
     return zookeeper
+
+
+@pytest.fixture
+async def leader(zookeeper: StoreWorld) -> Store:
+    """A controller's session in a cluster with two hosts, one of which has a grant."""
+    await zookeeper.make_cluster(IDENTITIES)
+    store = await zookeeper.connect(CONTROLLERS_USER)
+    await enrol(store, [spec(HOST), spec(OTHER)], CONTROLLERS)
+    await store.commit(
+        [create(path_of(grant_of(HOST, GUEST)), encode(path_of(grant_of(HOST, GUEST)), GRANT))]
+    )
+    return store
