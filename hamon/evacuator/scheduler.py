@@ -82,7 +82,7 @@ class Scheduler:
     def place(self, wish: Wish) -> Placement:
         """Choose a host for one guest and count it there."""
         if wish.guest in self._held:
-            held = {name: f"held ({self._held[wish.guest]})" for name in self._hosts}
+            held = dict.fromkeys(self._hosts, f"held ({self._held[wish.guest]})")
             return Placement(guest=wish.guest, host=None, refused=held)
         refused: dict[HostName, str] = {}
         fitting: list[HostName] = []
