@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab import network
 from lab.names import PROJECT, LabError, Layout, MachineName, Plane
-from lab.processes import read_record, start_recorded, wait_until
+from lab.processes import kill_session, read_record, start_recorded, wait_until
 
 PORT = 623
 USER = "hamon"
@@ -109,6 +109,7 @@ class Bmc:
             "project": PROJECT,
             "python": sys.executable,
             "mode": self._mode_file,
+            "switch": self.layout.power_switch(self.host),
             "outer": self.layout.processes / f"{self.host}-unshare",
             "init": self.layout.processes / f"{self.host}-init",
             "log": self.log,
@@ -156,7 +157,7 @@ class Bmc:
         """End the BMC's process. Idempotent."""
         process = read_record(self._record)
         if process is not None:
-            process.kill()
+            kill_session(process)
 
     def running(self) -> bool:
         """Whether the BMC's process runs."""
@@ -177,6 +178,9 @@ class Bmc:
             case Fault.DEAD:
                 self.kill()
             case _:
+                if self._mode_file.read_text() == Fault.SLOW:
+                    # It serves one command at a time: the slow ones would go first.
+                    self.kill()
                 self._mode_file.write_text(fault)
                 self.start()
 

@@ -2,7 +2,7 @@
 # What a BMC of the lab does for `ipmitool chassis power`: ipmi_sim calls it as
 #   chassis_control.sh SETTINGS MC get|set|check power|reset|shutdown [VALUE] ...
 # SETTINGS is a file of shell variables written by lab/bmc.py: lab, host, project, python, mode
-# (a file), outer and init (the records of the host's processes).
+# (a file), switch (the lock of its power), outer and init (the records of the host's processes).
 . "$1"
 shift 2
 mode=$(cat "$mode")
@@ -21,7 +21,8 @@ lives() {
 # Off means that nothing of the host lives: the init of a PID namespace ends last.
 powered() { lives "$outer" || lives "$init"; }
 
-power_cut() {
+power_cut() (
+    flock 9
     tries=0
     while powered; do
         for record in "$outer" "$init"; do
@@ -31,7 +32,7 @@ power_cut() {
         [ "$tries" -gt 500 ] && return 1
         sleep 0.01
     done
-}
+) 9> "$switch"
 
 tell_lab() {
     cd "$project" || return 1

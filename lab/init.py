@@ -230,7 +230,12 @@ def make_file_system(spec: dict[str, Any]) -> None:
 
 def slow_down_guests() -> None:
     """Let every QEMU run at nice 19, whoever starts it: TCG guests must not starve the rest."""
-    real, wrapper = RUN / QEMU.name, RUN / "qemu-at-nice-19"
+    # QEMU finds its modules and firmware beside the folder that it runs from.
+    prefix = RUN / "usr"
+    (prefix / "bin").mkdir(parents=True)
+    for name in ("lib", "share"):
+        (prefix / name).symlink_to(f"/usr/{name}")
+    real, wrapper = prefix / "bin" / QEMU.name, RUN / "qemu-at-nice-19"
     real.touch()
     _command("mount", "--bind", str(QEMU), str(real))
     wrapper.write_text(f'#!/bin/sh\nexec nice -n 19 {real} "$@"\n')

@@ -28,7 +28,7 @@ from lab.names import (
     valid_lab_name,
 )
 from lab.observer import Observer
-from lab.processes import read_record, run, wait_until
+from lab.processes import kill_session, read_record, run, wait_until
 
 _T = TypeVar("_T")
 
@@ -257,6 +257,7 @@ def remove(name: str) -> None:
         return
     layout = Layout(lab=name, slot=saved["slot"])
     same_boot = saved["machine_boot_id"] == _MACHINE_BOOT_ID.read_text().strip()
+    layout.closing.touch()
     if same_boot:
         _kill_recorded(layout)
         # By identity: a namespace of that name that another checkout made is not ours.
@@ -402,9 +403,9 @@ def _kill_recorded(layout: Layout) -> None:
     for record in layout.processes.glob("*-bmc"):
         process = read_record(record)
         if process is not None:
-            process.kill()
-    for record in layout.processes.glob("*-unshare"):
-        machine, _, _ = record.name.partition("-")
+            kill_session(process)
+    for switch in layout.processes.glob("*-switch"):
+        machine, _, _ = switch.name.partition("-")
         role = Role.CONTROLLER if machine.startswith("c") else Role.HOST
         name = MachineName(role=role, number=int(machine[1:]))
         Machine(layout=layout, name=name).power_cut()

@@ -101,6 +101,8 @@ class Machine:
         with self._power_switch():
             if self.powered():
                 return
+            if self.layout.closing.exists():
+                raise LabError(f"lab {self.layout.lab} is being taken down")
             spec = self.folder / "machine.json"
             spec.write_text(json.dumps(self._spec(), indent=2))
             namespaces = ("--mount", "--pid", "--uts", "--net")
@@ -125,15 +127,22 @@ class Machine:
             raise LabError(f"{self.name} died at boot: {log_of(self.layout, self.name, 'init')}")
 
     def power_cut(self) -> None:
-        """Kill everything in the machine at once and return when nothing of it is left."""
-        for record in (self._outer_record, self._init_record):
-            process = read_record(record)
-            if process is not None:
-                process_children = children_of(process.pid) if process.alive() else []
-                process.kill()
-                # Only of a half-made power-on: the init of a recorded one is the next record.
-                for child in process_children:
-                    child.kill()
+        """Kill everything in the machine at once and return when nothing of it is left.
+
+        Idempotent.
+
+        Raises:
+            LabError: something would not die.
+        """
+        with self._power_switch():
+            for record in (self._outer_record, self._init_record):
+                process = read_record(record)
+                if process is not None:
+                    # Only after a half-made power-on is there a child that has no record.
+                    unrecorded = children_of(process.pid) if process.alive() else []
+                    process.kill()
+                    for child in unrecorded:
+                        child.kill()
 
     def shut_down(self) -> None:
         """Stop everything in order and switch off, as an operator's `shutdown` does.
@@ -253,7 +262,7 @@ class Machine:
     @contextmanager
     def _power_switch(self) -> Iterator[None]:
         """One hand on the switch at a time: the tool's, or that of a command to the BMC."""
-        with (self.layout.processes / f"{self.name}-switch").open("w") as lock:
+        with self.layout.power_switch(self.name).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

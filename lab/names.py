@@ -102,6 +102,15 @@ class Layout:
         """The record of each process: "<pid> <start time>"."""
         return self.folder / "processes"
 
+    def power_switch(self, machine: MachineName) -> Path:
+        """The lock under which a machine is switched on or off."""
+        return self.processes / f"{machine}-switch"
+
+    @property
+    def closing(self) -> Path:
+        """Present from the moment the lab is taken down: no machine is switched on any more."""
+        return self.folder / "closing"
+
     @property
     def secrets(self) -> Path:
         """Passwords, for root only."""

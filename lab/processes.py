@@ -50,6 +50,18 @@ class Process:
         wait_until(lambda: not self.alive(), f"process {self.pid} gone", deadline_s)
 
 
+def kill_session(leader: Process) -> None:
+    """Kill a daemon of `start_recorded` with the programs that it started. Idempotent.
+
+    Raises:
+        LabError: the daemon would not die.
+    """
+    if leader.alive():
+        # Its group bears its pid, and nobody else gets that pid while it lives.
+        os.killpg(leader.pid, signal.SIGKILL)
+    leader.kill()
+
+
 def process_of(pid: int) -> Process | None:
     """The running process of a pid, or None if there is none or only its zombie."""
     try:
