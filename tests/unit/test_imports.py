@@ -17,12 +17,11 @@ PURE = (
     "hamon.decide",
     "hamon.detector.verdict",
     "hamon.errors",
-    "hamon.evacuator.flow",
-    "hamon.evacuator.scheduler",
+    "hamon.evacuator",
     "hamon.fencing.ladder",
     "hamon.model",
     "hamon.ports",
-    "hamon.recovery.return_path",
+    "hamon.recovery",
 )
 
 FORBIDDEN_TO_PURE = frozenset(
