@@ -144,14 +144,18 @@ class Knocker:
         )
 
     def silent(self) -> Mapping[str, tuple[HostName, ...]]:
-        """Return, for each plane, the hosts silent on it for ``late_after_s`` and now, sorted."""
+        """Return, for each plane, the hosts silent on it for ``late_after_s`` and now, sorted.
+
+        Only silence that was heard counts: from the first knock without an answer to the end of the
+        last one, not to this moment.
+        """
         now_s = self._clock.now_s()
         found: dict[str, list[HostName]] = {}
         for host, planes in sorted(self._latest.items()):
             for plane, evidence in planes.items():
                 if (
                     evidence.vote is Vote.SILENT
-                    and now_s - evidence.changed_s >= self._pace.late_after_s
+                    and evidence.observed_s - evidence.changed_s >= self._pace.late_after_s
                     and self._is_current(host, evidence, now_s)
                 ):
                     found.setdefault(plane, []).append(host)

@@ -187,6 +187,7 @@ async def test_knock__nothing_comes_back__is_silent(world: World) -> None:
         b"hamon-echo 1 host-1 1b4e28ba\n",
         b"hamon-echo 1 ../x 1b4e28ba-2fa1-41d2-883f-0016d3cca427\n",
         GREETING.rstrip(),
+        b"220 " + GREETING,
         b"x" * 100_000,
         b"\xff\x00\n",
         b"",

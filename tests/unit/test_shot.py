@@ -120,6 +120,16 @@ def test_shot__too_late__starts_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "acted").exists()
 
 
+def test_start__clock_ran_out_since_the_order_was_read__starts_nothing(tmp_path: Path) -> None:
+    """The last look at the clock is right before the program."""
+    with pytest.raises(subprocess.SubprocessError):
+        shot.start(
+            ["/bin/touch", str(tmp_path / "acted")], boot_time_s() - 0.001, 5.0, lambda *_: 0
+        )
+
+    assert not (tmp_path / "acted").exists()
+
+
 def test_shot__program_missing__says_that_nothing_was_started() -> None:
     """A program that cannot run surely did nothing."""
     ending, _ = run("/nonexistent/fence_agent")
@@ -177,7 +187,7 @@ def test_shot__supervisor_killed__program_dies(tmp_path: Path) -> None:
     """An order without its supervisor has no alarm, so it ends with it."""
     names = tmp_path / "pids"
     supervisor = subprocess.Popen(
-        arguments(sys.executable, "-c", HANGING, str(names), "hang"),
+        arguments(sys.executable, "-c", HANGING, str(names), "hang", kill_after_s=300.0),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
