@@ -171,6 +171,8 @@ class InMemoryHypervisor:
         self._events: list[Callable[[GuestId, DomainEvent], None]] = []
         self._connections: list[Callable[[bool], None]] = []
         self._failures: dict[GuestId, str] = {}
+        self._pauses_at_start = False
+        self._loses_start = False
 
     # -- the port ---------------------------------------------------------------------------------
 
@@ -214,7 +216,15 @@ class InMemoryHypervisor:
 
     async def start(self, guest: GuestId) -> None:
         """Start a defined domain. Already running is success."""
-        await self._clock.sleep(self._start_s)
+        if self._start_s > 0:
+            await self._clock.sleep(self._start_s)
+        if self._pauses_at_start:
+            self._pauses_at_start = False
+            self.pause_daemon()
+        if self._loses_start:
+            self._loses_start = False
+            self.start_now(guest)
+            self.pause_daemon()
         await self._call("start", guest, lambda: self.start_now(guest))
 
     async def destroy(self, guest: GuestId) -> None:
@@ -328,6 +338,14 @@ class InMemoryHypervisor:
     def pause_daemon(self) -> None:
         """SIGSTOP libvirtd: requests wait in it, guests run on."""
         self._is_paused = True
+
+    def pause_next_start(self) -> None:
+        """SIGSTOP libvirtd when the next start is sent, before it is read."""
+        self._pauses_at_start = True
+
+    def lose_answer_of_next_start(self) -> None:
+        """SIGSTOP libvirtd when the next start is carried out, before it is answered."""
+        self._loses_start = True
 
     def resume_daemon(self) -> None:
         """SIGCONT libvirtd: it carries out what waits, also what nobody waits for any more."""
