@@ -280,7 +280,8 @@ class FenceDevice(Protocol):
         Idempotent in effect: off stays off. The child that carries the order refuses to begin
         after ``start_by_s`` (CLOCK_BOOTTIME) and kills itself and its group ``deadline_s`` after
         its start, even if this process is stopped. Never raises PortError: the outcome is DONE
-        (the device took the order), NOT_DONE (it surely did not) or UNKNOWN.
+        (the device took the order), NOT_DONE (it surely did not), LATE (it was never given, because
+        ``start_by_s`` had passed) or UNKNOWN.
         """
         ...
 

@@ -259,7 +259,9 @@ def _outcome(answer: ProgramResult) -> ShotOutcome:
     match answer.ending:
         case Ending.ENDED:
             return ShotOutcome.DONE if answer.is_success else ShotOutcome.UNKNOWN
-        case Ending.TOO_LATE | Ending.NOT_STARTED:
+        case Ending.TOO_LATE:
+            return ShotOutcome.LATE
+        case Ending.NOT_STARTED:
             return ShotOutcome.NOT_DONE
         case Ending.KILLED | Ending.UNKNOWN:
             return ShotOutcome.UNKNOWN

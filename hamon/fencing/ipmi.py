@@ -129,7 +129,9 @@ def _outcome(answer: ProgramResult) -> ShotOutcome:
                 return ShotOutcome.DONE
             # Without a session no order leaves this machine.
             return ShotOutcome.NOT_DONE if _NO_SESSION in answer.stderr else ShotOutcome.UNKNOWN
-        case Ending.TOO_LATE | Ending.NOT_STARTED:
+        case Ending.TOO_LATE:
+            return ShotOutcome.LATE
+        case Ending.NOT_STARTED:
             return ShotOutcome.NOT_DONE
         case Ending.KILLED | Ending.UNKNOWN:
             return ShotOutcome.UNKNOWN

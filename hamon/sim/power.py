@@ -93,7 +93,7 @@ class SimulatedFenceDevice:
     async def cut_power(self, start_by_s: float, deadline_s: float) -> ShotResult:
         """Cut the machine's power as the faults let it; see ``ports.FenceDevice``."""
         if self._clock.now_s() > start_by_s:
-            return ShotResult(outcome=ShotOutcome.NOT_DONE, detail="started too late")
+            return ShotResult(outcome=ShotOutcome.LATE, detail="started too late")
         if not await self._answers_within(deadline_s):
             return ShotResult(outcome=ShotOutcome.UNKNOWN, detail="no answer")
         if DeviceFault.REFUSING in self.faults:
