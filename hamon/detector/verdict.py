@@ -108,7 +108,7 @@ def is_silent(votes: tuple[Evidence, ...], policy: DetectionPolicy, now_s: float
     return (
         bool(votes)
         and all(vote.vote is Vote.SILENT for vote in votes)
-        and any(now_s - vote.changed_s >= policy.late_after_s for vote in votes)
+        and any(vote.observed_s - vote.changed_s >= policy.late_after_s for vote in votes)
     )
 
 
