@@ -97,11 +97,11 @@ class Publisher:
         now_s = self._clock.now_s()
         if now_s < self._capacity_due_s or not self._listing.current.is_healthy:
             return
-        self._capacity_due_s = now_s + CAPACITY_PERIOD_S
         capacity = await self._context.hypervisor.capacity(self._context.boot_id)
         present = await self._context.readable_paths(self._context.shared.paths)
         paths = tuple(sorted({*capacity.pool_paths, *present}))
         await self._capacity.put(replace(capacity, pool_paths=paths))
+        self._capacity_due_s = now_s + CAPACITY_PERIOD_S
 
     def set_wanted(self, guest: GuestId, wanted: PowerState) -> None:
         """Take over the wanted power state that came with an offer; published with the domain."""

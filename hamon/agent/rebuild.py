@@ -111,13 +111,14 @@ class Rebuilder:
 
     async def _missing(self, facts: DomainFacts) -> str:
         """Name what the guest needs and this host does not have."""
-        capacity = await self.context.hypervisor.capacity(self.context.boot_id)
-        for kind, needed, present in (
-            ("network", facts.networks, capacity.networks),
-            ("storage pool", facts.pools, capacity.pools),
-        ):
-            if missing := sorted(set(needed) - set(present)):
-                return f"{kind} {missing[0]} is not active"
+        if facts.networks or facts.pools:
+            capacity = await self.context.hypervisor.capacity(self.context.boot_id)
+            for kind, needed, present in (
+                ("network", facts.networks, capacity.networks),
+                ("storage pool", facts.pools, capacity.pools),
+            ):
+                if missing := sorted(set(needed) - set(present)):
+                    return f"{kind} {missing[0]} is not active"
         files = (*facts.disks, *facts.files)
         readable = await self.context.readable_paths(files)
         if unreadable := [path for path in files if path not in readable]:

@@ -53,15 +53,16 @@ class PrivateLibvirtd:
         self._configure()
         self.permits = FilePermits(self.folders, self.boot_id)
         install_hook(self.hooks, self.folders, self.boot_id_file)
-        self._init = subprocess.Popen(
-            [
-                *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-                *("sh", "-c", _INIT),
-            ],
-            env={**os.environ, "ROOT": str(root)},
-            stdout=(root / "libvirtd.log").open("w"),
-            stderr=subprocess.STDOUT,
-        )
+        with (root / "libvirtd.log").open("w") as log:
+            self._init = subprocess.Popen(
+                [
+                    *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+                    *("sh", "-c", _INIT),
+                ],
+                env={**os.environ, "ROOT": str(root)},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def _configure(self) -> None:
         folder = self.root / "etc" / "libvirt"
@@ -84,13 +85,28 @@ class PrivateLibvirtd:
         """
         return wait_for(self._find_pid, "libvirtd to run")
 
+    def pid_of(self, guest: GuestId) -> int:
+        """The process id of a guest's QEMU, as seen from here.
+
+        libvirt's pid files count as its own namespace does.
+        """
+
+        def find() -> int:
+            for pid in _descendants(self._init.pid):
+                command = Path(f"/proc/{pid}/cmdline")
+                if command.exists() and f"\0-uuid\0{guest}\0" in command.read_text():
+                    return pid
+            return 0
+
+        return wait_for(find, f"QEMU of {guest}")
+
     def send(self, number: signal.Signals) -> None:
         """Send its libvirtd a signal."""
         os.kill(self.pid(), number)
 
     def wait_until_ready(self) -> None:
-        """Wait until it answers."""
-        wait_for(lambda: self._virsh("list").returncode == 0, "libvirtd to answer")
+        """Wait until it answers, and knows what its QEMU can do: that takes it seconds once."""
+        wait_for(lambda: self._virsh("domcapabilities").returncode == 0, "libvirtd to answer")
 
     def virsh(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run virsh against it, as an operator would."""

@@ -1,0 +1,376 @@
+"""The hypervisor's contract, held against the fake and a real libvirtd with QEMU."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import pytest
+
+from hamon.backends.libvirt.hypervisor import LibvirtHypervisor
+from hamon.backends.libvirt.processes import kill_guests
+from hamon.clock import SystemClock
+from hamon.errors import (
+    GuestNotFoundError,
+    HypervisorError,
+    HypervisorUnreachableError,
+    Outcome,
+)
+from hamon.model.host import DomainState
+from hamon.model.names import BootId, GuestId
+from hamon.ports import DomainEvent, Hypervisor, Permits
+from hamon.sim.hypervisor import InMemoryHypervisor, InMemoryPermits
+from tests.contract.private_libvirtd import PrivateLibvirtd, private_libvirtd
+
+pytestmark = pytest.mark.contract
+
+CALL_TIMEOUT_S = 3.0
+BOOT = BootId("boot-1")
+
+
+class HypervisorWorld(Protocol):
+    """One host's libvirt, and what is done to it from outside."""
+
+    @property
+    def hypervisor(self) -> Hypervisor:
+        """The adapter under test."""
+        ...
+
+    @property
+    def permits(self) -> Permits:
+        """The permits that the gate of this libvirt obeys."""
+        ...
+
+    def definition(self, guest: GuestId) -> str:
+        """A guest that can run here."""
+        ...
+
+    def pause(self) -> None:
+        """SIGSTOP libvirtd."""
+        ...
+
+    def resume(self) -> None:
+        """SIGCONT libvirtd."""
+        ...
+
+    def kill(self, guest: GuestId) -> None:
+        """Kill the guest's QEMU without libvirt."""
+        ...
+
+
+class MemoryWorld:
+    """The simulator's."""
+
+    def __init__(self) -> None:
+        self.permits = InMemoryPermits()
+        self.hypervisor = InMemoryHypervisor(
+            SystemClock(), self.permits, call_timeout_s=CALL_TIMEOUT_S
+        )
+
+    def definition(self, guest: GuestId) -> str:
+        """A guest that can run here."""
+        return (
+            f"<domain><name>{_name(guest)}</name><uuid>{guest}</uuid><memory>1024</memory>"
+            '<os><type arch="x86_64">hvm</type></os></domain>'
+        )
+
+    def pause(self) -> None:
+        """SIGSTOP libvirtd."""
+        self.hypervisor.pause_daemon()
+
+    def resume(self) -> None:
+        """SIGCONT libvirtd."""
+        self.hypervisor.resume_daemon()
+
+    def kill(self, guest: GuestId) -> None:
+        """Kill the guest's QEMU without libvirt."""
+        assert frozenset({guest}) == self.hypervisor.kill_now(frozenset({guest}))
+
+
+class RealWorld:
+    """A libvirtd of this test's own."""
+
+    def __init__(self, host: PrivateLibvirtd) -> None:
+        self.host = host
+        self.permits = host.permits
+        self.hypervisor = LibvirtHypervisor(
+            host.uri, call_timeout_s=CALL_TIMEOUT_S, start_timeout_s=10.0
+        )
+
+    def definition(self, guest: GuestId) -> str:
+        """A guest that can run here."""
+        return self.host.definition(guest, _name(guest))
+
+    def pause(self) -> None:
+        """SIGSTOP libvirtd."""
+        self.host.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT libvirtd."""
+        self.host.send(signal.SIGCONT)
+
+    def kill(self, guest: GuestId) -> None:
+        """Kill the guest's QEMU without libvirt."""
+        os.kill(self.host.pid_of(guest), signal.SIGKILL)
+
+
+def _name(guest: GuestId) -> str:
+    return f"guest-{guest[:8]}"
+
+
+@pytest.fixture(scope="module")
+def libvirtd() -> Iterator[PrivateLibvirtd]:
+    """One libvirtd for this module."""
+    with private_libvirtd() as host:
+        yield host
+
+
+@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.integration)])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[HypervisorWorld]:
+    """Either libvirt, reachable."""
+    if request.param == "memory":
+        yield MemoryWorld()
+        return
+    world = RealWorld(request.getfixturevalue("libvirtd"))
+    await until_reachable(world.hypervisor)
+    yield world
+    world.resume()
+    await until_reachable(world.hypervisor)
+    for domain in await world.hypervisor.domains():
+        await world.hypervisor.destroy(domain.guest)
+        await world.hypervisor.undefine(domain.guest)
+    world.permits.protect(frozenset())
+    await world.hypervisor.close()
+
+
+@pytest.fixture
+def guest() -> GuestId:
+    """A guest of this test's own."""
+    return GuestId(str(uuid4()))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something to become true, and fail when it does not."""
+    deadline_s = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        await asyncio.sleep(0.01)
+
+
+async def until_reachable(hypervisor: Hypervisor) -> None:
+    """Wait until libvirt answers."""
+    deadline_s = time.monotonic() + 20
+    while True:
+        try:
+            await hypervisor.domains()
+        except HypervisorUnreachableError:
+            assert time.monotonic() < deadline_s, "libvirt does not answer"
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+async def state(hypervisor: Hypervisor, guest: GuestId) -> DomainState | None:
+    """The state of a domain, None: it is not there."""
+    found = {domain.guest: domain.state for domain in await hypervisor.domains()}
+    return found.get(guest)
+
+
+async def test_domain__from_define_to_undefine__is_listed_as_it_is(
+    world: HypervisorWorld, guest: GuestId
+) -> None:
+    """The whole life of a guest, with the events that tell of it."""
+    events: list[DomainEvent] = []
+    world.hypervisor.on_event(lambda who, event: events.append(event) if who == guest else None)
+    await world.hypervisor.define(world.definition(guest))
+    assert await state(world.hypervisor, guest) is DomainState.SHUTOFF
+
+    await world.hypervisor.start(guest)
+    await world.hypervisor.start(guest)
+    assert await state(world.hypervisor, guest) is DomainState.RUNNING
+
+    await world.hypervisor.destroy(guest)
+    await world.hypervisor.destroy(guest)
+    assert await state(world.hypervisor, guest) is DomainState.SHUTOFF
+
+    await world.hypervisor.undefine(guest)
+    await world.hypervisor.undefine(guest)
+    assert await state(world.hypervisor, guest) is None
+    await until(lambda: DomainEvent.UNDEFINED in events)
+    told = [event for event in events if event is not DomainEvent.OTHER]
+    expected = [
+        DomainEvent.DEFINED,
+        DomainEvent.STARTED,
+        DomainEvent.STOPPED,
+        DomainEvent.UNDEFINED,
+    ]
+    assert expected == told
+
+
+async def test_start__not_defined__is_told_apart(world: HypervisorWorld, guest: GuestId) -> None:
+    """A guest that is not here is another matter than a start that failed."""
+    with pytest.raises(GuestNotFoundError):
+        await world.hypervisor.start(guest)
+    await world.hypervisor.destroy(guest)
+
+
+async def test_define__rubbish__is_refused(world: HypervisorWorld) -> None:
+    """The refusal says that nothing was done."""
+    with pytest.raises(HypervisorError) as refused:
+        await world.hypervisor.define("<domain><name>web</name></domain>")
+
+    assert Outcome.NOT_DONE is refused.value.outcome
+
+
+async def test_capacity__is_of_this_boot(world: HypervisorWorld) -> None:
+    """Whoever reads it knows which life of the host it describes."""
+    capacity = await world.hypervisor.capacity(BOOT)
+
+    assert (BOOT, "x86_64") == (capacity.boot_id, capacity.architecture)
+    assert capacity.ram_mib > 0
+    assert capacity.vcpus > 0
+
+
+async def test_start__protected_without_permit__is_refused(
+    world: HypervisorWorld, guest: GuestId
+) -> None:
+    """The gate is asked by libvirt, whoever asked libvirt."""
+    await world.hypervisor.define(world.definition(guest))
+    world.permits.protect(frozenset({guest}))
+
+    with pytest.raises(HypervisorError, match="permit") as refused:
+        await world.hypervisor.start(guest)
+
+    assert Outcome.NOT_DONE is refused.value.outcome
+    world.permits.give(guest, 1)
+    await world.hypervisor.start(guest)
+    assert await state(world.hypervisor, guest) is DomainState.RUNNING
+    assert not world.permits.withdraw(guest)
+
+
+async def test_qemu__killed__is_a_crash_and_no_stop(world: HypervisorWorld, guest: GuestId) -> None:
+    """Nobody wished the guest to be off."""
+    events: list[DomainEvent] = []
+    world.hypervisor.on_event(lambda who, event: events.append(event) if who == guest else None)
+    await world.hypervisor.define(world.definition(guest))
+    await world.hypervisor.start(guest)
+
+    world.kill(guest)
+
+    await until(lambda: DomainEvent.CRASHED in events)
+    assert DomainEvent.STOPPED not in events
+    assert await state(world.hypervisor, guest) in {DomainState.CRASHED, DomainState.SHUTOFF}
+
+
+async def test_libvirtd__paused__calls_end_unknown_and_come_back(
+    world: HypervisorWorld, guest: GuestId
+) -> None:
+    """A hung libvirtd costs a deadline, not the loop; and it is told when it is back."""
+    told: list[bool] = []
+    world.hypervisor.on_connection(told.append)
+    await world.hypervisor.define(world.definition(guest))
+    world.pause()
+
+    with pytest.raises(HypervisorUnreachableError) as unknown:
+        await world.hypervisor.destroy(guest)
+    assert Outcome.UNKNOWN is unknown.value.outcome
+    await until(lambda: told[-1:] == [False])
+
+    world.resume()
+    await until(lambda: told[-1:] == [True])
+    assert await state(world.hypervisor, guest) is DomainState.SHUTOFF
+
+
+async def test_start__sleeps_in_a_paused_libvirtd__is_refused_after_a_withdrawal(
+    world: HypervisorWorld, guest: GuestId
+) -> None:
+    """The late start of a guest that was given away must not run (safety.md 5.1)."""
+    await world.hypervisor.define(world.definition(guest))
+    world.permits.protect(frozenset({guest}))
+    world.permits.give(guest, 1)
+    world.pause()
+    with pytest.raises(HypervisorUnreachableError):
+        await world.hypervisor.start(guest)
+
+    assert world.permits.withdraw(guest)
+    world.resume()
+    await until_reachable(world.hypervisor)
+
+    with pytest.raises(HypervisorError, match="permit"):
+        await world.hypervisor.start(guest)
+    assert await state(world.hypervisor, guest) is DomainState.SHUTOFF
+
+
+# -- real only --------------------------------------------------------------------------------
+
+
+@pytest.mark.integration
+async def test_libvirtd__killed_and_started_again__guest_lives_and_adapter_reconnects(
+    libvirtd: PrivateLibvirtd, guest: GuestId
+) -> None:
+    """`reconnect` passes the gate without a permit: a restart of libvirtd kills nobody."""
+    world = RealWorld(libvirtd)
+    await until_reachable(world.hypervisor)
+    told: list[bool] = []
+    world.hypervisor.on_connection(told.append)
+    await world.hypervisor.define(world.definition(guest))
+    await world.hypervisor.start(guest)
+    world.permits.protect(frozenset({guest}))
+
+    libvirtd.send(signal.SIGKILL)
+
+    await until(lambda: told[-2:] == [False, True])
+    assert await state(world.hypervisor, guest) is DomainState.RUNNING
+    world.permits.protect(frozenset())
+    await world.hypervisor.destroy(guest)
+    await world.hypervisor.undefine(guest)
+    await world.hypervisor.close()
+
+
+@pytest.mark.integration
+async def test_libvirtd__paused_for_many_calls__stuck_ones_are_bounded(
+    libvirtd: PrivateLibvirtd,
+) -> None:
+    """However many calls are made, the threads that hang in libvirt stay few."""
+    world = RealWorld(libvirtd)
+    await until_reachable(world.hypervisor)
+    world.pause()
+    calls = [world.hypervisor.domains() for _ in range(20)]
+
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert all(isinstance(answer, HypervisorUnreachableError) for answer in answers)
+    assert world.hypervisor.stuck_calls <= 6
+    world.resume()
+    await until_reachable(world.hypervisor)
+    await until(lambda: world.hypervisor.stuck_calls == 0)
+    await world.hypervisor.close()
+
+
+@pytest.mark.integration
+async def test_kill__by_pid_files__ends_only_the_guests_named(
+    libvirtd: PrivateLibvirtd, tmp_path: Path
+) -> None:
+    """The last resort needs no libvirt, and touches nobody else's process."""
+    world = RealWorld(libvirtd)
+    await until_reachable(world.hypervisor)
+    guests = [GuestId(str(uuid4())), GuestId(str(uuid4()))]
+    (tmp_path / "qemu").mkdir()
+    for guest in guests:
+        await world.hypervisor.define(world.definition(guest))
+        await world.hypervisor.start(guest)
+        (tmp_path / "qemu" / f"{guest}.pid").write_text(str(libvirtd.pid_of(guest)))
+    (tmp_path / "qemu" / "stale.pid").write_text("1")
+
+    killed = kill_guests(tmp_path, frozenset({guests[0]}))
+
+    assert frozenset({guests[0]}) == killed
+    assert await state(world.hypervisor, guests[1]) is DomainState.RUNNING
+    for guest in guests:
+        await world.hypervisor.destroy(guest)
+        await world.hypervisor.undefine(guest)
+    await world.hypervisor.close()

@@ -1,0 +1,104 @@
+"""agent.toml: read whole or refused with the key and the reason."""
+
+from pathlib import Path
+
+import pytest
+
+from hamon.agent.config import load_config
+from hamon.errors import ConfigError
+
+SHIPPED = Path(__file__).parents[2] / "config" / "agent.toml"
+DIGEST = "controllers:AAAAAAAAAAAAAAAAAAAAAAAAAAA="
+LEAST = f"""\
+host = "compute-1"
+[zookeeper]
+servers = ["192.0.2.1:2181"]
+controllers_digest = "{DIGEST}"
+[planes]
+management = "192.0.2.11"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    """Write a configuration."""
+    path = folder / "agent.toml"
+    path.write_text(text)
+    return path
+
+
+def test_config__as_shipped__is_read() -> None:
+    """The page that explains every key is a working configuration."""
+    config = load_config(SHIPPED)
+
+    assert ("compute-1", 7420) == (config.host, config.echo_port)
+    assert ("/srv/guests",) == config.shared_paths
+
+
+def test_config__as_shipped__shows_the_defaults(tmp_path: Path) -> None:
+    """A commented key has the value shown: uncommented, nothing changes."""
+    uncommented = "\n".join(
+        line.removeprefix("# ") if line.startswith("# ") and " = " in line else line
+        for line in SHIPPED.read_text().splitlines()
+        if "storage = " not in line
+    )
+
+    assert load_config(SHIPPED) == load_config(written(tmp_path, uncommented))
+
+
+def test_config__least__is_enough(tmp_path: Path) -> None:
+    """Only what cannot be guessed has to be told."""
+    config = load_config(written(tmp_path, LEAST))
+
+    assert {"management": "192.0.2.11"} == dict(config.planes)
+    assert 6.0 == config.session_timeout_s
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('host = "compute-1"', 'host = "Compute 1"', "host"),
+        ('host = "compute-1"', "", "host"),
+        ('host = "compute-1"', 'host = "a"\nhots = "b"', "hots"),
+        ('"192.0.2.1:2181"', '"192.0.2.1"', "zookeeper.servers"),
+        ('["192.0.2.1:2181"]', "[]", "zookeeper.servers"),
+        (DIGEST, "secret", "zookeeper.controllers_digest"),
+        ('"192.0.2.11"', '"management-net"', "planes.management"),
+        ('management = "192.0.2.11"', "", "planes"),
+        ("[planes]", "connect_timeout_s = 3\n[planes]", "zookeeper.connect_timeout_s"),
+        ("[planes]", "session_timeout_s = true\n[planes]", "zookeeper.session_timeout_s"),
+        ("[planes]", '[paths]\nrun_dir = "run"\n[planes]', "paths.run_dir"),
+        ("[planes]", '[storage]\nshared_paths = ["/"]\n[planes]', "storage.shared_paths"),
+        ("[planes]", "[echo]\nport = 70000\n[planes]", "echo.port"),
+    ],
+)
+def test_config__wrong__is_refused_with_its_key(
+    tmp_path: Path, old: str, new: str, key: str
+) -> None:
+    """Half a configuration never starts an agent."""
+    assert old in LEAST
+
+    with pytest.raises(ConfigError) as refused:
+        load_config(written(tmp_path, LEAST.replace(old, new, 1)))
+
+    assert key == refused.value.key
+
+
+def test_config__missing_file__is_refused(tmp_path: Path) -> None:
+    """The message names the file."""
+    with pytest.raises(ConfigError, match=r"agent\.toml"):
+        load_config(tmp_path / "agent.toml")
+
+
+def test_password__others_may_read_it__is_refused(tmp_path: Path) -> None:
+    """A password that everybody knows protects nothing."""
+    secret = tmp_path / "password"
+    secret.write_text("secret\n")
+    secret.chmod(0o644)
+    text = LEAST.replace("[planes]", f'password_file = "{secret}"\n[planes]')
+    config = load_config(written(tmp_path, text))
+
+    with pytest.raises(ConfigError, match="chmod"):
+        config.password()
+
+    secret.chmod(0o600)
+    assert "secret" == config.password()
