@@ -1,0 +1,19 @@
+"""``hamon agent``: needs nothing that a compute host does not have."""
+
+from __future__ import annotations
+
+import click
+
+from hamon.cli.lazy import LazyGroup
+
+VERBS = {
+    "heartbeat": ("hamon.cli.agent_heartbeat", "Say that this boot of the host lives."),
+    "guests": ("hamon.cli.agent_guests", "Take care of this host's guests."),
+    "leave": ("hamon.cli.agent_leave", "Announce an orderly shutdown or reboot."),
+    "install-hook": ("hamon.cli.agent_install_hook", "Put the gate where libvirt calls it."),
+}
+
+
+@click.group("agent", cls=LazyGroup, commands_in=VERBS)
+def command() -> None:
+    """What runs on a compute host."""

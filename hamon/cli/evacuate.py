@@ -1,0 +1,72 @@
+"""``hamon evacuate``."""
+
+from __future__ import annotations
+
+import click
+
+from hamon.cli.asking import ask_in_words
+from hamon.cli.evacuation import TIMEOUT_S, Wanted, carry_out, check_target, preview
+from hamon.cli.failure import Failure
+from hamon.cli.invocation import Invocation, asks_daemon, pass_invocation, yes_option
+from hamon.model.control import RequestKind
+
+
+@click.command("evacuate")
+@click.argument("server")
+@click.argument("host", required=False)
+@click.option("--force", is_flag=True, help="Nova's: skip the scheduler's filters for HOST.")
+@yes_option
+@click.option("--no-wait", is_flag=True, help="End as soon as the leader has accepted.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0),
+    default=TIMEOUT_S,
+    show_default=True,
+    help="Seconds to watch for.",
+)
+@asks_daemon
+@pass_invocation
+def command(
+    invocation: Invocation,
+    server: str,
+    host: str | None,
+    timeout_s: float,
+    *,
+    force: bool,
+    yes: bool,
+    no_wait: bool,
+) -> None:
+    """Rebuild one guest of a dead host elsewhere.
+
+    SERVER is a uuid, or a name that only one guest has; HOST the destination, else the scheduler
+    chooses. The dead host is fenced first, and without proof of its death nothing moves.
+    """
+    if force and host is None:
+        raise click.UsageError("--force skips the scheduler for one destination: name HOST")
+    from hamon.cli.page import print_page
+
+    client = invocation.client
+    guest = client.ask("guest", guest=server)
+    source = guest["owner"]
+    if source is None:
+        raise Failure(f"guest {guest['name']} was undefined on its host: nothing is left to move")
+    check_target(client, source, host)
+    shown = client.ask("host", host=source)
+    print_page(preview(client, shown))
+    where = f" to {host}" if host else ""
+    ask_in_words(
+        invocation,
+        f"Fence {source} unless that is proven already, and move guest {guest['name']}{where}?",
+        yes=yes,
+    )
+    wanted = Wanted(
+        kind=RequestKind.EVACUATE,
+        host=source,
+        boot_id=shown["boot_id"],
+        expected={guest["guest"]: guest["name"]},
+        target=host,
+        guest=guest["guest"],
+        force=force,
+    )
+    raise SystemExit(carry_out(client, wanted, no_wait=no_wait, timeout_s=timeout_s))

@@ -1,0 +1,169 @@
+"""What ``evacuate-host`` and ``evacuate`` have in common: show, send, watch, and tell the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from hamon.cli.client import Client
+from hamon.cli.failure import ExitCode
+from hamon.cli.request import send
+from hamon.cli.watching import Ended, Watched, progress_for, watch
+from hamon.decide.holds import CLUSTER, OVERRIDABLE
+from hamon.errors import RequestRefusedError
+from hamon.model.control import RequestKind
+from hamon.model.incident import MigrationStatus
+
+TIMEOUT_S = 600.0
+
+_CONFIRMED = frozenset({MigrationStatus.DONE, MigrationStatus.COMPLETED})
+
+_GOES_ON = "the evacuation goes on; `hamon status --watch` shows it"
+_WHY_UNKNOWN: Mapping[Ended, str] = {
+    Ended.TIMED_OUT: f"not over within the time-out: {_GOES_ON}",
+    Ended.DAEMON_GONE: "the daemon does not answer any more, so the outcome is unknown: the"
+    " evacuation goes on wherever a controller leads",
+    Ended.INTERRUPTED: f"watching has stopped, nothing else: {_GOES_ON}",
+}
+STANDALONE_ENDS = (
+    "this controller ends with the command: the incident stays recorded, and the next controller,"
+    " or the same command again, goes on with it"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """An evacuation as asked for. ``expected``: guests that are to move, uuid to name."""
+
+    kind: RequestKind
+    host: str
+    boot_id: str | None
+    expected: Mapping[str, str]
+    target: str | None = None
+    guest: str | None = None
+    force: bool = False
+
+
+def check_target(client: Client, host: str, target: str | None) -> None:
+    """Refuse a destination that cannot be one before anything is asked of a person.
+
+    Raises:
+        RequestRefusedError: it is the source, or no host of this name is enrolled.
+    """
+    if target is None:
+        return
+    if target == host:
+        raise RequestRefusedError("The target host can't be the same one.")
+    client.ask("host", host=target)
+
+
+def expected_of(shown: Mapping[str, Any]) -> dict[str, str]:
+    """Return the guests of a host that an evacuation is to move."""
+    return {
+        guest["guest"]: guest["name"]
+        for guest in shown["guests"]
+        if guest["protected"] and guest["owner"] in {None, shown["host"]}
+    }
+
+
+def preview(client: Client, shown: Mapping[str, Any]) -> Iterator[Any]:
+    """Say how the host stands, and which holds would be passed over or stand in the way."""
+    from hamon.cli.host_show import host_header
+    from hamon.cli.page import ALARM, NOTE, line
+
+    yield from host_header(dict(shown))
+    if shown["session"]:
+        yield line("its agent is registered: a host that lives is not evacuated, but refused", NOTE)
+    for hold in client.ask("status")["holds"]:
+        if hold["scope"] not in {CLUSTER, shown["host"]}:
+            continue
+        text = f"({hold['kind']}) {hold['reason']}"
+        if hold["kind"] in OVERRIDABLE:
+            yield line(f"HOLD passed over, and written into the incident: {text}", NOTE)
+        else:
+            yield line(f"HOLD that nobody passes over: {text}", ALARM)
+
+
+def rehearsal_table(rehearsal: Mapping[str, Any]) -> Any:  # noqa: ANN401 - rich's table
+    """Return where every guest could go, and what cannot move and why."""
+    from hamon.cli.page import table
+
+    return table(
+        ("GUEST", "RAM MiB", "CPUS", "WOULD GO TO", "WHY NOT"),
+        (
+            (row["name"], row["ram_mib"], row["vcpus"], row["destination"], row["why"])
+            for row in rehearsal["guests"]
+        ),
+    )
+
+
+def carry_out(
+    client: Client, wanted: Wanted, *, no_wait: bool, timeout_s: float, on_stop: str = ""
+) -> ExitCode:
+    """Send the request, watch what becomes of it and tell it.
+
+    Args:
+        client: the daemon.
+        wanted: what is asked for.
+        no_wait: end as soon as the leader has accepted.
+        timeout_s: seconds to watch for.
+        on_stop: said, instead of that the evacuation goes on, when watching ends before it.
+    """
+    answer = send(
+        client,
+        wanted.kind,
+        host=wanted.host,
+        guest=wanted.guest,
+        target=wanted.target,
+        boot_id=wanted.boot_id,
+        force=wanted.force or None,
+    )
+    click.echo(answer["answer"])
+    if no_wait:
+        click.echo(f"not waiting: {_GOES_ON}")
+        return ExitCode.OK
+    progress = progress_for(is_terminal=sys.stdout.isatty())
+    watched = watch(client, answer["incident"], frozenset(wanted.expected), progress, timeout_s)
+    return _tell(wanted, watched, on_stop)
+
+
+def _tell(wanted: Wanted, watched: Watched, on_stop: str) -> ExitCode:
+    """Print what became of every guest; return how the command ends."""
+    from hamon.cli.page import print_page, table
+
+    seen = watched.incident or {"migrations": [], "not_movable": []}
+    migrations = {
+        migration["guest"]: migration
+        for migration in seen["migrations"]
+        if wanted.guest in {None, migration["guest"]}
+    }
+    rows = [_row(migration) for migration in migrations.values()]
+    rows += [
+        (name, "not moved", "", "no migration was recorded")
+        for guest, name in wanted.expected.items()
+        if guest not in migrations
+    ]
+    rows += [
+        (left["name"], "stays", "", "not movable: " + ", ".join(left["why"]))
+        for left in seen["not_movable"]
+        if wanted.guest in {None, left["guest"]}
+    ]
+    if rows:
+        print_page([table(("GUEST", "STATUS", "HOST", "WHY"), rows)])
+    if watched.ended is not Ended.OVER:
+        click.echo(on_stop or _WHY_UNKNOWN[watched.ended], err=True)
+        return ExitCode.UNKNOWN
+    confirmed = {g for g, m in migrations.items() if m["status"] in _CONFIRMED}
+    moved, all_ = len(confirmed & set(wanted.expected)), len(wanted.expected)
+    click.echo(f"{moved} of {all_} guests that should move are confirmed")
+    return ExitCode.OK if moved == all_ else ExitCode.REFUSED
+
+
+def _row(migration: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    is_away = migration["status"] != MigrationStatus.STAYS
+    where = migration["dest_compute"] if is_away else migration["source_compute"]
+    return (migration["name"], migration["status"], where or "", migration["reason"])

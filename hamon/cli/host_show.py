@@ -1,0 +1,99 @@
+"""``hamon host show``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from hamon.cli.invocation import Invocation, asks_daemon, format_option, pass_invocation
+
+
+@click.command("show")
+@click.argument("host")
+@format_option
+@asks_daemon
+@pass_invocation
+def command(invocation: Invocation, host: str, output: str) -> None:
+    """Everything known of one host, and its guests.
+
+    For each guest whether it would be moved, and why not.
+    """
+    from hamon.cli.page import print_json, print_page
+
+    answer = invocation.client.ask("host", host=host)
+    if output == "json":
+        print_json(answer)
+    else:
+        print_page(_page(answer))
+
+
+def _page(answer: dict[str, Any]) -> Iterator[Any]:
+    from hamon.cli.page import heading, line, table
+
+    yield from host_header(answer)
+    for plane in answer["planes"]:
+        yield line(f"plane {plane['plane']}: {plane['address']} port {plane['port']}")
+    for device in answer["fence"]:
+        yield line(f"fence level {device['level']}: {device['name']} ({device['kind']})")
+    capacity = answer["capacity"]
+    if capacity is not None:
+        yield line(f"capacity: {capacity['ram_mib']} MiB RAM, {capacity['vcpus']} CPUs")
+    yield from evidence(answer)
+    if not answer["guests"]:
+        yield heading("Guests: none known")
+        return
+    yield heading(f"Guests: {len(answer['guests'])}")
+    yield table(
+        ("GUEST", "HERE", "WANTED", "PROTECTED", "UUID"),
+        (
+            (g["name"], g["domain"] or "-", g["wanted"], _protection(g, answer), g["guest"])
+            for g in answer["guests"]
+        ),
+    )
+
+
+def host_header(answer: dict[str, Any]) -> Iterator[Any]:
+    """Say which host this is and how it stands: the same first lines in every command."""
+    from rich.text import Text
+
+    from hamon.cli.failure import printable
+    from hamon.cli.page import NOTE, line, state, when
+
+    yield Text(printable(f"{answer['host']} is ")) + state(answer["state"])
+    if answer["since"]:
+        yield line(f"since {when(answer['since'])}: {answer['reason'].replace('_', ' ')}")
+    session = "its agent's session lives" if answer["session"] else "no session of its agent"
+    yield line(f"boot {answer['boot_id'] or 'never seen'}; {session}")
+    if answer["maintenance"]:
+        yield line("in maintenance: never suspected, never fenced", NOTE)
+    if answer["incident"]:
+        yield line(f"incident {answer['incident']}", NOTE)
+
+
+def evidence(answer: dict[str, Any]) -> Iterator[Any]:
+    """Say what each source of evidence says, and how old that is."""
+    from hamon.cli.page import age, heading, table
+
+    rows = [
+        (seen["source"], seen["subject"], seen["vote"], age(seen["age_s"]), seen.get("detail", ""))
+        for seen in answer["evidence"]
+    ]
+    rows += [
+        ("power", seen["device"], seen["power"], age(seen["age_s"]), seen["detail"])
+        for seen in answer.get("power", ())
+    ]
+    if rows:
+        yield heading("Evidence")
+        yield table(("SOURCE", "THROUGH", "SAYS", "AGE", "DETAIL"), rows)
+
+
+def _protection(guest: dict[str, Any], host: dict[str, Any]) -> str:
+    if guest["not_movable"]:
+        return "no: " + ", ".join(guest["not_movable"])
+    if guest["owner"] is None:
+        return "not yet"
+    if guest["owner"] != host["host"]:
+        return f"on {guest['owner']}"
+    return "moving" if guest["migration"] else "yes"

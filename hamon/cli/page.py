@@ -1,0 +1,84 @@
+"""What is printed: lines and tables, made with rich, readable at 80 columns.
+
+Names and reasons come from compute hosts and other people: markup and control characters in them
+are shown, never obeyed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hamon.cli.failure import printable
+from hamon.model.host import HostState
+
+CALM, NOTE, ALARM = "green", "yellow", "bold red"
+
+_CALM_STATES = frozenset({HostState.UP})
+_ALARM_STATES = frozenset(
+    {HostState.FENCING, HostState.FENCE_FAILED, HostState.FENCED, HostState.EVACUATING}
+)
+
+
+def console() -> Console:
+    """Return a console that prints text as it is."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def print_page(parts: Iterable[RenderableType]) -> None:
+    """Print lines and tables on standard output."""
+    console().print(Group(*parts))
+
+
+def print_json(answer: Mapping[str, Any]) -> None:
+    """Print exactly what the daemon answered."""
+    click.echo(json.dumps(answer, indent=2))
+
+
+def line(text: str, style: str = "") -> Text:
+    """Return one line."""
+    return Text(printable(text), style=style)
+
+
+def heading(text: str) -> Text:
+    """Return the first line of a section."""
+    return Text(printable(text), style="bold")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Return a table; a cell that is a :class:`Text` keeps its style, None is an empty cell."""
+    made = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*map(_cell, row))
+    return made
+
+
+def state(name: str) -> Text:
+    """Return a host's state in the colour of how bad it is; the word says it without colour too."""
+    if name in _CALM_STATES:
+        return Text(name, style=CALM)
+    return Text(printable(name), style=ALARM if name in _ALARM_STATES else NOTE)
+
+
+def when(stamp: str) -> str:
+    """Return a wall-clock time to the second."""
+    return stamp[:19].replace("T", " ")
+
+
+def age(seconds: float) -> str:
+    """Return how long ago something was."""
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"  # noqa: PLR2004
+
+
+def _cell(value: object) -> Text:
+    if isinstance(value, Text):
+        return value
+    return Text("" if value is None else printable(str(value)))

@@ -1,0 +1,247 @@
+"""What reason codes and holds mean in words, and what an operator can do about them.
+
+Codes are data that other rooms write; only this page turns them into sentences. A fact that a
+sentence does not mention is put behind it, so that nothing that was known is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from string import Formatter
+
+from hamon.model.control import HoldKind
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """A sentence with ``{facts}`` and what can be done about it; empty: nothing has to be done."""
+
+    text: str
+    advice: str = ""
+
+
+_POWER_OFF = "if it is down for good, switch it off or use `hamon confirm-down`"
+_HOLDS = "`hamon status` shows what holds; `hamon evacuate-host` may pass some of it"
+
+WORDINGS: Mapping[str, Wording] = {
+    # The heartbeat and the verdict.
+    "never_seen": Wording(
+        "its agent has never registered; nothing is known to protect",
+        "install and start both agents there, or check its name and ZooKeeper password",
+    ),
+    "host_registered": Wording("its agent registers for the first time, boot {boot_id}"),
+    "heartbeat_present": Wording("its agent's session lives"),
+    "heartbeat_late": Wording(
+        "its agent's session lives, but every probe is silent",
+        "look at its network; nothing is done to it while the session lives",
+    ),
+    "host_well_again": Wording("it is heard again; the suspicion is dropped"),
+    "alive_by_session": Wording("it lives: its agent's session is there, boot {boot_id}"),
+    "alive_by_echo": Wording(
+        "its agent's session is lost, but the agent answers on plane {plane}, boot {boot_id}:"
+        " it lives and is left alone",
+        "look why its agent cannot reach ZooKeeper",
+    ),
+    "alive_by_kernel": Wording(
+        "its agent's session is lost, but its kernel answers on plane {plane} ({detail}):"
+        " it may still run guests and is left alone",
+        "look at the host; " + _POWER_OFF,
+    ),
+    "probes_undecided": Wording(
+        "its session is lost, but the probes have not been silent for long enough"
+    ),
+    "plane_not_heard": Wording(
+        "its session is lost, but plane {plane} has not been probed freshly",
+        "look at this controller's network on that plane; " + _POWER_OFF,
+    ),
+    "own_plane_suspect": Wording(
+        "its session is lost, but this controller hears no host at all on plane {plane}:"
+        " its own network may be what is broken",
+        "look at this controller's network; " + _POWER_OFF,
+    ),
+    "other_controller_disagrees": Wording(
+        "its session is lost, but controller {controller} does not find it silent on plane {plane}",
+        "look at the network between them; " + _POWER_OFF,
+    ),
+    "power_off_and_silent": Wording(
+        "it is dead: session lost, power read Off twice, every probe silent"
+    ),
+    "silent_on_every_plane": Wording(
+        "it is dead: session lost and silent on every plane, which {seconded_by} also sees"
+    ),
+    "confirmed_down": Wording("{who} gave their word that it has no power"),
+    # Leaving, restarting, quarantine.
+    "host_leaving": Wording("it announced that it goes ({leaving}) and is not suspected"),
+    "host_left": Wording(
+        "it announced that it goes ({leaving}) and is gone; it is waited for",
+        "start it again, or use `hamon evacuate-host` if it shall not come back",
+    ),
+    "leaving_overdue": Wording(
+        "it announced that it goes, and has been away for longer than it may",
+        "start it again, or use `hamon evacuate-host`",
+    ),
+    "host_restarted": Wording("it has restarted by itself: a new boot {boot_id}"),
+    "restart_waits_for_guests": Wording(
+        "it has restarted; these guests are not back as wanted: {guests}",
+        "look at its libvirt and the log of hamon-agent-guests there",
+    ),
+    "host_restored_in_place": Wording("it has restarted, and its guests are back as wanted"),
+    "quarantined": Wording(
+        "it came back {returns} times in a row and takes no guests for {for_s} s more",
+        "find out why it fails",
+    ),
+    "quarantine_over": Wording("its quarantine is over; it takes guests again"),
+    "returns_forgotten": Wording("it has stayed up; its {returns} returns are forgotten"),
+    # Holds.
+    "hold": Wording("held ({kind}): {why}", "`hamon status` says what ends it"),
+    "conviction_held": Wording("it would be fenced now, but is held ({by}): {why}", _HOLDS),
+    "fencing_held": Wording("its fencing is held ({by}): {why}", _HOLDS),
+    "evacuation_held": Wording("its evacuation is held ({by}): {why}", _HOLDS),
+    "new_leader_waits": Wording(
+        "the new leader waits {for_s} s until nothing of its predecessor can still act"
+    ),
+    # Fencing.
+    "host_convicted": Wording("it lost its right to live (incident {incident}) by {by}"),
+    "fencing": Wording("it is being fenced; the ladder's next step: {step}"),
+    "fence_shot": Wording("its device {device} is ordered to cut the power, attempt {attempt}"),
+    "fence_level_failed": Wording(
+        "fencing level {level} failed; the next level is tried", "look at that level's devices"
+    ),
+    "fence_failed": Wording(
+        "every fencing level failed; none of its guests can move; it is tried again after a pause",
+        "switch it off by hand, then `hamon confirm-down`; look at its devices",
+    ),
+    "fencing_retried": Wording("its fencing starts again, attempt {attempt}"),
+    "host_fenced": Wording("it is proven dead by {method}: {detail}"),
+    "power_on_again": Wording(
+        "its power reads On again after the proof; it is fenced again, attempt {attempt}",
+        "find out who switched it on",
+    ),
+    "proof_contradicted": Wording(
+        "a boot that was proven dead shows life: nothing more moves before a new proof",
+        "a fence device lies: look at which machine it really switches",
+    ),
+    "incident_not_read_yet": Wording("its incident has not been read yet"),
+    "guard_and_record_disagree": Wording(
+        "ZooKeeper's two records of it disagree; nothing is done",
+        "look who else writes there; report this",
+    ),
+    # Evacuation.
+    "evacuation_started": Wording("the evacuation of its guests begins (incident {incident})"),
+    "host_evacuated": Wording("all its guests that can move have moved (incident {incident})"),
+    "migration_recorded": Wording("guest {name} is recorded to move away from {source}"),
+    "guest_scheduled": Wording("guest {name} is offered to {host}"),
+    "guest_claimed": Wording("{host} has claimed guest {name} and rebuilds it"),
+    "guest_evacuated": Wording("guest {name} lives on {host} now"),
+    "guest_released": Wording(
+        "{host} could not rebuild guest {name}: {why}; another host is looked for",
+        "look at the log of hamon-agent-guests there",
+    ),
+    "destination_died": Wording("destination {host} died meanwhile; another host is looked for"),
+    "guest_waits": Wording("guest {name} waits before it is tried again: {why}"),
+    "guest_waits_for_slot": Wording(
+        "the guest waits until one of {in_flight} others has arrived",
+        "evacuation.in_flight_max sets how many move at once",
+    ),
+    "no_valid_host": Wording(
+        "no host takes the guest: {why}",
+        "make room or mend what is named; it goes as soon as a host fits",
+    ),
+    "proof_not_fresh": Wording(
+        "the guest could move, but the proof that {source} is dead has aged; power is read again",
+        "look at the fence devices of {source}",
+    ),
+    "guest_not_movable": Wording(
+        "guest {name} cannot move: {why}", "it stays with its host; mend or switch on that host"
+    ),
+    "guest_never_adopted": Wording(
+        "guest {name} was never taken under protection and does not move",
+        "it appeared just before; start it elsewhere by hand only when its host is proven dead",
+    ),
+    "guest_in_other_migration": Wording("the guest moves already (incident {incident})"),
+    # Ownership.
+    "guest_adopted": Wording("guest {name} on {host} is taken under protection"),
+    "guest_followed": Wording("guest {name} was moved by an operator from {source} to {host}"),
+    "guest_retired": Wording("guest {name} was undefined on {host}; it is protected no more"),
+    "ownership_unclear": Wording(
+        "the guest is seen on {seen_on} but belongs to {owner}, whose libvirt is not seen now",
+        "it is decided as soon as {owner} is seen",
+    ),
+    "two_running_copies": Wording(
+        "guest {name} runs on several hosts: {hosts}",
+        "stop the wrong copy at once; only you can tell which one counts",
+    ),
+    # Return.
+    "host_returning": Wording("it is back with a new boot {boot_id}, still shut out"),
+    "return_waits_for_migrations": Wording("it stays shut until these guests have moved: {guests}"),
+    "return_waits_for_shot": Wording("it stays shut until no order to device {device} can act"),
+    "return_waits_for_stale_guests": Wording(
+        "it stays shut until stale copies of these guests are gone from it: {guests}",
+        "look at the log of hamon-agent-guests there",
+    ),
+    "return_waits_for_libvirt": Wording(
+        "it stays shut until its libvirt is seen in the new boot",
+        "look at libvirtd and hamon-agent-guests there",
+    ),
+    "guest_stays": Wording("guest {name} stays on {host}, which came back first"),
+    "host_returned": Wording("it is back in service, boot {boot_id}"),
+    # Requests.
+    "request_accepted": Wording("a request ({kind}) is carried out"),
+    "request_refused": Wording("a request ({kind}) is refused: {why}"),
+}
+
+HOLD_WORDINGS: Mapping[HoldKind, Wording] = {
+    HoldKind.STORM: Wording(
+        "too many hosts lost at once",
+        "a network or ZooKeeper is the likelier cause; dead hosts: `hamon evacuate-host`",
+    ),
+    HoldKind.OWN_HEALTH: Wording("this controller is not well", "ends by itself when it is"),
+    HoldKind.START_UP: Wording("just started", "ends by itself"),
+    HoldKind.MAINTENANCE: Wording("in maintenance", "`hamon maintenance off {scope}` ends it"),
+    HoldKind.DISARMED: Wording("disarmed", "`hamon arm` ends it"),
+    HoldKind.UNREADABLE: Wording(
+        "a record cannot be read", "upgrade this controller, or mend the znode"
+    ),
+    HoldKind.TWO_COPIES: Wording(
+        "two copies of a guest run", "stop the wrong one at once; only you can tell which"
+    ),
+    HoldKind.ROLLED_BACK: Wording(
+        "ZooKeeper was restored from an old state",
+        "compare with what runs on the hosts before anything else",
+    ),
+}
+
+
+class _Facts(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return f"<{key}>"
+
+
+def in_words(code: str, facts: Mapping[str, str]) -> Wording:
+    """Return the sentence for a reason, and the advice, filled with its facts.
+
+    A code of a newer daemon that this command line does not know is shown as it is.
+    """
+    wording = WORDINGS.get(code, Wording(code.replace("_", " ")))
+    text = _filled(wording.text, facts)
+    used = fields_of(wording.text)
+    rest = ", ".join(f"{key} {value}" for key, value in facts.items() if key not in used and value)
+    return Wording(f"{text} [{rest}]" if rest else text, _filled(wording.advice, facts))
+
+
+def hold_in_words(kind: str, scope: str) -> Wording:
+    """Return what a hold means and what ends it."""
+    if kind not in set(HoldKind):
+        return Wording(kind.replace("_", " "))
+    wording = HOLD_WORDINGS[HoldKind(kind)]
+    return Wording(wording.text, _filled(wording.advice, {"scope": scope}))
+
+
+def fields_of(text: str) -> frozenset[str]:
+    """Return the names of the facts that a sentence mentions."""
+    return frozenset(field for _, field, _, _ in Formatter().parse(text) if field)
+
+
+def _filled(text: str, facts: Mapping[str, str]) -> str:
+    return text.format_map(_Facts(facts))
