@@ -14,7 +14,13 @@ from lab.names import CACHE, LabError
 from lab.processes import run
 
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
-BASE_COMMAND_LINE = "console=ttyS0 panic=-1 quiet mitigations=off no_timer_check"
+# Without self-tests of cryptography, relocation and the like a guest boots with a third less CPU
+# time, which counts when eight boot on two cores without KVM.
+BASE_COMMAND_LINE = (
+    "console=ttyS0 panic=-1 quiet mitigations=off no_timer_check nokaslr noreplace-smp "
+    "cryptomgr.notests initcall_blacklist=init_kprobe_trace,load_system_certificate_list,"
+    "cubictcp_register,oom_init,init_encrypted"
+)
 PROBE_TIMEOUT_S = 15
 
 _INIT_SOURCE = Path(__file__).with_name("guest_init.c")
