@@ -72,6 +72,15 @@ class DoubtingConnection(ConnectionHandler):
         self.client.connection_made(negotiated_ms / 1000)
         return min(read_timeout_ms, negotiated_ms / 2), connect_timeout_ms
 
+    def _invoke(  # type: ignore[explicit-override]
+        self, timeout: float, request: object, xid: int | None = None
+    ) -> object:
+        # A stopped server's kernel still takes connections. Where a session is at stake, do not
+        # wait long for its answer; a new session may take a commit.
+        if self.client.has_session:
+            timeout = min(timeout, self.client.answer_timeout_s)
+        return super()._invoke(timeout, request, xid)
+
 
 class StoreClient(KazooClient):
     """A kazoo client that refuses requests while it is not connected, and never waits an hour.
@@ -94,6 +103,7 @@ class StoreClient(KazooClient):
         on_connected: Callable[[float], None],
     ) -> None:
         servers = hosts.count(",") + 1
+        self.answer_timeout_s = timeout_s / (2 * servers)
         connect_timeout_s = min(CONNECT_TIMEOUT_MAX_S, timeout_s / (3 * servers))
         super().__init__(
             hosts=hosts,
@@ -107,6 +117,11 @@ class StoreClient(KazooClient):
         )
         self._on_connected = on_connected
         self._connection = DoubtingConnection(self, self._conn_retry.copy(), logger=_LOG)
+
+    @property
+    def has_session(self) -> bool:
+        """Whether there is a session that a connection would go on with."""
+        return bool(self._session_id)
 
     def connection_made(self, negotiated_s: float) -> None:
         """Tell that the server took this connection, with this session time-out."""

@@ -239,6 +239,15 @@ class ZooKeeperStore:
     async def _stop(self, stop: Callable[[], None]) -> None:
         if self._is_closed:
             return
+        done = self._begin_stop(stop)
+        try:
+            async with asyncio.timeout(self._call_timeout_s):
+                await done.wait()
+        except TimeoutError:
+            self._client.drop_connection()
+
+    def _begin_stop(self, stop: Callable[[], None]) -> asyncio.Event:
+        """Have kazoo stop in a thread of its own: it may take longer than anybody can wait."""
         self._is_closed = True
         self._enter(SessionState.LOST)
         done = asyncio.Event()
@@ -250,13 +259,8 @@ class ZooKeeperStore:
             finally:
                 self._hand_over(done.set)
 
-        # A thread of its own: kazoo's stop may block far longer than anybody wants to wait.
         threading.Thread(target=run, name="zookeeper-stop", daemon=True).start()
-        try:
-            async with asyncio.timeout(self._call_timeout_s):
-                await done.wait()
-        except TimeoutError:
-            self._client.drop_connection()
+        return done
 
     # -- one call -------------------------------------------------------------------------------
 
@@ -360,8 +364,11 @@ class ZooKeeperStore:
             self._started.set_result(None)
 
     def _refuse(self, error: ConfigError | None, why: str) -> None:
+        if self._is_closed:
+            return
         self._refused = why
-        self._enter(SessionState.LOST)
+        # Else kazoo would go on keeping the ephemerals of a session that nobody uses.
+        self._begin_stop(self._client.stop)
         if not self._started.done():
             denied = AccessDeniedError("store", "start", "/", Outcome.NOT_DONE, why)
             self._started.set_exception(error or denied)
