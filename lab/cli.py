@@ -57,12 +57,29 @@ def _open(context: click.Context) -> Lab:
 @click.option(
     "--guests", type=click.IntRange(0), default=0, show_default=True, help="Spread over the hosts."
 )
+@click.option(
+    "--daemons",
+    type=click.IntRange(0, 3),
+    default=2,
+    show_default=True,
+    help="Controllers with a hamon daemon; 0: a lab without hamon.",
+)
 @click.option("--durable", is_flag=True, help="Keep the machines' state on disk, not on a tmpfs.")
 @click.pass_context
-def up(context: click.Context, controllers: str, hosts: int, guests: int, *, durable: bool) -> None:
+def up(
+    context: click.Context,
+    controllers: str,
+    hosts: int,
+    guests: int,
+    daemons: int,
+    *,
+    durable: bool,
+) -> None:
     """Make the lab and wait until ZooKeeper, libvirt and BMCs answer."""
     began = time.monotonic()
-    lab = Lab.create(context.obj, controllers=int(controllers), hosts=hosts, durable=durable)
+    lab = Lab.create(
+        context.obj, controllers=int(controllers), hosts=hosts, daemons=daemons, durable=durable
+    )
     took_s = time.monotonic() - began
     click.echo(f"lab {context.obj} is up after {took_s:.1f} s in {lab.layout.folder}")
     for number in range(guests):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lab import bmc, guest_image, guests, network, zookeeper
+from lab import bmc, deployment, guest_image, guests, network, zookeeper
 from lab.bmc import Bmc
 from lab.guests import Guests
 from lab.machine import Machine
@@ -54,7 +54,13 @@ class Lab:
 
     @classmethod
     def create(
-        cls, name: str, *, controllers: int = 3, hosts: int = 3, durable: bool = False
+        cls,
+        name: str,
+        *,
+        controllers: int = 3,
+        hosts: int = 3,
+        daemons: int = 2,
+        durable: bool = False,
     ) -> "Lab":
         """Make a lab and bring it up; after a failure nothing is left.
 
@@ -62,6 +68,7 @@ class Lab:
             name: of the lab; lower-case letters and digits.
             controllers: 1 or 3.
             hosts: 1 to 100.
+            daemons: how many controllers run hamon's daemon; 0: the lab is without hamon.
             durable: keep the machines' state on disk and not on a tmpfs.
 
         Raises:
@@ -73,7 +80,9 @@ class Lab:
         accelerator = guest_image.accelerator(image)
         layout = _take_name(valid_lab_name(name))
         try:
-            return _build(layout, image, accelerator, (controllers, hosts), durable=durable)
+            return _build(
+                layout, image, accelerator, (controllers, hosts), daemons=daemons, durable=durable
+            )
         except BaseException:
             # Also after Ctrl-C: what is half made has no use.
             remove(name)
@@ -132,6 +141,11 @@ class Lab:
         return Bmc(layout=self.layout, host=self.host(host).name)
 
     @property
+    def daemons(self) -> tuple[Machine, ...]:
+        """The controllers that run hamon's daemon."""
+        return tuple(c for c in self.controllers if deployment.is_controller(self.layout, c.name))
+
+    @property
     def bmcs(self) -> tuple[Bmc, ...]:
         """The BMC of each host."""
         return tuple(Bmc(layout=self.layout, host=host.name) for host in self.hosts)
@@ -176,8 +190,10 @@ class Lab:
         Raises:
             LabError: something did not become ready within `READY_TIMEOUT_S`.
         """
-        wait_until(self._ensemble_ready, "a ZooKeeper server on each controller", READY_TIMEOUT_S)
+        wait_until(self.ensemble_ready, "a ZooKeeper server on each controller", READY_TIMEOUT_S)
         _in_parallel(_wait_for_libvirt, self.hosts)
+        if self.daemons:
+            deployment.wait_in_service(self.daemons, self.hosts)
 
     def repair(self, *, remove_guests: bool = False) -> None:
         """Bring every plane, BMC, machine and process back to normal. Idempotent.
@@ -236,7 +252,8 @@ class Lab:
             modes[str(controller.name)] = mode
         return modes
 
-    def _ensemble_ready(self) -> bool:
+    def ensemble_ready(self) -> bool:
+        """Whether every ZooKeeper server answers and one leads."""
         modes = list(self._server_modes().values())
         return None not in modes and ("leader" in modes or modes == ["standalone"])
 
@@ -280,6 +297,7 @@ def _build(
     accelerator: str,
     size: tuple[int, int],
     *,
+    daemons: int,
     durable: bool,
 ) -> Lab:
     lab = _lab(layout, accelerator, *size)
@@ -297,13 +315,33 @@ def _build(
         _add_namespace(layout, layout.bmc_namespace(device.host))
         bmc.connect(layout, device.host)
         device.prepare()
+    if daemons:
+        _configure_hamon(lab, daemons)
     # Before the power is on: a command in the lab finds it, for example that of a BMC.
     topology = {"controllers": size[0], "hosts": size[1]}
     _save(layout, {"topology": topology, "accelerator": accelerator})
-    _in_parallel(Machine.power_on, lab.machines)
+    _in_parallel(Machine.power_on, lab.controllers)
     _in_parallel(Bmc.start, lab.bmcs)
+    if daemons:
+        _bring_hamon_up(lab)
+    _in_parallel(Machine.power_on, lab.hosts)
     lab.wait_ready()
     return lab
+
+
+def _configure_hamon(lab: Lab, daemons: int) -> None:
+    names = tuple(machine.name for machine in lab.machines)
+    deployment.make_secrets(lab.layout, names)
+    for machine in (*lab.controllers[:daemons], *lab.hosts):
+        deployment.configure(lab.layout, machine.name, names)
+
+
+def _bring_hamon_up(lab: Lab) -> None:
+    """Make the cluster's chroot and start the daemons; before it exists they just end."""
+    wait_until(lab.ensemble_ready, "a ZooKeeper server on each controller", READY_TIMEOUT_S)
+    deployment.bootstrap(lab.controllers[0])
+    for controller in lab.daemons:
+        controller.start_service(deployment.DAEMON)
 
 
 def _lab(layout: Layout, accelerator: str, controllers: int, hosts: int) -> Lab:

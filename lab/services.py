@@ -3,10 +3,12 @@
 To add a daemon or an agent to the lab, add a `Service` to the list of its role here.
 """
 
+import shlex
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.names import Layout, MachineName, Role
+from lab.names import PROJECT, Layout, MachineName, Role
 from lab.zookeeper import java_argv
 
 
@@ -33,7 +35,7 @@ def services_of(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
         case Role.CONTROLLER:
             return _controller_services(layout, machine)
         case Role.HOST:
-            return _host_services()
+            return _host_services(layout, machine)
 
 
 def log_of(layout: Layout, machine: MachineName, service: str) -> Path:
@@ -43,11 +45,34 @@ def log_of(layout: Layout, machine: MachineName, service: str) -> Path:
 
 def _controller_services(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
     zookeeper = Service(name="zookeeper", argv=java_argv(layout, machine))
-    return (zookeeper,)
+    if not _is_configured(layout, machine, "hamon.toml"):
+        return (zookeeper,)
+    return (zookeeper, _hamon("hamon", "daemon", "--config", "/etc/hamon/hamon.toml"))
 
 
-def _host_services() -> tuple[Service, ...]:
+def _host_services(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
+    virtlogd = Service(name="virtlogd", argv=("/usr/sbin/virtlogd",))
+    if not _is_configured(layout, machine, "agent.toml"):
+        return (virtlogd, Service(name="libvirtd", argv=("/usr/sbin/libvirtd",)))
+    # libvirtd looks for its hooks when it starts, so the gate is put there first.
+    config = ("--config", "/etc/hamon/agent.toml")
+    install = shlex.join((*HAMON, "agent", "install-hook", *config))
     return (
-        Service(name="virtlogd", argv=("/usr/sbin/virtlogd",)),
-        Service(name="libvirtd", argv=("/usr/sbin/libvirtd",)),
+        virtlogd,
+        Service(name="libvirtd", argv=("/bin/sh", "-c", f"{install} && exec /usr/sbin/libvirtd")),
+        _hamon("hamon-agent", "agent", "heartbeat", *config),
+        _hamon("hamon-agent-guests", "agent", "guests", *config),
     )
+
+
+HAMON = (sys.executable, "-m", "hamon")
+"""The command line of hamon, from the checkout that the lab is part of."""
+
+
+def _hamon(name: str, *arguments: str) -> Service:
+    return Service(name=name, argv=(*HAMON, *arguments), environment={"PYTHONPATH": str(PROJECT)})
+
+
+def _is_configured(layout: Layout, machine: MachineName, file: str) -> bool:
+    """Whether the machine has been given a configuration of hamon (`lab.deployment`)."""
+    return (layout.machine_folder(machine) / "etc" / "upper" / "hamon" / file).exists()

@@ -35,7 +35,7 @@ def whole_lab() -> Iterator[Lab]:
     """One lab for all tests of this file."""
     name = unused_name()
     try:
-        yield Lab.create(name, controllers=1, hosts=2)
+        yield Lab.create(name, controllers=1, hosts=2, daemons=0)
     finally:
         labs.remove(name)
 
@@ -259,7 +259,7 @@ def test_second_lab__beside_the_first__shares_nothing_and_goes_without_trace(lab
     name = unused_name()
     links_before = links_here()
     try:
-        other = Lab.create(name, controllers=1, hosts=1)
+        other = Lab.create(name, controllers=1, hosts=1, daemons=0)
         assert other.layout.slot != lab.layout.slot
         address = lab.layout.address(lab.host("h1").name, Plane.MANAGEMENT)
         with (
