@@ -4,7 +4,7 @@ Rules:
 
 1. A registered heartbeat that is not late is well. A session not yet expired is not life by itself.
 2. A lost session is an alarm. It convicts only together with an independent witness:
-   a. power read Off twice with matching identity, and no probe that hears anything; or
+   a. power read Off twice with matching identity, both since no probe hears anything; or
    b. silence on every plane, heard by this controller and another one (or the only one there is),
       each of which still hears other hosts on that plane.
 3. A strong sign of life (an echo with a boot id) or a weak one (a kernel answers) holds back.
@@ -67,7 +67,9 @@ def judge(view: ClusterView, host: HostView, policy: DetectionPolicy, now_s: flo
     if against is not None:
         return Verdict(call=Call.LOST, reason=against, evidence=lines)
     if is_silent(votes, policy, now_s):
-        if is_off_twice(host, policy.off_gap_s, now_s):
+        # An Off from before the silence is void: the host was switched on again since.
+        silent_since_s = max(vote.changed_s for vote in votes)
+        if is_off_twice(host, policy.off_gap_s, now_s, since_s=silent_since_s):
             why = reason("power_off_and_silent", host.name)
             return Verdict(call=Call.DEAD, reason=why, evidence=lines)
         return _by_network(view, host, votes, lines)

@@ -48,11 +48,19 @@ def identity_of(host: HostView) -> str:
     return host.self_.value.product_uuid if host.self_.value is not None else ""
 
 
-def is_off_twice(host: HostView, gap_s: float, now_s: float) -> bool:
-    """Say whether any one level of devices reads Off twice now, without asking for a shot."""
+def is_off_twice(host: HostView, gap_s: float, now_s: float, *, since_s: float) -> bool:
+    """Say whether any one level of devices reads Off twice, without asking for a shot.
+
+    Args:
+        host: whose devices.
+        gap_s: least time between two Off answers that together count.
+        now_s: monotonic seconds.
+        since_s: when life was last seen; what was asked before says nothing of what came after.
+    """
+    after_s = max(since_s, now_s - READING_MAX_AGE_S)
     return any(
         all(
-            reads_off(host, device, after_s=now_s - READING_MAX_AGE_S, gap_s=gap_s)
+            reads_off(host, device, after_s=after_s, gap_s=gap_s)
             for device in devices_at(host, level)
         )
         for level in levels(host)
