@@ -339,7 +339,7 @@ class Hypervisor(Protocol):
         ...
 
     async def define(self, definition: str) -> None:
-        """Define the domain, or redefine it (autostart off). Idempotent."""
+        """Define the domain, or redefine it (autostart off, saved memory dropped). Idempotent."""
         ...
 
     async def start(self, guest: GuestId) -> None:

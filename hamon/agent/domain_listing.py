@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hamon.agent.events import EventLog
 from hamon.agent.wake import Wake
@@ -88,6 +88,28 @@ class DomainListing:
                 Listing(domains={domain.guest: domain for domain in found}, is_healthy=True)
             )
             return self.current
+
+    def note(self, guest: GuestId, name: str, definition: str, state: DomainState) -> None:
+        """Note what libvirt just answered about one guest, until the next reading.
+
+        Args:
+            guest: the guest.
+            name: its name.
+            definition: its definition.
+            state: the state it is in now.
+        """
+        known = self.current.domains.get(guest)
+        if known is None:
+            known = Domain(
+                guest=guest,
+                name=name,
+                state=state,
+                is_persistent=True,
+                definition=definition,
+            )
+        domains = {**self.current.domains, guest: replace(known, state=state)}
+        self._replace(replace(self.current, domains=domains))
+        self._wake.set()
 
     def take_undefined(self) -> frozenset[GuestId]:
         """Return the guests seen undefined and still absent from a healthy listing, once."""

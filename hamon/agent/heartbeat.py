@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from hamon.agent.config import AgentConfig, load_config
@@ -65,7 +64,7 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
             boot_id=boot_id,
             product_uuid=config.machine_uuid(),
             addresses=config.planes,
-            agent_version=version("hamon"),
+            agent_version=installed_version(),
         ),
         identities=Identities(
             controllers=config.controllers_digest, hosts={config.host: digest_of(user, password)}
@@ -97,6 +96,17 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
         else:
             # A restart or an upgrade of this process: the next one goes on with the session.
             await store.detach()
+
+
+def installed_version() -> str:
+    """Tell hamon's version as installed; "" when it runs from a checkout.
+
+    From the name of the folder: importlib.metadata would cost this process more than a megabyte.
+    """
+    for folder in sys.path:
+        for distribution in Path(folder).glob("hamon-*.dist-info"):
+            return distribution.name.removeprefix("hamon-").removesuffix(".dist-info")
+    return ""
 
 
 async def _register(store: ZooKeeperStore, registration: Registration) -> None:

@@ -3,7 +3,7 @@
 Rules (docs/protocol.md 7):
 
 1. Nothing is started without a committed claim of this boot; the permit comes after the claim.
-2. RUNNING is written only after libvirt said so in a listing read after the start.
+2. RUNNING is written only after libvirt answered that the guest was started (or defined).
 3. A claim is given up only when it is certain that no start of it runs or ever will. Without that
    certainty the grant stays CLAIMED and the question is asked again.
 4. A guest that this host defined already is never undefined here; it is tried again.
@@ -14,10 +14,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hamon.agent.context import AgentContext
-from hamon.agent.domain_listing import DomainListing, Listing
+from hamon.agent.domain_listing import DomainListing
 from hamon.agent.inventory import Publisher
 from hamon.agent.znodes import HostZnodes
-from hamon.backends.libvirt.definition import DefinitionError, DomainFacts, read_definition
+from hamon.backends.libvirt.definition import (
+    DefinitionError,
+    DomainFacts,
+    SharedStorage,
+    read_definition,
+)
 from hamon.errors import HypervisorError, Outcome
 from hamon.model.change import Versioned
 from hamon.model.guest import Grant, GrantState, PowerState
@@ -97,9 +102,10 @@ class Rebuilder:
         if self.context.files.leaving() is not None:
             return "host is leaving"
         try:
-            listing = await self.listing.refresh()
+            if not self.listing.current.is_healthy:
+                await self.listing.refresh()
             if not grant.definition:
-                return "" if guest in listing.domains else "not defined here"
+                return "" if guest in self.listing.current.domains else "not defined here"
             facts = read_definition(grant.definition, self.context.shared)
             if facts.guest != guest:
                 return f"definition is of guest {facts.guest}"
@@ -128,34 +134,24 @@ class Rebuilder:
     # -- under the claim --------------------------------------------------------------------------
 
     async def _build(self, guest: GuestId, grant: Grant, wanted: PowerState) -> None:
-        """Define what came with the offer, start what is wanted running, and see it.
+        """Define what came with the offer, and start what is wanted running.
 
         Raises:
             HypervisorError: it is not as wanted.
         """
         hypervisor = self.context.hypervisor
+        known = self.listing.current.domains.get(guest)
+        definition = grant.definition or (known.definition if known is not None else "")
         if grant.definition and not self.listing.current.is_active(guest):
-            if guest not in self.listing.current.domains:
+            if known is None:
                 self.context.files.set_leftover(guest, is_leftover=True)
             await hypervisor.define(grant.definition)
-            await self._drop_managed_save(guest, grant.definition)
         if wanted is PowerState.RUNNING:
             await hypervisor.start(guest)
-        listing = await self.listing.refresh()
-        why = _shortfall(guest, listing, wanted)
-        if why:
-            raise HypervisorError("hypervisor", "start", guest, Outcome.NOT_DONE, why)
-
-    async def _drop_managed_save(self, guest: GuestId, definition: str) -> None:
-        """Drop saved memory that an earlier life of the guest left on this host.
-
-        safety: the disk has moved on since; a start from that memory would write the past over it.
-        """
-        listing = await self.listing.refresh()
-        domain = listing.domains.get(guest)
-        if domain is not None and domain.has_managed_save:
-            await self.context.hypervisor.undefine(guest)
-            await self.context.hypervisor.define(definition)
+            # The answer is libvirt's word. Its listing would wait for every other start under way.
+            self.listing.note(guest, _name(definition), definition, DomainState.RUNNING)
+        else:
+            await self.listing.refresh()
 
     async def _settle(self, guest: GuestId, grant: Versioned[Grant]) -> None:
         # The leader confirms from both; written first, so that it need not wait for the next round.
@@ -224,10 +220,9 @@ class Rebuilder:
         self.context.files.set_leftover(guest, is_leftover=False)
 
 
-def _shortfall(guest: GuestId, listing: Listing, wanted: PowerState) -> str:
-    domain = listing.domains.get(guest)
-    if domain is None:
-        return "libvirt does not list it"
-    if wanted is PowerState.RUNNING and domain.state is not DomainState.RUNNING:
-        return f"it is {domain.state} after its start"
-    return ""
+def _name(definition: str) -> str:
+    try:
+        return read_definition(definition, SharedStorage()).name
+    except DefinitionError:
+        # libvirt read it, so the next listing will tell.
+        return ""

@@ -211,7 +211,7 @@ class InMemoryHypervisor:
         )
 
     async def define(self, definition: str) -> None:
-        """Define the domain, or redefine it (autostart off). Idempotent."""
+        """Define the domain, or redefine it (autostart off, saved memory dropped). Idempotent."""
         await self._call("define", "", lambda: self.define_now(definition))
 
     async def start(self, guest: GuestId) -> None:

@@ -114,12 +114,16 @@ class LibvirtHypervisor:
         return await self._call("capacity", self._uri, lambda c: read_capacity(c, boot_id))
 
     async def define(self, definition: str) -> None:
-        """Define the domain, or redefine it (autostart off). Idempotent."""
+        """Define the domain, or redefine it (autostart off, saved memory dropped). Idempotent."""
 
         def define(connection: libvirt.virConnect) -> None:
             domain = connection.defineXML(definition)
             if domain.autostart():
                 domain.setAutostart(0)
+            # safety: the guest's disk has moved on since this memory was saved; a start from it
+            # would write the past over it.
+            if domain.hasManagedSaveImage():
+                domain.managedSaveRemove()
 
         await self._call("define", self._uri, define)
 
