@@ -55,7 +55,7 @@ def judge(view: ClusterView, host: HostView, policy: DetectionPolicy, now_s: flo
     """
     votes = fresh_probes(host, policy, now_s)
     if host.heartbeat is not None:
-        if is_silent(votes, policy, now_s):
+        if is_silent(votes, policy):
             return Verdict(call=Call.LATE, reason=reason("heartbeat_late", host.name))
         return Verdict(call=Call.WELL, reason=reason("heartbeat_present", host.name))
     lines = _lines(host, votes, now_s)
@@ -66,7 +66,7 @@ def judge(view: ClusterView, host: HostView, policy: DetectionPolicy, now_s: flo
     against = _sign_of_life(host, votes)
     if against is not None:
         return Verdict(call=Call.LOST, reason=against, evidence=lines)
-    if is_silent(votes, policy, now_s):
+    if is_silent(votes, policy):
         # An Off from before the silence is void: the host was switched on again since.
         silent_since_s = max(vote.changed_s for vote in votes)
         if is_off_twice(host, policy.off_gap_s, now_s, since_s=silent_since_s):
@@ -105,7 +105,7 @@ def _sign_of_life(host: HostView, votes: tuple[Evidence, ...]) -> Reason | None:
     return None
 
 
-def is_silent(votes: tuple[Evidence, ...], policy: DetectionPolicy, now_s: float) -> bool:
+def is_silent(votes: tuple[Evidence, ...], policy: DetectionPolicy) -> bool:
     """Say whether probes were made, all that count are silent, and one has been for long enough."""
     return (
         bool(votes)

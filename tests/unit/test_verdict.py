@@ -1,0 +1,338 @@
+"""Verdict: what it takes to suspect a host, and what it takes to convict it."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hamon.detector.verdict import Call, is_silent, judge, shows_life
+from hamon.model.host import Leaving
+from hamon.model.policy import DetectionPolicy, LeavingPolicy
+from hamon.model.proof import Evidence, Power, PowerReading, Source, Vote
+from hamon.model.view import ClusterView, ControllerView, HostView
+from tests.builders import (
+    BOOT,
+    HOST,
+    ME,
+    NOW_S,
+    OTHER,
+    PLANES,
+    SPARE,
+    a_host,
+    a_lost_host,
+    a_reading,
+    a_report,
+    a_view,
+    a_vote,
+    off_twice,
+    silence,
+)
+
+POLICY = DetectionPolicy()
+
+
+def call(
+    host: HostView,
+    *controllers: ControllerView,
+    policy: DetectionPolicy = POLICY,
+    spare: HostView | None = None,
+) -> tuple[Call, str]:
+    """What is called of a host, and why."""
+    view = a_view(host, spare or a_host(SPARE), controllers=controllers)
+    verdict = judge(view, host, policy, NOW_S)
+    return verdict.call, verdict.reason.code
+
+
+def unheard(**others: object) -> HostView:
+    """A host without session and without power readings, silent on every plane."""
+    return a_lost_host(readings=(), **others)  # type: ignore[arg-type]
+
+
+# -- with a session -------------------------------------------------------------------------------
+
+
+def test_judge__session_there_and_heard__is_well() -> None:
+    """A registered heartbeat that is not late is well."""
+    assert (Call.WELL, "heartbeat_present") == call(a_host())
+
+
+def test_judge__session_there_but_silent__is_late() -> None:
+    """A session that has not expired yet is no life by itself: silence starts the power look."""
+    assert (Call.LATE, "heartbeat_late") == call(a_host(evidence=silence()))
+
+
+def test_judge__session_there_and_power_off_twice__is_only_late() -> None:
+    """While the session is there nobody is convicted, whatever a device says."""
+    host = a_host(evidence=silence(), readings=off_twice())
+
+    assert (Call.LATE, "heartbeat_late") == call(host)
+
+
+def test_judge__session_there_and_no_vote__is_well() -> None:
+    """Probes that were not made say nothing (S3)."""
+    assert (Call.WELL, "heartbeat_present") == call(a_host(evidence=()))
+
+
+# -- power and silence ----------------------------------------------------------------------------
+
+
+def test_judge__session_gone_silent_and_off_twice__is_dead() -> None:
+    """Power Off twice, no session and no probe that hears anything: that is death."""
+    assert (Call.DEAD, "power_off_and_silent") == call(a_lost_host(), a_report(ME), a_report(OTHER))
+
+
+def test_judge__convicting__writes_down_what_carried_it() -> None:
+    """The incident shows every vote that was counted."""
+    host = a_lost_host()
+
+    lines = judge(a_view(host), host, POLICY, NOW_S).evidence
+
+    assert lines[0] == "session lost 60.00 s ago"
+    assert sum("connect on" in line for line in lines) == len(PLANES)
+    assert sum("power by bmc: off" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("case", "readings"),
+    [
+        ("none", ()),
+        ("one", (a_reading(Power.OFF, age_s=1),)),
+        ("unknown", (a_reading(Power.UNKNOWN, age_s=3), a_reading(Power.UNKNOWN, age_s=1))),
+        ("on", (a_reading(Power.ON, age_s=1),)),
+        ("of another machine", off_twice(SPARE)),
+    ],
+)
+def test_judge__power_not_read_off_twice__is_only_lost(
+    case: str, readings: tuple[PowerReading, ...]
+) -> None:
+    """What is missing, failed or about another machine never convicts (S3, S12)."""
+    host = a_lost_host(readings=readings)
+
+    assert Call.LOST is call(host, a_report(ME), a_report(OTHER))[0], case
+
+
+def test_judge__off_read_before_the_silence__does_not_count() -> None:
+    """A sign of life after an Off voids it: the host was switched on again since."""
+    host = a_lost_host(evidence=silence(for_s=2.5), readings=off_twice(newest_age_s=10.0))
+
+    assert (Call.LOST, "own_plane_suspect") == call(host, a_report(ME, reaches=()))
+
+
+# -- signs of life --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("vote", "code"),
+    [
+        (a_vote(Vote.ALIVE_STRONG, boot_id=BOOT), "alive_by_echo"),
+        (a_vote(Vote.ALIVE_WEAK), "alive_by_kernel"),
+    ],
+)
+def test_judge__any_sign_of_life__is_only_lost(vote: Evidence, code: str) -> None:
+    """One plane that answers holds the conviction back, whatever power says (PARTITIONED, HUNG)."""
+    quiet = a_vote(Vote.SILENT, "storage")
+
+    assert (Call.LOST, code) == call(a_lost_host(evidence=(quiet, vote)))
+
+
+def test_judge__old_sign_of_life__counts_no_more() -> None:
+    """A vote older than ``fresh_s`` is no vote at all: neither for life nor for death."""
+    stale = a_vote(Vote.ALIVE_STRONG, boot_id=BOOT, age_s=POLICY.fresh_s + 0.1)
+
+    assert Call.DEAD is call(a_lost_host(evidence=(stale, a_vote(Vote.SILENT, "storage"))))[0]
+    assert (Call.LOST, "probes_undecided") == call(a_lost_host(evidence=(stale,)))
+
+
+def test_judge__no_fresh_vote__is_undecided() -> None:
+    """A leader that probed nothing convicts nobody, even when power reads Off (S10)."""
+    assert (Call.LOST, "probes_undecided") == call(a_lost_host(evidence=()))
+    assert (Call.LOST, "probes_undecided") == call(
+        a_lost_host(evidence=silence(age_s=POLICY.fresh_s + 0.1))
+    )
+
+
+def test_judge__silence_too_short__is_undecided() -> None:
+    """One missed answer is a hiccup: silence must last for ``late_after_s``."""
+    short = POLICY.late_after_s - 0.1
+
+    assert (Call.LOST, "probes_undecided") == call(a_lost_host(evidence=silence(for_s=short)))
+
+
+def test_judge__power_votes_among_probes__are_not_counted_as_probes() -> None:
+    """Silence is what planes say; a device that says nothing is not a plane."""
+    power = a_vote(Vote.SILENT, "bmc", source=Source.POWER)
+
+    assert (Call.LOST, "probes_undecided") == call(a_lost_host(evidence=(power,)))
+
+
+VOTES = st.builds(
+    a_vote,
+    st.sampled_from(list(Vote)),
+    st.sampled_from(PLANES),
+    age_s=st.floats(0, 6),
+    for_s=st.floats(0, 90),
+    boot_id=st.just(BOOT),
+    source=st.sampled_from(list(Source)),
+)
+READINGS = st.builds(
+    a_reading,
+    st.sampled_from(list(Power)),
+    age_s=st.floats(0, 40),
+    host=st.sampled_from([HOST, SPARE]),
+)
+REPORTS = st.lists(
+    st.builds(
+        a_report,
+        st.sampled_from([ME, OTHER]),
+        silent=st.sampled_from([(), (HOST,)]),
+        reaches=st.sampled_from([(), PLANES[:1], PLANES]),
+    ),
+    max_size=2,
+)
+
+
+@given(st.lists(VOTES, max_size=4), st.lists(READINGS, max_size=6), REPORTS, st.booleans())
+def test_judge__whatever_the_evidence__never_dead_while_anything_is_alive(
+    votes: list[Evidence],
+    readings: list[PowerReading],
+    reports: list[ControllerView],
+    is_here: bool,  # noqa: FBT001 - given by Hypothesis
+) -> None:
+    """DEAD needs: no session, silence and only silence that is fresh, and a second witness."""
+    by_age = sorted(readings, key=lambda reading: reading.observed_s)
+    host = a_host(is_here=is_here, evidence=tuple(votes), readings=tuple(by_age))
+    view = a_view(host, a_host(SPARE), controllers=reports)
+
+    verdict = judge(view, host, POLICY, NOW_S)
+
+    if verdict.call is Call.DEAD:
+        probes = [
+            vote
+            for vote in votes
+            if vote.source in {Source.ECHO, Source.CONNECT}
+            and NOW_S - vote.observed_s <= POLICY.fresh_s
+        ]
+        assert not is_here
+        assert {Vote.SILENT} == {vote.vote for vote in probes}
+        assert shows_life(host, POLICY, NOW_S) is None
+        if verdict.reason.code == "power_off_and_silent":
+            offs = [r for r in by_age if r.power is Power.OFF and NOW_S - r.observed_s <= 30]
+            assert len(offs) >= 2
+        else:
+            assert verdict.reason.code == "silent_on_every_plane"
+            assert set(PLANES) == {vote.subject for vote in probes}
+
+
+# -- silence on the network alone -----------------------------------------------------------------
+
+AGREES = a_report(OTHER, silent=[HOST])
+
+
+def test_judge__two_controllers_hear_nothing__is_dead() -> None:
+    """Silence on every plane, seen by two controllers that hear others there, convicts."""
+    assert (Call.DEAD, "silent_on_every_plane") == call(unheard(), a_report(ME), AGREES)
+
+
+def test_judge__the_only_controller_hears_nothing__is_dead() -> None:
+    """Where there is only one controller its word has to do."""
+    assert (Call.DEAD, "silent_on_every_plane") == call(unheard(), a_report(ME))
+
+
+@pytest.mark.parametrize(
+    ("case", "reports", "code"),
+    [
+        ("I hear nobody on a plane", (a_report(ME, reaches=PLANES[:1]), AGREES),
+         "own_plane_suspect"),
+        ("I have not reported yet", (AGREES,), "own_plane_suspect"),
+        ("the other hears the host", (a_report(ME), a_report(OTHER)),
+         "other_controller_disagrees"),
+        ("the other hears nobody on a plane",
+         (a_report(ME), a_report(OTHER, silent=[HOST], reaches=PLANES[:1])),
+         "other_controller_disagrees"),
+        ("the other hears the host on one plane",
+         (a_report(ME), replace(AGREES, silent={"management": (HOST,)})),
+         "other_controller_disagrees"),
+    ],
+)  # fmt: skip
+def test_judge__a_controller_may_be_the_sick_one__is_only_lost(
+    case: str, reports: tuple[ControllerView, ...], code: str
+) -> None:
+    """The network convicts only by controllers that each still hear other hosts on every plane."""
+    assert (Call.LOST, code) == call(unheard(), *reports), case
+
+
+def test_judge__a_plane_was_not_probed__is_only_lost() -> None:
+    """A plane nobody asked may be the one on which the host lives."""
+    host = unheard(evidence=(a_vote(Vote.SILENT, "management"),))
+
+    assert (Call.LOST, "plane_not_heard") == call(host, a_report(ME), AGREES)
+
+
+def test_judge__three_controllers__all_have_to_agree() -> None:
+    """A third controller that hears the host is a source that says ALIVE."""
+    third = a_report(type(ME)("controller-3"))
+
+    assert Call.LOST is call(unheard(), a_report(ME), AGREES, third)[0]
+
+
+# -- leaving --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (LeavingPolicy.WAIT, Call.LEFT),
+        (LeavingPolicy.LEAVE, Call.LEFT),
+        (LeavingPolicy.EVACUATE, Call.DEAD),
+    ],
+)
+def test_judge__announced_its_leave__policy_says_what_it_is(
+    policy: LeavingPolicy, expected: Call
+) -> None:
+    """A host that said goodbye has left; only the policy makes it a dead one."""
+    host = a_lost_host(leaving=Leaving.SHUTDOWN)
+
+    assert expected is call(host, policy=replace(POLICY, leaving=policy))[0]
+
+
+def test_judge__announced_its_leave_but_is_here__is_well() -> None:
+    """An announcement alone changes nothing about a host that is here."""
+    assert Call.WELL is call(a_host(leaving=Leaving.REBOOT))[0]
+
+
+# -- what others use of it ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [
+        (a_host(evidence=()), "alive_by_session"),
+        (a_host(is_here=False, evidence=(a_vote(Vote.ALIVE_WEAK),)), "alive_by_kernel"),
+        (
+            a_host(is_here=False, evidence=(a_vote(Vote.ALIVE_STRONG, boot_id=BOOT),)),
+            "alive_by_echo",
+        ),
+        (a_host(is_here=False, evidence=(a_vote(Vote.ALIVE_WEAK, age_s=9.0),)), None),
+        (a_lost_host(), None),
+    ],
+)
+def test_shows_life__by_table__names_the_source(host: HostView, code: str | None) -> None:
+    """An operator who wants a host gone is told which source sees it alive."""
+    life = shows_life(host, POLICY, NOW_S)
+
+    assert code == (life.code if life is not None else None)
+
+
+def test_is_silent__no_votes__is_not_silence() -> None:
+    """Nothing heard because nobody listened is not silence."""
+    assert not is_silent((), POLICY)
+
+
+def test_judge__host_without_devices_and_planes__is_only_lost() -> None:
+    """Without any way to look there is nothing to convict by."""
+    host = unheard(fence=())
+    bare = replace(host, spec=replace(host.spec, planes=()), evidence=())
+    view: ClusterView = a_view(bare, controllers=[a_report(ME)])
+
+    assert Call.LOST is judge(view, bare, POLICY, NOW_S).call
