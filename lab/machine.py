@@ -29,7 +29,6 @@ from lab.names import (
 from lab.processes import (
     Process,
     children_of,
-    process_of,
     read_record,
     run,
     start_recorded,
@@ -249,14 +248,15 @@ class Machine:
         return Path(f"/proc/{init.pid}/root{CONTROL_SOCKET}")
 
     def _find_init(self, outer: Process) -> Process:
+        log = log_of(self.layout, self.name, "init")
         wait_until(
-            lambda: not outer.alive() or bool(children_of(outer.pid)), f"{self.name} forked", 5.0
+            lambda: not outer.alive() or bool(_first_of_namespace(outer)),
+            f"{self.name} forked (see {log})",
+            POWER_ON_TIMEOUT_S,
         )
-        if not outer.alive():
-            log = log_of(self.layout, self.name, "init")
+        init = _first_of_namespace(outer)
+        if init is None:
             raise LabError(f"{self.name} did not start: {log.read_text()[-500:]}")
-        init = process_of(children_of(outer.pid)[0].pid)
-        assert init is not None
         return init
 
     @contextmanager
@@ -283,3 +283,16 @@ class Machine:
                 for service in services_of(self.layout, self.name)
             ],
         }
+
+
+def _first_of_namespace(outer: Process) -> Process | None:
+    # The shell that records and then becomes `unshare` has children too, in this namespace.
+    here = Path("/proc/self/ns/pid").readlink()
+    for child in children_of(outer.pid):
+        try:
+            there = Path(f"/proc/{child.pid}/ns/pid").readlink()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if there != here:
+            return child
+    return None
