@@ -8,7 +8,7 @@ Rules:
    the shot settled. A time-out, an error, "unknown" and a transition prove nothing (S3).
 3. Already off is success: a device that refuses the order may still be read.
 4. Only this module builds a :class:`FenceProof`. It ages: the newest answer must be young, and a
-   later sign of life voids it.
+   fresh echo of the boot voids it: then the device lies.
 5. An operator's word proves only the boot that was shown to the operator, and only while nothing
    shows life.
 """
@@ -22,7 +22,7 @@ from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import IncidentRecord, Shot, ShotOutcome
 from hamon.model.names import Epoch
 from hamon.model.policy import DetectionPolicy, FencingPolicy
-from hamon.model.proof import FenceProof, ProofMethod
+from hamon.model.proof import FenceProof, ProofMethod, Vote
 from hamon.model.readings import (
     READING_MAX_AGE_S,
     devices_at,
@@ -71,7 +71,7 @@ def climb(
         WAIT: an order is under way; NEXT_LEVEL: this one failed; EXHAUSTED: all failed.
     """
     if incident.proof is not None and incident.proof.method is ProofMethod.OPERATOR:
-        proof = _operator_proof(host, incident, epoch, now_s)
+        proof = _operator_proof(host, incident, epoch, detection, now_s)
         if proof is not None:
             return Rung(step=Step.PROVEN, proof=proof)
     if host.is_shot_running:
@@ -82,10 +82,10 @@ def climb(
     level = known[0]
     for device in devices_at(host, level):
         shot = _last_shot(incident, device, epoch)
-        if shot is None or _was_late(shot, incident, host):
+        if shot is None or _was_never_given(shot, incident, host):
             return Rung(step=Step.SHOOT, device=device)
     settled_s = host.shot_settled_s if host.shot_settled_s is not None else now_s
-    if all(
+    if not _is_heard(host, detection, now_s) and all(
         reads_off(host, device, after_s=settled_s, gap_s=detection.off_gap_s)
         for device in devices_at(host, level)
     ):
@@ -113,9 +113,9 @@ def renew(
     if incident.proof is None:
         return None
     if incident.proof.method is ProofMethod.OPERATOR:
-        return _operator_proof(host, incident, epoch, now_s)
+        return _operator_proof(host, incident, epoch, detection, now_s)
     known = [level for level in levels(host) if level >= incident.level]
-    if not known:
+    if not known or _is_heard(host, detection, now_s):
         return None
     oldest_s = now_s - READING_MAX_AGE_S
     for device in devices_at(host, known[0]):
@@ -147,21 +147,38 @@ def _power_proof(host: HostView, level: int, epoch: Epoch, now_s: float) -> Fenc
     )
 
 
-def _was_late(shot: Shot, incident: IncidentRecord, host: HostView) -> bool:
-    """Say whether a shot was never given, because its intent's lease had run out."""
+def _was_never_given(shot: Shot, incident: IncidentRecord, host: HostView) -> bool:
+    """Say whether a journalled shot that is not under way was never given.
+
+    Either its intent's lease had run out, or nobody confirmed its commit, so that it was not begun.
+    """
     if shot.outcome is ShotOutcome.PENDING and shot is incident.shots[-1]:
-        return host.last_shot is ShotOutcome.LATE
+        return host.last_shot in {None, ShotOutcome.LATE}
     return shot.outcome is ShotOutcome.LATE
 
 
+def _is_heard(host: HostView, detection: DetectionPolicy, now_s: float) -> bool:
+    """Say whether the very boot in the guard has just answered: then it is not dead."""
+    return any(
+        vote.vote is Vote.ALIVE_STRONG
+        and vote.boot_id == host.guard.value.boot_id
+        and now_s - vote.observed_s <= detection.fresh_s
+        for vote in host.evidence
+    )
+
+
 def _operator_proof(
-    host: HostView, incident: IncidentRecord, epoch: Epoch, now_s: float
+    host: HostView,
+    incident: IncidentRecord,
+    epoch: Epoch,
+    detection: DetectionPolicy,
+    now_s: float,
 ) -> FenceProof | None:
     """Turn an operator's recorded word into a proof, unless something shows life since."""
     word = incident.proof
     if word is None or word.boot_id != host.guard.value.boot_id:
         return None
-    if host.heartbeat is not None or reads_on(host, now_s):
+    if host.heartbeat is not None or reads_on(host, now_s) or _is_heard(host, detection, now_s):
         return None
     return FenceProof(
         host=host.name,

@@ -1,0 +1,403 @@
+"""The ladder: which device shoots next, and what it takes to prove a boot dead."""
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hamon
+from hamon.fencing.ladder import Rung, Step, climb, renew
+from hamon.model.host import HostState
+from hamon.model.incident import IncidentRecord, Shot, ShotOutcome
+from hamon.model.names import BootId
+from hamon.model.policy import DetectionPolicy, FencingPolicy
+from hamon.model.proof import FenceProof, Power, PowerReading, ProofMethod, ProofRecord, Vote
+from hamon.model.view import HostView
+from tests.builders import (
+    BOOT,
+    EPOCH,
+    HOST,
+    NEXT_BOOT,
+    NOW_S,
+    SPARE,
+    a_device,
+    a_host,
+    a_power_word,
+    a_reading,
+    a_shot,
+    a_vote,
+    an_incident,
+    an_operators_word,
+    echoes,
+    off_twice,
+    silence,
+)
+
+DETECTION = DetectionPolicy()
+FENCING = FencingPolicy()
+SETTLED_S = NOW_S - 5.0
+TWO_LEVELS = (a_device("bmc"), a_device("pdu", level=2))
+TWO_FEEDS = (a_device("left"), a_device("right"))
+
+
+def fencing_host(**others: object) -> HostView:
+    """A host in FENCING whose last shot settled five seconds ago."""
+    others.setdefault("shot_settled_s", SETTLED_S)
+    others.setdefault("last_shot", ShotOutcome.DONE)
+    return a_host(HOST, HostState.FENCING, **others)  # type: ignore[arg-type]
+
+
+def record(*shots: Shot, **others: Any) -> IncidentRecord:  # noqa: ANN401
+    """The incident's record with these shots."""
+    return an_incident(shots=shots, **others).record.value
+
+
+def next_rung(host: HostView, incident: IncidentRecord) -> Rung:
+    """The next step at ``NOW_S``."""
+    return climb(host, incident, epoch=EPOCH, detection=DETECTION, fencing=FENCING, now_s=NOW_S)
+
+
+def renewed(host: HostView, incident: IncidentRecord) -> FenceProof | None:
+    """The proof anew at ``NOW_S``."""
+    return renew(host, incident, epoch=EPOCH, detection=DETECTION, fencing=FENCING, now_s=NOW_S)
+
+
+# -- only here ------------------------------------------------------------------------------------
+
+
+def test_fence_proof__in_all_of_hamon__is_built_in_the_ladder_only() -> None:
+    """A proof that could be built elsewhere would be no proof (rule 4)."""
+    root = Path(hamon.__file__).parent
+    builders = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("FenceProof")
+    }
+
+    assert {"fencing/ladder.py"} == builders
+
+
+# -- climbing -------------------------------------------------------------------------------------
+
+
+def test_climb__nothing_done_yet__shoots_the_lowest_level() -> None:
+    """Levels are climbed in order, whatever order they are configured in."""
+    host = fencing_host(fence=tuple(reversed(TWO_LEVELS)))
+
+    rung = next_rung(host, record())
+
+    assert (Step.SHOOT, "bmc") == (rung.step, rung.device.name if rung.device else None)
+
+
+def test_climb__already_off__shoots_all_the_same() -> None:
+    """Off readings from before an order do not spare it: nothing proves that they will last."""
+    assert Step.SHOOT is next_rung(fencing_host(readings=off_twice()), record()).step
+
+
+def test_climb__order_under_way__waits() -> None:
+    """One order at a time; what it does is read when it has ended."""
+    host = fencing_host(is_shot_running=True, readings=off_twice())
+
+    assert Step.WAIT is next_rung(host, record(a_shot())).step
+
+
+@pytest.mark.parametrize(
+    ("case", "shot"),
+    [
+        ("of another attempt", a_shot(attempt=2)),
+        ("of an earlier term", a_shot(epoch=EPOCH - 1)),
+        ("of another device", a_shot("pdu")),
+        ("never given", a_shot(outcome=ShotOutcome.LATE)),
+    ],
+)
+def test_climb__only_another_shot_is_journalled__shoots(case: str, shot: Shot) -> None:
+    """Only this term's shot by this device in this attempt counts as given."""
+    assert Step.SHOOT is next_rung(fencing_host(), record(shot)).step, case
+
+
+def test_climb__journalled_but_too_late_to_begin__shoots_again() -> None:
+    """A shot whose lease had run out was never given: it is journalled anew (DESIGN rule 4)."""
+    late = fencing_host(last_shot=ShotOutcome.LATE)
+
+    assert Step.SHOOT is next_rung(late, record(a_shot(outcome=ShotOutcome.PENDING))).step
+
+
+def test_climb__journalled_with_unknown_outcome_and_never_given__shoots_again() -> None:
+    """A journal entry whose commit nobody confirmed began no order: it is not waited for."""
+    host = fencing_host(last_shot=None, shot_settled_s=None)
+
+    assert Step.SHOOT is next_rung(host, record(a_shot(outcome=ShotOutcome.PENDING))).step
+
+
+def test_climb__two_devices_in_a_level__shoots_one_after_the_other() -> None:
+    """All devices of a level are ordered before any of them is waited for."""
+    host = fencing_host(fence=TWO_FEEDS)
+
+    rung = next_rung(host, record(a_shot("left")))
+
+    assert (Step.SHOOT, "right") == (rung.step, rung.device.name if rung.device else None)
+
+
+def test_climb__shot_settled_and_off_twice_since__is_proven() -> None:
+    """Two settled Off answers after the order prove the boot in the guard dead, in this term."""
+    host = fencing_host(readings=off_twice())
+
+    rung = next_rung(host, record(a_shot()))
+
+    assert rung.proof == FenceProof(
+        host=HOST,
+        boot_id=BOOT,
+        method=ProofMethod.POWER,
+        epoch=EPOCH,
+        observed_s=NOW_S,
+        detail="power read Off twice by bmc",
+    )
+    assert Step.PROVEN is rung.step
+
+
+@pytest.mark.parametrize(
+    "outcome", [ShotOutcome.NOT_DONE, ShotOutcome.UNKNOWN, ShotOutcome.PENDING]
+)
+def test_climb__order_refused_but_off_is_read__is_proven(outcome: ShotOutcome) -> None:
+    """Already off is success: what the device says to the order does not matter (rule 3)."""
+    host = fencing_host(readings=off_twice(), last_shot=outcome)
+
+    assert Step.PROVEN is next_rung(host, record(a_shot(outcome=outcome))).step
+
+
+def test_climb__off_read_before_the_shot_settled__is_not_proven() -> None:
+    """Both answers must have been asked after the shot settled."""
+    host = fencing_host(readings=off_twice(newest_age_s=4.0))
+
+    assert Step.CONFIRM is next_rung(host, record(a_shot())).step
+
+
+def test_climb__one_of_two_feeds_off__is_not_proven() -> None:
+    """All devices of a level must prove Off."""
+    shots = (a_shot("left"), a_shot("right"))
+    half = fencing_host(fence=TWO_FEEDS, readings=off_twice(device="left"))
+    whole = replace(half, readings=(*half.readings, *off_twice(device="right")))
+
+    assert Step.CONFIRM is next_rung(half, record(*shots)).step
+    assert Step.PROVEN is next_rung(whole, record(*shots)).step
+
+
+def test_climb__the_other_level_reads_off__is_not_proven() -> None:
+    """Only the level that was ordered proves; Off by a distrusted device does not."""
+    host = fencing_host(fence=TWO_LEVELS, readings=off_twice(device="bmc"))
+
+    assert Step.CONFIRM is next_rung(host, record(a_shot("pdu", level=2), level=2)).step
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "fence", "level", "expected"),
+    [
+        (FENCING.confirm_timeout_s - 0.1, TWO_LEVELS, 1, Step.CONFIRM),
+        (FENCING.confirm_timeout_s, TWO_LEVELS, 1, Step.NEXT_LEVEL),
+        (FENCING.confirm_timeout_s, TWO_LEVELS, 2, Step.EXHAUSTED),
+        (FENCING.confirm_timeout_s, TWO_LEVELS[:1], 1, Step.EXHAUSTED),
+    ],
+)
+def test_climb__not_confirmed__waits_then_fails_the_level(
+    waited_s: float, fence: tuple[object, ...], level: int, expected: Step
+) -> None:
+    """A level that does not read Off within its time has failed; the last one ends the ladder."""
+    host = fencing_host(fence=fence, shot_settled_s=NOW_S - waited_s)
+    shots = (a_shot("bmc"), a_shot("pdu", level=2))
+
+    assert expected is next_rung(host, record(*shots, level=level)).step
+
+
+@pytest.mark.parametrize(("fence", "level"), [((), 0), (TWO_LEVELS, 3)])
+def test_climb__no_level_left__is_exhausted(fence: tuple[object, ...], level: int) -> None:
+    """Without a device, or beyond the last level, there is nothing to climb: a human is needed."""
+    host = fencing_host(fence=fence, readings=off_twice())
+
+    assert Step.EXHAUSTED is next_rung(host, record(level=level)).step
+
+
+# -- no proof of what is not one ------------------------------------------------------------------
+
+NO_PROOF = st.builds(
+    a_reading,
+    st.sampled_from([Power.UNKNOWN, Power.TRANSITION, Power.ON]),
+    age_s=st.floats(0, 29),
+) | st.builds(
+    a_reading,
+    st.just(Power.OFF),
+    age_s=st.floats(0, 29),
+    identity=st.sampled_from(["", "rubbish", str(BOOT)]),
+)
+
+
+@given(st.lists(NO_PROOF, max_size=12), st.sampled_from(list(ShotOutcome)), st.booleans())
+def test_ladder__unsettled_on_or_foreign_answers__never_prove(
+    readings: list[PowerReading],
+    outcome: ShotOutcome,
+    is_shot_settled: bool,  # noqa: FBT001 - given by Hypothesis
+) -> None:
+    """Unknown, transitional, On and wrong-identity answers never give a proof (S3, S12)."""
+    host = fencing_host(
+        readings=tuple(sorted(readings, key=lambda reading: reading.observed_s)),
+        last_shot=outcome,
+        shot_settled_s=NOW_S - 29 if is_shot_settled else None,
+    )
+    incident = record(a_shot(outcome=outcome), proof=a_power_word())
+
+    assert next_rung(host, incident).proof is None
+    assert renewed(host, incident) is None
+
+
+ANSWERS = st.builds(a_reading, st.sampled_from(list(Power)), age_s=st.floats(0, 29))
+
+
+@given(st.lists(ANSWERS, max_size=8))
+def test_ladder__whatever_was_answered__proof_needs_the_last_two_to_be_off(
+    readings: list[PowerReading],
+) -> None:
+    """A proof means that the newest settled answers are Off, and reach back at least the gap."""
+    in_order = sorted(readings, key=lambda reading: reading.observed_s)
+    host = fencing_host(readings=tuple(in_order), shot_settled_s=NOW_S - 29)
+    incident = record(a_shot(), proof=a_power_word())
+    settled = [r for r in in_order if r.power in {Power.ON, Power.OFF}]
+
+    for proof in (next_rung(host, incident).proof, renewed(host, incident)):
+        if proof is not None:
+            assert len(settled) >= 2
+            assert {Power.OFF} == {reading.power for reading in settled[-2:]}
+
+
+# -- proof ages -----------------------------------------------------------------------------------
+
+
+def proven_host(**others: object) -> HostView:
+    """A host that was fenced, with two fresh Off readings."""
+    others.setdefault("readings", off_twice())
+    return a_host(HOST, HostState.EVACUATING, **others)  # type: ignore[arg-type]
+
+
+def test_renew__off_twice_and_young__is_proven_in_this_term() -> None:
+    """A fenced host whose power was just read Off is proven dead, for this term."""
+    proof = renewed(proven_host(), record(proof=a_power_word()))
+
+    assert proof is not None
+    assert (HOST, BOOT, EPOCH) == (proof.host, proof.boot_id, proof.epoch)
+
+
+@pytest.mark.parametrize(
+    ("case", "host"),
+    [
+        ("nothing read by this leader", proven_host(readings=())),
+        ("read once", proven_host(readings=(a_reading(Power.OFF, age_s=1),))),
+        ("too old",
+         proven_host(readings=off_twice(newest_age_s=FENCING.proof_fresh_s + 0.1))),
+        ("power came back", proven_host(readings=(*off_twice(newest_age_s=2),
+                                                  a_reading(Power.ON, age_s=1)))),
+        ("of another machine", proven_host(readings=off_twice(SPARE))),
+        ("no device any more", proven_host(fence=())),
+    ],
+)  # fmt: skip
+def test_renew__not_known_well_enough_now__is_no_proof(case: str, host: HostView) -> None:
+    """A proof written down earlier is never enough by itself; it must be seen again."""
+    assert renewed(host, record(proof=a_power_word())) is None, case
+
+
+def test_renew__one_of_two_feeds_is_old__is_no_proof() -> None:
+    """Every device of the level must be fresh."""
+    host = proven_host(
+        fence=TWO_FEEDS,
+        readings=(*off_twice(device="left", newest_age_s=12.0), *off_twice(device="right")),
+    )
+
+    assert renewed(host, record(proof=a_power_word())) is None
+
+
+def test_renew__never_proven__is_no_proof() -> None:
+    """Off readings alone are no proof: the ladder has to be climbed first."""
+    assert renewed(proven_host(), record()) is None
+
+
+def test_renew__a_distrusted_level_reads_off__is_no_proof() -> None:
+    """Below the incident's level nothing proves any more."""
+    host = proven_host(fence=TWO_LEVELS, readings=off_twice(device="bmc"))
+
+    assert renewed(host, record(proof=a_power_word(), level=1)) is not None
+    assert renewed(host, record(proof=a_power_word(), level=2)) is None
+    assert renewed(host, record(proof=a_power_word(), level=3)) is None
+
+
+# -- life voids a proof ---------------------------------------------------------------------------
+
+
+def test_ladder__the_boot_echoes_while_power_reads_off__is_no_proof() -> None:
+    """A device that says Off of a boot that answers is lying: nothing is proven (rule 4)."""
+    lying = fencing_host(readings=off_twice(), evidence=echoes(BOOT))
+    incident = record(a_shot(), proof=a_power_word())
+
+    assert Step.CONFIRM is next_rung(lying, incident).step
+    assert renewed(lying, incident) is None
+
+
+@pytest.mark.parametrize(
+    ("case", "vote"),
+    [
+        ("another boot", a_vote(Vote.ALIVE_STRONG, boot_id=NEXT_BOOT)),
+        ("long ago", a_vote(Vote.ALIVE_STRONG, boot_id=BOOT, age_s=DETECTION.fresh_s + 0.1)),
+        ("silence", silence()[0]),
+    ],
+)
+def test_ladder__no_fresh_life_of_this_boot__voids_nothing(case: str, vote: object) -> None:
+    """A proof is about one boot; what another boot or an old vote says does not touch it."""
+    host = fencing_host(readings=off_twice(), evidence=(vote,))
+    incident = record(a_shot(), proof=a_power_word())
+
+    assert Step.PROVEN is next_rung(host, incident).step, case
+    assert renewed(host, incident) is not None, case
+
+
+# -- the operator's word --------------------------------------------------------------------------
+
+
+def by_word(host: HostView, word: ProofRecord) -> list[FenceProof | None]:
+    """What the operator's word comes to while fencing, and later."""
+    incident = record(proof=word)
+    return [next_rung(host, incident).proof, renewed(host, incident)]
+
+
+def test_operator__word_for_the_boot_in_the_guard__is_proof() -> None:
+    """An operator's word proves the boot that was shown, without any device."""
+    for proof in by_word(fencing_host(fence=()), an_operators_word()):
+        assert proof is not None
+        assert (ProofMethod.OPERATOR, BOOT, EPOCH) == (proof.method, proof.boot_id, proof.epoch)
+        assert proof.detail == "confirmed down by ada: plugs pulled"
+
+
+@pytest.mark.parametrize("boot_id", [NEXT_BOOT, None])
+def test_operator__word_for_another_boot__is_no_proof(boot_id: BootId | None) -> None:
+    """What was shown binds: a word about another boot, or about none, proves nothing."""
+    assert [None, None] == by_word(fencing_host(), an_operators_word(boot_id))
+
+
+@pytest.mark.parametrize(
+    ("case", "host"),
+    [
+        ("a session", fencing_host(is_here=True, evidence=())),
+        ("power On", fencing_host(readings=(a_reading(Power.ON, age_s=1),))),
+        ("an echo of this boot", fencing_host(evidence=echoes(BOOT))),
+    ],
+)
+def test_operator__something_shows_life_since__is_no_proof(case: str, host: HostView) -> None:
+    """An operator can be wrong; a sign of life weighs more than a word."""
+    assert [None, None] == by_word(host, an_operators_word()), case
+
+
+def test_operator__word_void__goes_on_climbing() -> None:
+    """A word that no longer counts does not stop the ladder."""
+    host = fencing_host(readings=(a_reading(Power.ON, age_s=1),))
+
+    assert Step.SHOOT is next_rung(host, record(proof=an_operators_word())).step
