@@ -125,7 +125,8 @@ class Mirror:
                 path = parent(path)  # noqa: PLW2901 - climbs
                 wanted.add(path)
         wanted.discard("/")
-        await asyncio.gather(*(self._read(path) for path in wanted))
+        # In a fixed order: the same story gives the same sequence of calls.
+        await asyncio.gather(*(self._read(path) for path in sorted(wanted)))
 
     async def stop(self) -> None:
         """Stop reading, and wait until it has stopped. Idempotent."""
@@ -220,7 +221,7 @@ class Mirror:
         self._lists[path] = names
         if names != old:
             self._tell(path)
-        for name in set(old or ()) - set(names):
+        for name in sorted(set(old or ()) - set(names)):
             self._drop(child(path, name))
         for name in names:
             below = child(path, name)

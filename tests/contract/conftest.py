@@ -11,14 +11,14 @@ from hamon.coordination.paths import path_of
 from hamon.model.change import grant_of
 from hamon.ports import Store
 from tests.contract.cluster import CONTROLLERS, GRANT, GUEST, HOST, IDENTITIES, OTHER, create, spec
-from tests.contract.store_world import SESSION_TIMEOUT_S, MemoryWorld, RealWorld, StoreWorld
+from tests.contract.store_world import REAL_TIMEOUT_S, MemoryWorld, RealWorld, StoreWorld
 from tests.ensemble import Ensemble
 
 
 @pytest.fixture(scope="session")
 def zookeeper_server() -> Iterator[str]:
     """Address of one real ZooKeeper server; its ticks allow the sessions of these tests."""
-    ensemble = Ensemble(size=1, tick_ms=int(SESSION_TIMEOUT_S * 1000 / 10))
+    ensemble = Ensemble(size=1, tick_ms=int(REAL_TIMEOUT_S * 1000 / 20))
     try:
         ensemble.start()
         yield ensemble.addresses[0]

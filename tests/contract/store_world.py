@@ -15,7 +15,8 @@ from hamon.coordination.zookeeper import SessionCredentials, StoreSettings, ZooK
 from hamon.ports import AccessRule, CreateNode, Permission, Store
 from hamon.sim.store import InMemoryStore, InMemoryZooKeeper
 
-SESSION_TIMEOUT_S = 2.0
+REAL_TIMEOUT_S = 4.0
+MEMORY_TIMEOUT_S = 0.5
 WITHIN_S = 20.0
 
 
@@ -49,6 +50,8 @@ async def until(condition: Callable[[], object]) -> None:
 
 class StoreWorld(Protocol):
     """Either ZooKeeper with one chroot of this test's own."""
+
+    session_timeout_s: float
 
     async def make_room(self) -> None:
         """Make the chroot, with the rules of :data:`ROOM`."""
@@ -86,17 +89,19 @@ class StoreWorld(Protocol):
 class MemoryWorld:
     """ZooKeeper in memory."""
 
+    session_timeout_s = MEMORY_TIMEOUT_S
+
     def __init__(self) -> None:
-        self.server = InMemoryZooKeeper(SystemClock(), SESSION_TIMEOUT_S)
+        self.server = InMemoryZooKeeper(SystemClock(), MEMORY_TIMEOUT_S)
 
     async def make_room(self) -> None:
         """Put the rules on the root: it is the chroot here."""
-        self.server = InMemoryZooKeeper(SystemClock(), SESSION_TIMEOUT_S, ROOM)
+        self.server = InMemoryZooKeeper(SystemClock(), MEMORY_TIMEOUT_S, ROOM)
 
     async def make_cluster(self, identities: Identities) -> None:
         """Make the cluster at the root."""
         rules = access_for("/", identities)
-        self.server = InMemoryZooKeeper(SystemClock(), SESSION_TIMEOUT_S, rules)
+        self.server = InMemoryZooKeeper(SystemClock(), MEMORY_TIMEOUT_S, rules)
         store = await self.connect(CONTROLLERS_USER)
         await bootstrap(store, "/", identities)
         await store.close()
@@ -133,6 +138,8 @@ class MemoryWorld:
 
 class RealWorld:
     """A real server, and a chroot of this test's own."""
+
+    session_timeout_s = REAL_TIMEOUT_S
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -189,7 +196,7 @@ class RealWorld:
             StoreSettings(
                 servers=(self._address,),
                 chroot=chroot,
-                session_timeout_s=SESSION_TIMEOUT_S,
+                session_timeout_s=REAL_TIMEOUT_S,
                 user=user,
                 password=password_of(user),
                 resume=resume,

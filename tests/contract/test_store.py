@@ -21,7 +21,7 @@ from hamon.ports import (
     SetData,
     Store,
 )
-from tests.contract.store_world import ALICE, SESSION_TIMEOUT_S, StoreWorld, rule, until
+from tests.contract.store_world import ALICE, StoreWorld, rule, until
 
 pytestmark = pytest.mark.contract
 
@@ -420,7 +420,7 @@ async def test_session__open__tells_id_and_timeout(room: StoreWorld) -> None:
 
     assert store.state is SessionState.CONNECTED
     assert store.session_id != 0
-    assert store.session_timeout_s == SESSION_TIMEOUT_S
+    assert room.session_timeout_s == store.session_timeout_s
 
 
 async def test_call__while_suspended__is_refused_and_not_queued(room: StoreWorld) -> None:
