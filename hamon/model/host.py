@@ -166,8 +166,8 @@ class HostDomains:
 class HostCapacity:
     """What the scheduler needs to know of a host (znode ``capacity``).
 
-    ``pool_paths`` are the target folders of active storage pools; ``cpu_models`` the named models
-    that libvirt calls usable here.
+    ``pool_paths`` are the target folders of active storage pools; ``cpu_models`` what
+    libvirt calls usable here, kind of virtualisation first: ``kvm/EPYC``; ``kvm/`` is any kvm.
     """
 
     boot_id: BootId

@@ -23,7 +23,7 @@ from hamon.model.view import ControllerView
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredHost:
-    """One enrolled host. ``session``: id of the session that owns its heartbeat, None: no heartbeat."""
+    """One enrolled host. ``session``: id of the session that owns its heartbeat, None: none."""
 
     guard: Versioned[HostGuard]
     record: Versioned[HostRecord | None]

@@ -97,8 +97,8 @@ class OwnView:
     ``took_office_s``: when the epoch bump was acknowledged. ``watching_since_s``: since when its
     view of ZooKeeper has been whole without a gap. ``lagged_s``: when its loop last lagged or its
     clock last jumped beyond the limit, None: never. ``is_session_proven``: a committed write of its
-    own session is younger than the session time-out. ``is_rolled_back``: the epoch is lower than one
-    seen before, so the ensemble was restored from an old snapshot: nothing may be written.
+    own session is younger than the session time-out. ``is_rolled_back``: the epoch is lower than
+    one seen before, so the ensemble was restored from an old snapshot: nothing may be written.
     """
 
     controller: ControllerId

@@ -29,13 +29,16 @@ from hamon.model.change import (
     self_of,
 )
 from hamon.model.guest import Grant, GrantState
-from hamon.model.host import HostGuard, HostRecord, HostState, Right, check_transition
+from hamon.model.host import DomainState, HostGuard, HostRecord, HostState, Right, check_transition
 from hamon.model.incident import OPEN_MIGRATIONS, MigrationStatus
 from hamon.model.names import GuestId
 from hamon.model.policy import FencingPolicy, ReturnPolicy
 from hamon.model.readings import is_settled
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView, MigrationView
+
+RUNNING = frozenset({DomainState.RUNNING, DomainState.PAUSED})
+"""A leftover definition that is off cannot start without a permit; one that runs must go first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +193,7 @@ def stale_guests(view: ClusterView, host: HostView) -> tuple[GuestId, ...]:
         if grant.value.state is GrantState.REVOKED
         or (
             grant.value.state is GrantState.RELEASED
-            and guest in listed
+            and listed.get(guest) in RUNNING
             and _is_away(view, host, guest)
         )
     )

@@ -46,7 +46,7 @@ def test_definition__plain__tells_what_the_guest_needs() -> None:
     )
 
     assert (GUEST, "web", 1025, 2) == (facts.guest, facts.name, facts.ram_mib, facts.vcpus)
-    assert ("x86_64", "Skylake-Server") == (facts.architecture, facts.cpu_model)
+    assert ("x86_64", "kvm/Skylake-Server") == (facts.architecture, facts.cpu_model)
     assert ("lan", "bridge:br0") == facts.networks
     assert ("images",) == facts.pools
     assert ("/srv/guests/web.qcow2",) == facts.disks

@@ -49,15 +49,27 @@ def _architecture(connection: libvirt.virConnect) -> str:
 
 
 def _cpu_models(connection: libvirt.virConnect, architecture: str) -> tuple[str, ...]:
+    """Name what can run here, as a guest's definition is read: ``kvm/``, ``kvm/EPYC``."""
+    return tuple(
+        sorted(
+            f"{kind}/{model}"
+            for kind in ("kvm", "qemu")
+            for model in _models_of(connection, architecture, kind)
+        )
+    )
+
+
+def _models_of(connection: libvirt.virConnect, architecture: str, kind: str) -> tuple[str, ...]:
+    """Return the usable models of one kind of virtualisation, "" for any; none without the kind."""
     try:
-        text = connection.getDomainCapabilities(arch=architecture)
+        text = connection.getDomainCapabilities(arch=architecture, virttype=kind)
     except libvirt.libvirtError as error:
         if error.get_error_code() in {libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG}:
             return ()
         raise
     capabilities = ET.fromstring(text)  # noqa: S314 - libvirt's own
     models = capabilities.iterfind("cpu/mode[@name='custom']/model")
-    return tuple(sorted(m.text for m in models if m.get("usable") != "no" and m.text))
+    return ("", *(m.text for m in models if m.get("usable") != "no" and m.text))
 
 
 def _target_path(pool: libvirt.virStoragePool) -> str:

@@ -196,11 +196,16 @@ def _architecture(root: ET.Element) -> str:
 
 
 def _cpu_model(root: ET.Element) -> str:
-    """Name the model a host must have; host-model and host-passthrough boot on any."""
+    """Name what must be able to run it: ``kvm/EPYC``; ``kvm/`` when any CPU of that kind will do.
+
+    host-model and host-passthrough boot on any. The kind comes first, because which models a host
+    can offer differs between virtualisation and emulation.
+    """
+    kind = root.get("type", "kvm")
     cpu = root.find("cpu")
     if cpu is None or cpu.get("mode", "custom") != "custom":
-        return ""
-    return (cpu.findtext("model") or "").strip()
+        return f"{kind}/"
+    return f"{kind}/{(cpu.findtext('model') or '').strip()}"
 
 
 def _networks(root: ET.Element) -> tuple[str, ...]:
