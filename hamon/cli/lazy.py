@@ -51,3 +51,7 @@ class LazyGroup(click.Group):
         """Write the list of verbs without loading any."""
         with formatter.section("Commands"):
             formatter.write_dl([(verb, text) for verb, (_, text) in self._commands_in.items()])
+
+    def summary_of(self, verb: str) -> str:
+        """Return the one-line summary of a verb without loading it."""
+        return self._commands_in[verb][1]
