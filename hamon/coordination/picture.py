@@ -1,7 +1,7 @@
 """Turn the mirror of the chroot into one decoded picture of the cluster.
 
-A host's part is put together again only when one of its znodes changed, so that a round over many
-quiet hosts costs little.
+A part (a host, a shard of guests, an incident) is put together again only when one of its znodes
+changed, so that a round over much that is quiet costs little.
 """
 
 from __future__ import annotations
@@ -40,13 +40,23 @@ class Picture:
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
         self._hosts: dict[HostName, StoredHost | None] = {}
+        self._shards: dict[str, dict[GuestId, Versioned[GuestRecord]]] = {}
+        self._all_guests: Mapping[GuestId, Versioned[GuestRecord]] | None = None
+        self._known_incidents: dict[IncidentId, StoredIncident | None] = {}
 
     def changed(self, path: str) -> None:
         """Note that the znode at ``path`` changed, came or went."""
         place = parse(path)
-        if place is None or place.host is None:
+        if place is None:
             return
-        self._hosts.pop(place.host, None)
+        if place.host is not None:
+            self._hosts.pop(place.host, None)
+        if place.incident is not None:
+            self._known_incidents.pop(place.incident, None)
+        if place.shard is not None:
+            self._shards.pop(place.shard, None)
+        if place.shard is not None or place.kind is PlaceKind.GUESTS:
+            self._all_guests = None
 
     def take(self) -> StoredCluster | None:
         """Return the picture; None while the mirror is not whole or there is no control znode."""
@@ -159,28 +169,39 @@ class Picture:
     # -- the rest ---------------------------------------------------------------------------------
 
     def _guests(self) -> Mapping[GuestId, Versioned[GuestRecord]]:
-        found: dict[GuestId, Versioned[GuestRecord]] = {}
-        for shard in self._names(Place(kind=PlaceKind.GUESTS)):
-            found.update(
-                self._below(
-                    Place(kind=PlaceKind.SHARD, shard=shard),
-                    GuestRecord,
-                    lambda guest: Place(kind=PlaceKind.GUEST, guest=guest),
-                )
+        if self._all_guests is None:
+            found: dict[GuestId, Versioned[GuestRecord]] = {}
+            for shard in self._names(Place(kind=PlaceKind.GUESTS)):
+                found.update(self._shard(shard))
+            self._all_guests = found
+        return self._all_guests
+
+    def _shard(self, shard: str) -> Mapping[GuestId, Versioned[GuestRecord]]:
+        if shard not in self._shards:
+            self._shards[shard] = self._below(
+                Place(kind=PlaceKind.SHARD, shard=shard),
+                GuestRecord,
+                lambda guest: Place(kind=PlaceKind.GUEST, guest=guest),
             )
-        return found
+        return self._shards[shard]
 
     def _incidents(self) -> Mapping[IncidentId, StoredIncident]:
         found = {}
         for name in self._names(Place(kind=PlaceKind.INCIDENTS)):
             incident = IncidentId(name)
-            place = Place(kind=PlaceKind.INCIDENT_RECORD, incident=incident)
-            record = self._versioned(place, IncidentRecord)
-            if record is not None:
-                found[incident] = StoredIncident(
-                    record=record, migrations=self._migrations(incident)
-                )
+            if incident not in self._known_incidents:
+                self._known_incidents[incident] = self._incident(incident)
+            stored = self._known_incidents[incident]
+            if stored is not None:
+                found[incident] = stored
         return found
+
+    def _incident(self, incident: IncidentId) -> StoredIncident | None:
+        place = Place(kind=PlaceKind.INCIDENT_RECORD, incident=incident)
+        record = self._versioned(place, IncidentRecord)
+        if record is None:
+            return None
+        return StoredIncident(record=record, migrations=self._migrations(incident))
 
     def _migrations(self, incident: IncidentId) -> Mapping[GuestId, Versioned[MigrationRecord]]:
         return self._below(
