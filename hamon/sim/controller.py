@@ -1,0 +1,333 @@
+"""A simulated controller: the real engine and coordination code, wired as the daemon wires them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Protocol
+
+from hamon.coordination.access import Identities
+from hamon.coordination.cluster import ZooKeeperCluster
+from hamon.coordination.election import Election
+from hamon.detector.knocking import Knocker, KnockingPace
+from hamon.engine.desk import Desk
+from hamon.engine.executing import Executor
+from hamon.engine.health import OwnHealth
+from hamon.engine.loop import Engine, Round
+from hamon.engine.memory import Memory
+from hamon.engine.observing import Observer
+from hamon.engine.reporting import Reporter
+from hamon.errors import RequestRefusedError
+from hamon.model.host import FenceDeviceSpec, HostSpec
+from hamon.model.names import ControllerId, Epoch, HostName
+from hamon.model.policy import Policy
+from hamon.model.proof import PowerReading
+from hamon.ports import Clock, FenceDevice, ShotResult
+from hamon.sim.ensemble import Ensemble, ProcessStore
+from hamon.sim.events import Events
+from hamon.sim.network import SimulatedNetwork, SimulatedProbe
+from hamon.sim.process import Process
+
+ShotStarted = Callable[[ControllerId, HostName, float], None]
+"""Told when a child begins to carry out an order, in time: which controller's, whose power, when
+its intent was sent at the earliest."""
+
+
+class Surroundings(Protocol):
+    """What a controller needs of its world."""
+
+    @property
+    def clock(self) -> Clock:
+        """Its time."""
+        ...
+
+    @property
+    def events(self) -> Events:
+        """Its log."""
+        ...
+
+    @property
+    def random(self) -> Random:
+        """Its luck, by seed."""
+        ...
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """Its ZooKeeper."""
+        ...
+
+    @property
+    def network(self) -> SimulatedNetwork:
+        """Its planes."""
+        ...
+
+    @property
+    def policy(self) -> Policy:
+        """What its controllers decide by."""
+        ...
+
+    @property
+    def specs(self) -> tuple[HostSpec, ...]:
+        """Its hosts as enrolled."""
+        ...
+
+    @property
+    def controllers_digest(self) -> str:
+        """The identity of controllers."""
+        ...
+
+    @property
+    def devices(self) -> Mapping[HostName, Mapping[str, FenceDevice]]:
+        """The fence devices by host and name."""
+        ...
+
+    def crashed(self, process: Process, error: BaseException) -> None:
+        """Be told of a process that ended by an exception."""
+        ...
+
+    def shot_started(self, controller: ControllerId, host: HostName, sent_s: float) -> None:
+        """Be told that an order begins to be carried out."""
+        ...
+
+
+@dataclass(slots=True)
+class _Life:
+    """One run of the daemon."""
+
+    process: Process
+    store: ProcessStore
+    engine: Engine
+    desk: Desk
+
+
+class SimulatedController:
+    """One controller's machine; its daemon may be started, stopped, paused and cut off."""
+
+    def __init__(self, world: Surroundings, name: ControllerId) -> None:
+        self._world = world
+        self.name = name
+        self.is_cut_off = False
+        self._highest = 0
+        self._life: _Life | None = None
+        self.buried: list[Process] = []
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the daemon runs or is paused."""
+        return self._life is not None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the daemon is stopped."""
+        return self._life is not None and self._life.process.is_stopped
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether it believes that it leads."""
+        return self._life is not None and self._life.engine.epoch is not None
+
+    @property
+    def last(self) -> Round | None:
+        """The last finished round."""
+        return self._life.engine.last if self._life is not None else None
+
+    @property
+    def store(self) -> ProcessStore | None:
+        """Its session."""
+        return self._life.store if self._life is not None else None
+
+    def start(self) -> None:
+        """Start the daemon. Already running is fine."""
+        if self._life is not None:
+            return
+        world = self._world
+        process = Process(self.name, world.crashed)
+        store = ProcessStore(
+            world.ensemble.connect(world.controllers_digest),
+            process,
+            world.clock,
+            Random(world.random.random()),
+        )
+        store.cut(is_cut=self.is_cut_off)
+        ready: list[_Life] = []
+
+        async def begin() -> None:
+            # Within the process, so that every task that wiring makes belongs to it.
+            engine, desk = self._wire(process, store)
+            ready.append(_Life(process, store, engine, desk))
+            self._life = ready[0]
+            await engine.run()
+
+        process.spawn(begin())
+
+    def kill(self) -> None:
+        """SIGKILL it: its session ends by its time-out; a shot's child carries on."""
+        if self._life is not None:
+            self._life.process.kill()
+            self._life.store.die()
+            self.buried.append(self._life.process)
+            self._life = None
+
+    def pause(self) -> None:
+        """SIGSTOP it."""
+        if self._life is not None and not self._life.process.is_stopped:
+            self._life.process.stop()
+            self._life.store.freeze()
+
+    def resume(self) -> None:
+        """SIGCONT it."""
+        if self._life is not None and self._life.process.is_stopped:
+            self._life.process.resume()
+            self._life.store.thaw()
+
+    def cut_off(self, *, is_cut: bool) -> None:
+        """Take the plane to ZooKeeper away, or give it back."""
+        self.is_cut_off = is_cut
+        if self._life is not None:
+            self._life.store.cut(is_cut=is_cut)
+
+    def ask(self, **arguments: Any) -> None:  # noqa: ANN401 - as the command line sends it
+        """Have an operator ask for something at this daemon's desk; the answer is an event."""
+        if self._life is None:
+            return
+        self._life.process.spawn(self._ask(self._life.desk, arguments))
+
+    async def _ask(self, desk: Desk, arguments: dict[str, Any]) -> None:
+        asked = {"host": arguments.get("host", arguments.get("kind"))}
+        try:
+            answer = await desk.handle("request", arguments, "operator")
+        except RequestRefusedError as error:
+            self._world.events.add("request_refused_to_operator", {**asked, "why": error.why})
+        else:
+            self._world.events.add("request_answered", {**asked, "answer": answer["answer"]})
+
+    def processes(self) -> list[Process]:
+        """Return every process it ever had."""
+        return [*self.buried, *([self._life.process] if self._life is not None else [])]
+
+    def _wire(self, process: Process, store: ProcessStore) -> tuple[Engine, Desk]:
+        world, clock, policy = self._world, self._world.clock, self._world.policy
+        wake = asyncio.Event()
+        memory = Memory()
+        cluster = ZooKeeperCluster(store, clock, self.name, world.specs, world.controllers_digest)
+        cluster.start()
+        knocker = Knocker(
+            SimulatedProbe(world.network, self.name),
+            clock,
+            observer=self.name,
+            pace=KnockingPace(
+                period_s=policy.detection.probe_period_s,
+                late_after_s=policy.detection.late_after_s,
+            ),
+            on_change=lambda _host: wake.set(),
+            random=Random(world.random.random()),
+        )
+        for spec in world.specs:
+            knocker.watch(spec.name, spec.planes)
+        health = OwnHealth(
+            clock,
+            lag_max_s=policy.holds.tick_lag_max_s,
+            session_timeout_s=store.session_timeout_s,
+            asleep_s=lambda: 0.0,
+        )
+        engine = Engine(
+            cluster=cluster,
+            election=Election(
+                store, self.name, Identities(controllers=world.controllers_digest), clock
+            ),
+            observer=Observer(cluster, knocker, memory, clock, world.specs),
+            executor=Executor(
+                memory,
+                self._devices(process),
+                clock,
+                wake.set,
+                lease_s=policy.fencing.lease_s,
+                look_timeout_s=policy.detection.look_timeout_s,
+                on_shot=lambda _host, _kind, _outcome, _duration_s: None,
+            ),
+            reporter=Reporter(
+                cluster,
+                knocker,
+                health,
+                clock,
+                controller=self.name,
+                policy_hash="simulated",
+                version="simulated",
+            ),
+            health=health,
+            clock=clock,
+            policy=policy,
+            specs=world.specs,
+            controller=self.name,
+            wake=wake,
+            admit=self._admit,
+            on_round=lambda _round: None,
+        )
+        return engine, Desk(lambda: engine.last, cluster, policy, clock)
+
+    def _devices(self, process: Process) -> dict[HostName, dict[str, FenceDevice]]:
+        lease_s = self._world.policy.fencing.lease_s
+
+        def started(host: HostName, start_by_s: float) -> None:
+            self._world.shot_started(self.name, host, start_by_s - lease_s)
+
+        return {
+            host: {
+                name: _ChildDevice(device, host, self._world.clock, started, self.buried)
+                for name, device in devices.items()
+            }
+            for host, devices in self._world.devices.items()
+        }
+
+    def _admit(self, epoch: Epoch) -> bool:
+        self._highest = max(self._highest, epoch)
+        return epoch == self._highest
+
+
+class _ChildDevice:
+    """A device whose orders are carried by children that outlive the daemon."""
+
+    def __init__(
+        self,
+        inner: FenceDevice,
+        host: HostName,
+        clock: Clock,
+        started: Callable[[HostName, float], None],
+        children: list[Process],
+    ) -> None:
+        self._inner = inner
+        self._host = host
+        self._clock = clock
+        self._started = started
+        self._children = children
+
+    @property
+    def spec(self) -> FenceDeviceSpec:
+        """The device as configured."""
+        return self._inner.spec
+
+    async def read(self, timeout_s: float) -> PowerReading:
+        """Ask for the power state and the identity."""
+        return await self._inner.read(timeout_s)
+
+    async def cut_power(self, start_by_s: float, deadline_s: float) -> ShotResult:
+        """Order power off, from a child."""
+        answer: asyncio.Future[ShotResult] = asyncio.get_running_loop().create_future()
+
+        async def carry() -> None:
+            if self._clock.now_s() <= start_by_s:
+                self._started(self._host, start_by_s)
+            result = await self._inner.cut_power(start_by_s, deadline_s)
+            if not answer.done():
+                answer.set_result(result)
+
+        child = Process(f"{self._host}/shot", _never_crashes)
+        self._children.append(child)
+        child.spawn(carry())
+        return await answer
+
+
+def _never_crashes(process: Process, error: BaseException) -> None:
+    raise AssertionError(process.name) from error

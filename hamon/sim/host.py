@@ -1,0 +1,399 @@
+"""A simulated compute host: power, boots, and the real agent's logic on top of in-memory libvirt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol, TypeVar
+
+from hamon.agent.context import AgentContext
+from hamon.agent.guests_agent import GuestsAgent
+from hamon.agent.registration import Registration
+from hamon.backends.libvirt.definition import SharedStorage
+from hamon.coordination.access import Identities
+from hamon.errors import HypervisorError
+from hamon.model.host import HostCapacity, HostSelf, HostSpec, Leaving
+from hamon.model.names import BootId, GuestId, HostName
+from hamon.ports import Clock, Domain, DomainEvent, ProbeAnswer, ProbeResult
+from hamon.sim.ensemble import Ensemble, ProcessStore
+from hamon.sim.events import Events
+from hamon.sim.hypervisor import HostShape, InMemoryHostFiles, InMemoryHypervisor, InMemoryPermits
+from hamon.sim.process import Process
+
+T = TypeVar("T")
+
+BOOT_S = 8.0
+"""From power On until the agent runs."""
+
+LEAVING_PERIOD_S = 0.5
+STOP_GUESTS_S = 2.0
+"""How long an orderly shutdown takes before guests are stopped, and again until power is off."""
+
+START_GUEST_S = 1.0
+SHARED_PATH = "/srv/guests"
+
+
+class Surroundings(Protocol):
+    """What a host needs of its world."""
+
+    @property
+    def clock(self) -> Clock:
+        """Its time."""
+        ...
+
+    @property
+    def events(self) -> Events:
+        """Its log."""
+        ...
+
+    @property
+    def random(self) -> Random:
+        """Its luck, by seed."""
+        ...
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """Its ZooKeeper."""
+        ...
+
+    @property
+    def identities(self) -> Identities:
+        """Of controllers and hosts."""
+        ...
+
+    def crashed(self, process: Process, error: BaseException) -> None:
+        """Be told of a process that ended by an exception."""
+        ...
+
+    def domain_changed(self, host: HostName, guest: GuestId, event: DomainEvent) -> None:
+        """Be told, at once, of what a host's guests do."""
+        ...
+
+
+@dataclass(slots=True)
+class _Agent:
+    """One of the two agent processes with its session."""
+
+    process: Process
+    store: ProcessStore
+
+
+class SimulatedHost:
+    """One machine.
+
+    Args:
+        world: around it.
+        spec: as enrolled.
+        digest: of its identity.
+        ram_mib: what it offers to guests.
+    """
+
+    def __init__(self, world: Surroundings, spec: HostSpec, digest: str, *, ram_mib: int) -> None:
+        self._world = world
+        self.spec = spec
+        self.name = spec.name
+        self._digest = digest
+        self.is_on = False
+        self.is_cut_off = False
+        self.boot_id = BootId("")
+        self.permits = InMemoryPermits()
+        self.files = InMemoryHostFiles()
+        shape = HostShape(ram_mib=ram_mib, vcpus=64, pool_paths=(SHARED_PATH,))
+        self.hypervisor = InMemoryHypervisor(
+            world.clock, self.permits, shape, start_s=START_GUEST_S
+        )
+        self._boots = 0
+        self._power_cycles = 0
+        self._session = 0
+        self._heartbeat: _Agent | None = None
+        self._guests: _Agent | None = None
+        self._libvirtd: Process | None = None
+        self.buried: list[Process] = []
+
+    # -- power ------------------------------------------------------------------------------------
+
+    @property
+    def product_uuid(self) -> str:
+        """Its system uuid."""
+        return self.spec.product_uuid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a kernel runs: on, and booted."""
+        return self.is_on and self._libvirtd is not None
+
+    def lose_power(self) -> None:
+        """Stop at once: plug pulled, or the BMC's order."""
+        if not self.is_on:
+            return
+        self.is_on = False
+        self._power_cycles += 1
+        self.kill_heartbeat()
+        self.kill_guests_agent()
+        if self._libvirtd is not None:
+            self._libvirtd.kill()
+            self._libvirtd = None
+        self.hypervisor.power_cut()
+        self.files.reboot()
+        self._session = 0
+        self._world.events.add("power_lost", {"host": self.name})
+
+    def press_power(self, boot_s: float = BOOT_S) -> None:
+        """Switch on; the agent runs ``boot_s`` later. Already on is fine."""
+        if self.is_on:
+            return
+        self.is_on = True
+        self._world.events.add("power_on", {"host": self.name})
+        cycle = self._power_cycles
+        outside(self._boot_later(cycle, boot_s))
+
+    async def _boot_later(self, cycle: int, boot_s: float) -> None:
+        await self._world.clock.sleep(boot_s)
+        if self.is_on and cycle == self._power_cycles:
+            self.boot()
+
+    def boot(self) -> None:
+        """Come up in a new boot: libvirtd and both agent processes."""
+        self._boots += 1
+        number = int(self.name.rpartition("-")[2])
+        self.boot_id = BootId(f"b007b007-{number:04x}-4000-8000-{self._boots:012x}")
+        self._libvirtd = Process(f"{self.name}/libvirtd", self._world.crashed)
+        self.hypervisor.start_daemon()
+        self.hypervisor.on_event(
+            lambda guest, event: self._world.domain_changed(self.name, guest, event)
+        )
+        self._world.events.add("booted", {"host": self.name})
+        self.start_heartbeat()
+        self.start_guests_agent()
+
+    def announce(self, leaving: Leaving) -> None:
+        """Shut down or reboot in order: say so, stop the guests, go."""
+        self.files.announced = leaving
+        outside(self._leave(leaving, self._power_cycles))
+
+    async def _leave(self, leaving: Leaving, cycle: int) -> None:
+        await self._world.clock.sleep(STOP_GUESTS_S)
+        if not self.is_running or cycle != self._power_cycles:
+            return
+        for guest in sorted(self.hypervisor.running()):
+            self.hypervisor.stop_now(guest)
+        if self._heartbeat is not None and not self._heartbeat.process.is_stopped:
+            # Announced: the process ends its session itself.
+            await self._heartbeat.store.close()
+        await self._world.clock.sleep(STOP_GUESTS_S)
+        if not self.is_on or cycle != self._power_cycles:
+            return
+        self.lose_power()
+        if leaving is Leaving.REBOOT:
+            self.press_power()
+
+    # -- the network ------------------------------------------------------------------------------
+
+    def answer(self) -> ProbeResult:
+        """Tell what a probe of this host's agent brings back."""
+        if not self.is_running:
+            return ProbeResult(answer=ProbeAnswer.SILENT, detail="no answer in time")
+        if self._heartbeat is None:
+            return ProbeResult(answer=ProbeAnswer.REFUSED, detail="refused")
+        if self._heartbeat.process.is_stopped:
+            return ProbeResult(answer=ProbeAnswer.CONNECTED, detail="connected, no echo")
+        return ProbeResult(answer=ProbeAnswer.ECHO, host=self.name, boot_id=self.boot_id)
+
+    def cut_off(self, *, is_cut: bool) -> None:
+        """Take the plane to ZooKeeper away, or give it back."""
+        self.is_cut_off = is_cut
+        for agent in (self._heartbeat, self._guests):
+            if agent is not None:
+                agent.store.cut(is_cut=is_cut)
+
+    # -- the agent's processes --------------------------------------------------------------------
+
+    def start_heartbeat(self) -> None:
+        """Start the heartbeat process; it goes on with the session that a former one left."""
+        if self._heartbeat is not None or not self.is_running:
+            return
+        agent = self._process("heartbeat", resume=self._session)
+        registration = Registration(
+            store=agent.store,
+            clock=self._world.clock,
+            log=self._world.events,
+            host=self.name,
+            facts=HostSelf(boot_id=self.boot_id, product_uuid=self.product_uuid),
+            identities=self._world.identities,
+            former_session=self._session,
+        )
+        agent.process.spawn(registration.run())
+        agent.process.spawn(self._follow_leaving(registration))
+        self._heartbeat = agent
+
+    async def _follow_leaving(self, registration: Registration) -> None:
+        while True:
+            registration.announce(self.files.leaving())
+            await self._world.clock.sleep(LEAVING_PERIOD_S)
+
+    def kill_heartbeat(self) -> None:
+        """SIGKILL it; its session ends by its time-out, or another process goes on with it."""
+        if self._heartbeat is not None:
+            self._session = self._heartbeat.store.session_id or self._session
+            self._end(self._heartbeat)
+            self._heartbeat = None
+
+    def start_guests_agent(self) -> None:
+        """Start the guests process."""
+        if self._guests is not None or not self.is_running:
+            return
+        assert self._libvirtd is not None
+        agent = self._process("guests", resume=0)
+        context = AgentContext(
+            host=self.name,
+            boot_id=self.boot_id,
+            store=agent.store,
+            hypervisor=_Libvirt(self.hypervisor, self._libvirtd, agent.process),
+            permits=self.permits,
+            files=self.files,
+            clock=self._world.clock,
+            log=self._world.events,
+            shared=SharedStorage(paths=(SHARED_PATH,)),
+            identities=self._world.identities,
+            readable_paths=_all_readable,
+            kill_guests=self.hypervisor.kill_now,
+        )
+        agent.process.spawn(_run_agent(context))
+        self._guests = agent
+
+    def kill_guests_agent(self) -> None:
+        """SIGKILL it; guests run on."""
+        if self._guests is not None:
+            self._end(self._guests)
+            self._guests = None
+
+    def pause(self, *, heartbeat: bool, guests: bool) -> None:
+        """SIGSTOP agent processes."""
+        for agent in self._chosen(heartbeat=heartbeat, guests=guests):
+            agent.process.stop()
+            agent.store.freeze()
+
+    def resume(self, *, heartbeat: bool, guests: bool) -> None:
+        """SIGCONT agent processes."""
+        for agent in self._chosen(heartbeat=heartbeat, guests=guests):
+            if agent.process.is_stopped:
+                agent.process.resume()
+                agent.store.thaw()
+
+    def _chosen(self, *, heartbeat: bool, guests: bool) -> list[_Agent]:
+        chosen = (self._heartbeat if heartbeat else None, self._guests if guests else None)
+        return [agent for agent in chosen if agent is not None]
+
+    def start_by_hand(self, guest: GuestId) -> bool:
+        """``virsh start``; say whether libvirt did it."""
+        if not self.is_running:
+            return False
+        try:
+            self.hypervisor.start_now(guest)
+        except HypervisorError as error:
+            self._world.events.add("start_refused", {"guest": guest, "why": error.why})
+            return False
+        return True
+
+    def _process(self, name: str, *, resume: int) -> _Agent:
+        process = Process(f"{self.name}/{name}", self._world.crashed)
+        store = ProcessStore(
+            self._world.ensemble.connect(self._digest, resume=resume),
+            process,
+            self._world.clock,
+            Random(self._world.random.random()),
+        )
+        store.cut(is_cut=self.is_cut_off)
+        return _Agent(process, store)
+
+    def _end(self, agent: _Agent) -> None:
+        agent.process.kill()
+        agent.store.die()
+        self.buried.append(agent.process)
+
+    def processes(self) -> list[Process]:
+        """Return every process it ever had."""
+        living = [agent.process for agent in (self._heartbeat, self._guests) if agent is not None]
+        return [*self.buried, *living, *([self._libvirtd] if self._libvirtd is not None else [])]
+
+
+class _Libvirt:
+    """A host's libvirt as one agent process sees it: what was sent is done, whoever dies."""
+
+    def __init__(self, inner: InMemoryHypervisor, libvirtd: Process, client: Process) -> None:
+        self._inner = inner
+        self._libvirtd = libvirtd
+        self._client = client
+
+    def on_event(self, callback: Callable[[GuestId, DomainEvent], None]) -> None:
+        """Have ``callback`` called within the client."""
+        self._inner.on_event(self._client.bind(callback))
+
+    def on_connection(self, callback: Callable[[bool], None]) -> None:
+        """Have ``callback`` called within the client."""
+        self._inner.on_connection(self._client.bind(callback))
+
+    async def domains(self) -> tuple[Domain, ...]:
+        """List every domain."""
+        return await self._inner.domains()
+
+    async def capacity(self, boot_id: BootId) -> HostCapacity:
+        """Tell what this host offers to guests."""
+        return await self._inner.capacity(boot_id)
+
+    async def define(self, definition: str) -> None:
+        """Define the domain."""
+        await self._send(self._inner.define(definition))
+
+    async def start(self, guest: GuestId) -> None:
+        """Start a defined domain."""
+        await self._send(self._inner.start(guest))
+
+    async def destroy(self, guest: GuestId) -> None:
+        """End the domain's process at once."""
+        await self._send(self._inner.destroy(guest))
+
+    async def undefine(self, guest: GuestId) -> None:
+        """Forget the definition."""
+        await self._send(self._inner.undefine(guest))
+
+    async def _send(self, call: Coroutine[object, object, None]) -> None:
+        answer: asyncio.Future[HypervisorError | None]
+        answer = asyncio.get_running_loop().create_future()
+        self._libvirtd.spawn(_serve(call, answer))
+        error = await answer
+        if error is not None:
+            raise error
+
+
+async def _serve(
+    call: Coroutine[object, object, None], answer: asyncio.Future[HypervisorError | None]
+) -> None:
+    error: HypervisorError | None = None
+    try:
+        await call
+    except HypervisorError as failure:
+        error = failure
+    if not answer.done():
+        answer.set_result(error)
+
+
+async def _run_agent(context: AgentContext) -> None:
+    await GuestsAgent(context).run()
+
+
+async def _all_readable(paths: tuple[str, ...]) -> tuple[str, ...]:
+    return paths
+
+
+_outside: set[asyncio.Task[None]] = set()
+
+
+def outside(work: Coroutine[object, object, None]) -> None:
+    """Do something later in the world itself, whatever becomes of the process that is the cause."""
+    task = asyncio.get_running_loop().create_task(work, context=Context())
+    _outside.add(task)
+    task.add_done_callback(_outside.discard)

@@ -1,0 +1,144 @@
+"""Seeded random walks: faults at random, invariants after every step, liveness once all healed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from hamon.model.names import HostName
+from hamon.sim.events import Event
+from hamon.sim.faults import do, heal
+from hamon.sim.invariants import Violation
+from hamon.sim.liveness import unfinished
+from hamon.sim.loop import run_virtual
+from hamon.sim.world import PLANES, GuestPlan, InvariantError, Plan, World, policy_for_walks
+
+STEPS = 12
+PAUSES_S = (0.05, 0.5, 2.0, 5.0, 9.0)
+"""From one fault to the next, at random up to one of these."""
+
+CALM_S = 30.0
+HEALED_S = 150.0
+"""How long a healed world may take until nothing hangs: every back-off, and a boot or two."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """What became of one walk."""
+
+    seed: int
+    digest: str
+    steps: int
+    virtual_s: float
+    violation: Violation | None
+
+    @property
+    def verdict(self) -> str:
+        """One line, with what to run to see it again."""
+        if self.violation is None:
+            return f"seed {self.seed}: well after {self.virtual_s:.0f} virtual seconds"
+        return (
+            f"seed {self.seed}, step {self.steps}: {self.violation}\n"
+            f"    python -m hamon.sim walk --seed {self.seed} --verbose"
+        )
+
+
+def walk(seed: int, steps: int = STEPS, echo: Callable[[Event], None] | None = None) -> Walk:
+    """Walk once; never raises for what hamon did wrong."""
+    random.seed(seed)
+    result: Walk = run_virtual(lambda: _walk(seed, steps, echo))
+    return result
+
+
+async def _walk(seed: int, steps: int, echo: Callable[[Event], None] | None) -> Walk:
+    luck = Random(seed)
+    world = World(_plan(luck, seed), echo)
+    violation: Violation | None = None
+    with world.events.capture():
+        try:
+            await world.begin()
+            for _ in range(steps):
+                verb = _choose(world, luck)
+                if verb:
+                    do(world, *verb)
+                await world.sleep(luck.uniform(0.0, luck.choice(PAUSES_S)))
+            heal(world)
+            do(world, "request", "arm")
+            violation = await _come_to_rest(world)
+        except InvariantError as error:
+            violation = error.violation
+        step, now_s, digest = world.batches(), world.clock.now_s(), world.events.digest()
+        await world.end()
+    return Walk(seed=seed, digest=digest, steps=step, virtual_s=now_s, violation=violation)
+
+
+async def _come_to_rest(world: World) -> Violation | None:
+    """Wait until nothing hangs; return what still does when the time is over."""
+    waited_s = 0.0
+    while True:
+        await world.sleep(CALM_S)
+        waited_s += CALM_S
+        hanging = next(iter(unfinished(world)), None)
+        if hanging is None or waited_s >= HEALED_S:
+            return hanging
+
+
+def _plan(luck: Random, seed: int) -> Plan:
+    hosts = tuple(f"compute-{number}" for number in range(1, luck.randint(3, 5) + 1))
+    guests = tuple(
+        GuestPlan(name=f"g{number}", host=luck.choice(hosts[:2]), ram_mib=luck.choice((512, 2048)))
+        for number in range(1, luck.randint(2, 6) + 1)
+    )
+    room_mib = luck.choice((4096, 16384))
+    return Plan(
+        hosts=hosts, guests=guests, host_ram_mib=room_mib, policy=policy_for_walks(), seed=seed
+    )
+
+
+def _choose(world: World, luck: Random) -> tuple[str, ...]:
+    """Choose a fault that can happen now; empty: none this time."""
+    host = luck.choice(sorted(world.hosts))
+    controller = luck.choice(("leader", "leader", "standby"))
+    guest = luck.choice(sorted(plan.name for plan in world.guests.values()))
+    machine = world.hosts[host]
+    verbs: list[tuple[str, ...]] = [
+        ("power", host, "off"),
+        ("power", host, "off"),
+        ("power", "compute-1", "off"),
+        ("power", host, "on"),
+        ("power", host, "on"),
+        ("reboot", host),
+        ("leave", host, luck.choice(("shutdown", "reboot"))),
+        ("heartbeat", host, luck.choice(("kill", "start", "restart", "pause", "resume"))),
+        ("guests-agent", host, luck.choice(("kill", "start", "restart", "pause", "resume"))),
+        ("libvirtd", host, luck.choice(("kill", "start", "pause", "resume", "pause-at-start"))),
+        ("libvirtd", host, "lose-start"),
+        ("virsh", luck.choice(("start", "start", "break", "repair")), host, guest),
+        ("controller", controller, luck.choice(("kill", "start", "pause", "resume"))),
+        ("controller", controller, luck.choice(("lose-reply", "lose-request"))),
+        ("quorum", luck.choice(("lose", "regain"))),
+        ("expire", luck.choice(("all", "leader", "standby"))),
+        ("request", luck.choice(("arm", "arm", "disarm"))),
+        ("request", luck.choice(("maintenance_on", "maintenance_off")), host),
+        ("request", "evacuate_host", host),
+    ]
+    # A device that lies Off about a host that nothing else can be heard of is beyond proof: no
+    # system could tell. So a liar keeps its planes, and a host without planes its honest device.
+    planes = [plane for plane, party in world.cuts if party == host]
+    lies = world.has_liar(HostName(host))
+    if not lies:
+        verbs.append(("plane", luck.choice(PLANES), host, luck.choice(("cut", "restore"))))
+    harmless = ("ok", "dead", "refuse", "lie-on", "ignore-off", "lose-answer", "slow")
+    verbs.append(("bmc", host, luck.choice(harmless)))
+    if not planes and machine.is_running and not _is_any_controller_cut(world):
+        verbs.append(("bmc", host, "lie-off"))
+    if not world.liars():
+        party = luck.choice(sorted(world.controllers))
+        verbs.append(("plane", luck.choice(PLANES), party, luck.choice(("cut", "restore"))))
+    return luck.choice(verbs)
+
+
+def _is_any_controller_cut(world: World) -> bool:
+    return any(party in world.controllers for _, party in world.cuts)

@@ -1,0 +1,326 @@
+"""A whole cluster in one process on virtual time: hosts, controllers, ZooKeeper, power, referee.
+
+The engine, the coordination code and the agents' logic are the real ones. Same seed, same story.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from hamon.coordination.access import Identities, digest_of, host_user
+from hamon.coordination.bootstrap import bootstrap
+from hamon.coordination.paths import Place, PlaceKind, to_path
+from hamon.model.guest import InventoryEntry, PowerState
+from hamon.model.host import FenceDeviceSpec, HostSpec, PlaneAddress
+from hamon.model.names import ControllerId, GuestId, HostName
+from hamon.model.policy import DetectionPolicy, Policy
+from hamon.ports import DomainEvent, FenceDevice, ProbeAnswer
+from hamon.sim.clock import VirtualClock
+from hamon.sim.controller import SimulatedController
+from hamon.sim.ensemble import Commit, Ensemble
+from hamon.sim.events import Event, Events
+from hamon.sim.host import SHARED_PATH, SimulatedHost
+from hamon.sim.invariants import Referee, Violation
+from hamon.sim.ledger import Ledger
+from hamon.sim.loop import VirtualLoop
+from hamon.sim.network import SimulatedNetwork
+from hamon.sim.power import DeviceFault, SimulatedFenceDevice
+from hamon.sim.process import Process
+from hamon.sim.tree import Caller, TreeChange
+
+MANAGEMENT = "management"
+STORAGE = "storage"
+PLANES = (MANAGEMENT, STORAGE)
+
+ECHO_PORT = 7465
+SETTLED_S = 40.0
+"""After so long every host is registered, its guests are adopted, and the start-up hold is over."""
+
+PULSE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestPlan:
+    """A guest as a world begins with it."""
+
+    name: str
+    host: str
+    ram_mib: int = 1024
+    wanted: PowerState = PowerState.RUNNING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a world begins with. ``ram_mib``: of hosts that differ from ``host_ram_mib``."""
+
+    hosts: tuple[str, ...] = ("compute-1", "compute-2", "compute-3")
+    controllers: tuple[str, ...] = ("controller-1", "controller-2")
+    guests: tuple[GuestPlan, ...] = ()
+    host_ram_mib: int = 16384
+    ram_mib: dict[str, int] = field(default_factory=dict)
+    policy: Policy = field(
+        default_factory=lambda: Policy(detection=DetectionPolicy(session_timeout_s=6.0))
+    )
+    seed: int = 0
+
+
+class InvariantError(AssertionError):
+    """A rule did not hold; ends the run."""
+
+    def __init__(self, violation: Violation, seed: int, step: int) -> None:
+        super().__init__(f"{violation} (seed {seed}, step {step})")
+        self.violation = violation
+
+
+class World:
+    """One simulated cluster. Begin it with :meth:`begin` on a :class:`VirtualLoop`.
+
+    Args:
+        plan: what there is.
+        echo: told of every event at once.
+    """
+
+    def __init__(self, plan: Plan, echo: Callable[[Event], None] | None = None) -> None:
+        self.plan = plan
+        self.policy = plan.policy
+        self.clock = VirtualClock()
+        self.random = Random(plan.seed)
+        self.events = Events(self.clock.now_s, echo)
+        self.controllers_digest = digest_of("controllers", "secret")
+        self.specs = tuple(_spec(index, name) for index, name in enumerate(plan.hosts, 1))
+        self.identities = Identities(
+            controllers=self.controllers_digest,
+            hosts={spec.name: spec.zookeeper_digest for spec in self.specs},
+        )
+        self.ensemble = Ensemble(self.clock, plan.policy.detection.session_timeout_s, self._wrote)
+        caller = Caller(digests=frozenset({self.controllers_digest}), session_id=0)
+        self.ledger = Ledger(self.ensemble.tree, caller)
+        self.network = SimulatedNetwork(self.clock)
+        self.cuts: set[tuple[str, str]] = set()
+        self.hosts: dict[HostName, SimulatedHost] = {}
+        self.bmcs: dict[HostName, SimulatedFenceDevice] = {}
+        self.devices: dict[HostName, dict[str, FenceDevice]] = {}
+        for spec in self.specs:
+            self._add_host(spec)
+        self.controllers = {
+            ControllerId(name): SimulatedController(self, ControllerId(name))
+            for name in plan.controllers
+        }
+        self.guests = {
+            GuestId(str(UUID(int=index << 96 | 0x4000 << 64 | 0x8 << 60 | index))): guest
+            for index, guest in enumerate(plan.guests, 1)
+        }
+        self.events.names = {guest: planned.name for guest, planned in self.guests.items()}
+        self.referee = Referee(
+            self.ledger, self.hosts, self.policy, self.clock.now_s, self.heard_for_s
+        )
+        self.on_commit: list[Callable[[Commit], None]] = []
+        self._heard_since: dict[tuple[HostName, ControllerId], float] = {}
+        self._is_over = False
+        self._failed: asyncio.Future[Violation] | None = None
+        self._pulse: asyncio.Task[None] | None = None
+
+    def _add_host(self, spec: HostSpec) -> None:
+        ram_mib = self.plan.ram_mib.get(spec.name, self.plan.host_ram_mib)
+        host = SimulatedHost(self, spec, spec.zookeeper_digest, ram_mib=ram_mib)
+        self.hosts[spec.name] = host
+        device = SimulatedFenceDevice(spec.fence[0], host, self.clock)
+        self.bmcs[spec.name] = device
+        self.devices[spec.name] = {spec.fence[0].name: device}
+        for place in spec.planes:
+            self.network.attach(place.plane, spec.name, place.address, place.port, host)
+
+    # -- beginning and end ------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Bring everything up, healthy, with every guest where the plan has it."""
+        first = self.ensemble.connect(self.controllers_digest)
+        await bootstrap(first, "/", Identities(controllers=self.controllers_digest))
+        await first.close()
+        for guest, planned in self.guests.items():
+            host = self.hosts[HostName(planned.host)]
+            host.hypervisor.define_now(_definition(guest, planned))
+        for host in self.hosts.values():
+            host.press_power(boot_s=0.1)
+        for controller in self.controllers.values():
+            controller.start()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        self._failed = loop.create_future()
+        loop.watch(self._check)
+        self._pulse = loop.create_task(self._listen())
+        await self.sleep(1.0)
+        for guest, planned in self.guests.items():
+            if planned.wanted is PowerState.RUNNING:
+                self.hosts[HostName(planned.host)].hypervisor.start_now(guest)
+        await self.until(SETTLED_S)
+
+    async def until(self, at_s: float) -> None:
+        """Let the world go on until a virtual second.
+
+        Raises:
+            InvariantError: a rule did not hold.
+        """
+        await self.sleep(at_s - self.clock.now_s())
+
+    async def sleep(self, duration_s: float) -> None:
+        """Let the world go on for a while.
+
+        Raises:
+            InvariantError: a rule did not hold.
+        """
+        assert self._failed is not None
+        passed = asyncio.ensure_future(self.clock.sleep(duration_s))
+        ends: list[asyncio.Future[Any]] = [self._failed, passed]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        passed.cancel()
+        if self._failed.done():
+            violation = self._failed.result()
+            raise InvariantError(violation, self.plan.seed, self.batches())
+
+    async def end(self) -> None:
+        """End every process, so that the loop can be closed."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.watch(None)
+        self._is_over = True
+        if self._pulse is not None:
+            self._pulse.cancel()
+        processes = [process for host in self.hosts.values() for process in host.processes()]
+        for controller in self.controllers.values():
+            processes += controller.processes()
+        for process in processes:
+            await process.bury()
+        self.ensemble.stop()
+
+    # -- what its parts tell ----------------------------------------------------------------------
+
+    def crashed(self, process: Process, error: BaseException) -> None:
+        """Take a process that ended by an exception for a bug."""
+        if not self._is_over:
+            what = f"{process.name}: {error!r}"
+            self.events.add("process_crashed", {"host": process.name, "why": repr(error)})
+            violation = Violation(rule="no crash", at_s=self.clock.now_s(), what=what)
+            self.referee.violations.append(violation)
+            if not isinstance(error, AssertionError):
+                raise error
+
+    def inventory(self, guest: GuestId) -> tuple[tuple[HostName, InventoryEntry], ...]:
+        """Return what hosts have published of a guest."""
+        found = []
+        for host in self.hosts:
+            place = Place(kind=PlaceKind.INVENTORY_ENTRY, host=host, guest=guest)
+            entry = self.ledger.values.get(to_path(place))
+            if isinstance(entry, InventoryEntry):
+                found.append((host, entry))
+        return tuple(found)
+
+    def domain_changed(self, host: HostName, guest: GuestId, event: DomainEvent) -> None:
+        """Judge what a host's guests do."""
+        if event in {DomainEvent.STARTED, DomainEvent.STOPPED, DomainEvent.CRASHED}:
+            self.events.add(f"guest_{event}", {"guest": guest, "host": host})
+        if event is DomainEvent.STARTED:
+            self.referee.started(host, guest)
+
+    def shot_started(self, controller: ControllerId, host: HostName, sent_s: float) -> None:
+        """Judge an order to cut power."""
+        self.events.add("shot_started", {"host": host, "by": controller})
+        self.referee.shot(controller, host, sent_s)
+
+    def _wrote(self, changes: tuple[TreeChange, ...], commit: Commit | None) -> None:
+        if self._is_over:
+            return
+        self.referee.committed(self.ledger.take(changes), commit)
+        if commit is not None:
+            for callback in tuple(self.on_commit):
+                callback(commit)
+
+    def _check(self) -> None:
+        """Be called after every batch of callbacks."""
+        if self.referee.violations and self._failed is not None and not self._failed.done():
+            self._failed.set_result(self.referee.violations[0])
+
+    def batches(self) -> int:
+        """Return how many batches of callbacks have run: the step a failure is told with."""
+        loop = asyncio.get_running_loop()
+        return loop.batches if isinstance(loop, VirtualLoop) else 0
+
+    def liars(self) -> tuple[HostName, ...]:
+        """Name the hosts whose device says Off whatever is true."""
+        return tuple(host for host in sorted(self.bmcs) if self.has_liar(host))
+
+    def has_liar(self, host: HostName) -> bool:
+        """Say whether the host's device says Off whatever is true."""
+        return DeviceFault.LIES_OFF in self.bmcs[host].faults
+
+    # -- who hears whom ---------------------------------------------------------------------------
+
+    def cut(self, plane: str, party: str, *, is_cut: bool) -> None:
+        """Cut a host or a controller off a plane, or join it again."""
+        if is_cut:
+            self.cuts.add((plane, party))
+            self.network.cut(plane, party)
+        else:
+            self.cuts.discard((plane, party))
+            self.network.restore(plane, party)
+        if plane == MANAGEMENT:
+            # ZooKeeper is reached through it.
+            owner = self.hosts.get(HostName(party)) or self.controllers[ControllerId(party)]
+            owner.cut_off(is_cut=is_cut)
+
+    def heard_for_s(self, host: HostName, controller: ControllerId) -> float:
+        """Tell for how long a host has answered a controller without a gap."""
+        since_s = self._heard_since.get((host, controller))
+        return 0.0 if since_s is None else self.clock.now_s() - since_s
+
+    async def _listen(self) -> None:
+        while True:
+            for host in self.hosts.values():
+                answers = host.answer().answer is not ProbeAnswer.SILENT
+                for controller in self.controllers.values():
+                    is_heard = answers and self._is_joined(host.name, controller)
+                    key = (host.name, controller.name)
+                    if not is_heard:
+                        self._heard_since.pop(key, None)
+                    elif key not in self._heard_since:
+                        self._heard_since[key] = self.clock.now_s()
+            await self.clock.sleep(PULSE_S)
+
+    def _is_joined(self, host: HostName, controller: SimulatedController) -> bool:
+        if not controller.is_alive or controller.is_paused:
+            return False
+        return any(not {(plane, host), (plane, controller.name)} & self.cuts for plane in PLANES)
+
+
+def policy_for_walks() -> Policy:
+    """Return the default policy, but for a storm limit that lets two hosts of five be handled."""
+    policy = Policy(detection=DetectionPolicy(session_timeout_s=6.0))
+    return replace(policy, holds=replace(policy.holds, storm_share_max=0.5))
+
+
+def _spec(index: int, name: str) -> HostSpec:
+    device = FenceDeviceSpec(name="ipmi", level=1, kind="ipmi", address=f"192.0.2.{index}")
+    return HostSpec(
+        name=HostName(name),
+        planes=tuple(
+            PlaneAddress(plane=plane, address=f"198.51.{100 + number}.{index}", port=ECHO_PORT)
+            for number, plane in enumerate(PLANES)
+        ),
+        fence=(device,),
+        product_uuid=str(UUID(int=index << 64 | 0x4000 << 64 | 0x8 << 60)),
+        zookeeper_digest=digest_of(host_user(HostName(name)), "secret"),
+    )
+
+
+def _definition(guest: GuestId, planned: GuestPlan) -> str:
+    return f"""\
+<domain type="qemu"><name>{planned.name}</name><uuid>{guest}</uuid>
+<memory unit="MiB">{planned.ram_mib}</memory><vcpu>1</vcpu>
+<os><type arch="x86_64">hvm</type></os><devices>
+<disk type="file" device="disk"><source file="{SHARED_PATH}/{planned.name}.img"/>
+<target dev="vda"/></disk></devices></domain>"""
