@@ -14,7 +14,7 @@ from __future__ import annotations
 from hamon.model.control import Hold, HoldKind
 from hamon.model.host import LIVE_STATES, DomainState, HostState
 from hamon.model.names import GuestId
-from hamon.model.policy import Policy
+from hamon.model.policy import LeavingPolicy, Policy
 from hamon.model.view import ClusterView, HostView
 
 CLUSTER = "cluster"
@@ -192,7 +192,7 @@ def troubled_hosts(view: ClusterView, policy: Policy, now_s: float) -> tuple[str
         if host.record.value is not None
         and name not in view.control.value.maintenance
         and (
-            _is_lost(host)
+            _is_lost(host, policy)
             or (
                 host.record.value.state in _TROUBLED
                 and now_s - host.state_since_s <= policy.holds.storm_window_s
@@ -212,10 +212,12 @@ def storm_limit(view: ClusterView, policy: Policy) -> int:
     return max(1, min(policy.holds.storm_hosts_max, by_share))
 
 
-def _is_lost(host: HostView) -> bool:
+def _is_lost(host: HostView, policy: Policy) -> bool:
     record = host.record.value
     if record is None or record.state not in LIVE_STATES or host.heartbeat is not None:
         return False
+    if policy.detection.leaving is LeavingPolicy.EVACUATE:
+        return True
     return host.self_.value is None or host.self_.value.leaving is None
 
 

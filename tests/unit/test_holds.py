@@ -1,0 +1,319 @@
+"""Holds: what keeps hamon from acting, for how long, and who may pass it."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hamon.decide.holds import (
+    OVERRIDABLE,
+    against_action,
+    against_conviction,
+    holds,
+    storm_limit,
+    troubled_hosts,
+)
+from hamon.model.control import Hold, HoldKind
+from hamon.model.host import DomainState, HostState, Leaving
+from hamon.model.names import HostName
+from hamon.model.policy import HoldPolicy, LeavingPolicy, Policy
+from hamon.model.view import ClusterView, HostView
+from tests.builders import (
+    EPOCH,
+    HOST,
+    NOW_S,
+    SPARE,
+    THIRD,
+    a_guest,
+    a_host,
+    a_lost_host,
+    a_view,
+    an_entry,
+    an_own,
+)
+
+POLICY = Policy()
+GRACE_S = POLICY.detection.session_timeout_s + POLICY.detection.boot_grace_s
+YOUNG = an_own(watching_since_s=NOW_S - 1.0, took_office_s=NOW_S - 1.0)
+
+
+def kinds(view: ClusterView, policy: Policy = POLICY) -> set[HoldKind]:
+    """The kinds of holds in force."""
+    return {hold.kind for hold in holds(view, policy, NOW_S)}
+
+
+def stopping(view: ClusterView, host: HostView) -> set[HoldKind]:
+    """The kinds of holds that keep a host from being convicted."""
+    return {hold.kind for hold in against_conviction(holds(view, POLICY, NOW_S), host, view)}
+
+
+def fleet(lost: int, well: int) -> list[HostView]:
+    """So many lost hosts and so many well ones."""
+    return [
+        *(a_lost_host(HostName(f"lost-{number}")) for number in range(lost)),
+        *(a_host(HostName(f"well-{number}")) for number in range(well)),
+    ]
+
+
+def test_holds__well_cluster__there_are_none() -> None:
+    """Nothing is held back without a reason."""
+    assert () == holds(a_view(a_host(), a_host(SPARE)), POLICY, NOW_S)
+
+
+# -- each of them ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("view", "kind", "scope", "needs_human"),
+    [
+        (a_view(a_host(), is_armed=False), HoldKind.DISARMED, "cluster", True),
+        (a_view(a_host(), own=an_own(is_rolled_back=True)), HoldKind.ROLLED_BACK, "cluster", True),
+        (a_view(a_host(), own=an_own(is_session_proven=False)), HoldKind.OWN_HEALTH, "cluster",
+         False),
+        (a_view(a_host(), own=an_own(lagged_s=NOW_S - 1.0)), HoldKind.OWN_HEALTH, "cluster",
+         False),
+        (a_view(a_host(), own=YOUNG), HoldKind.START_UP, "cluster", False),
+        (a_view(a_host(), unreadable=("/control",)), HoldKind.UNREADABLE, "cluster", True),
+        (a_view(a_host(), unreadable=("/hosts/host-1/state",)), HoldKind.UNREADABLE, HOST, True),
+        (a_view(a_host(), unreadable=("/incidents/host-1-3/record",)), HoldKind.UNREADABLE,
+         "cluster", True),
+        (a_view(a_host(), maintenance=[HOST]), HoldKind.MAINTENANCE, HOST, False),
+        (a_view(*fleet(2, 2)), HoldKind.STORM, "cluster", True),
+    ],
+)  # fmt: skip
+def test_holds__one_cause__one_hold_with_scope_and_reason(
+    view: ClusterView, kind: HoldKind, scope: str, *, needs_human: bool
+) -> None:
+    """A hold says what it is about, why, and whether a human has to end it (rule 6)."""
+    (hold,) = holds(view, POLICY, NOW_S)
+
+    assert (kind, scope, needs_human) == (hold.kind, hold.scope, hold.needs_human)
+    assert hold.reason
+
+
+def test_holds__several__cluster_wide_ones_come_first() -> None:
+    """Whoever reads the list sees first what holds everything."""
+    view = a_view(a_host(), is_armed=False, maintenance=[HOST])
+
+    assert ["cluster", HOST] == [hold.scope for hold in holds(view, POLICY, NOW_S)]
+
+
+@pytest.mark.parametrize(
+    ("lagged_s", "expected"),
+    [(None, False), (NOW_S, True), (NOW_S - 4.9, True), (NOW_S - 5.0, False)],
+)
+def test_own_health__after_a_lag__holds_for_a_while(
+    lagged_s: float | None, *, expected: bool
+) -> None:
+    """A leader that was late a moment ago does not judge others by what it missed (S10)."""
+    view = a_view(a_host(), own=an_own(lagged_s=lagged_s))
+
+    assert expected == (HoldKind.OWN_HEALTH in kinds(view))
+
+
+# -- two copies -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (a_host(SPARE, domains={a_guest(): DomainState.RUNNING}), True),
+        (a_host(SPARE, domains={a_guest(): DomainState.SHUTOFF}), False),
+        (a_host(SPARE, domains={a_guest(): DomainState.PAUSED}), False),
+        (a_host(SPARE, domains={a_guest(): DomainState.RUNNING}, is_here=False), False),
+        (a_host(SPARE, domains={a_guest(): DomainState.RUNNING}, is_libvirt_healthy=False), False),
+        (a_host(SPARE, domains=None), False),
+    ],
+)
+def test_two_copies__running_on_two_hosts__is_a_hold_of_the_guest(
+    other: HostView, *, expected: bool
+) -> None:
+    """Only a human can tell which of two running copies counts; stale listings tell nothing."""
+    view = a_view(a_host(entries=[an_entry()]), other)
+
+    found = [hold for hold in holds(view, POLICY, NOW_S) if hold.kind is HoldKind.TWO_COPIES]
+
+    assert ([a_guest()] if expected else []) == [hold.scope for hold in found]
+
+
+# -- start-up -------------------------------------------------------------------------------------
+
+
+def test_start_up__young_view__holds_until_agents_had_their_time() -> None:
+    """After a start or a return of ZooKeeper agents get session time and boot grace to register."""
+    (hold,) = holds(a_view(a_host(), own=an_own(watching_since_s=NOW_S - 1)), POLICY, NOW_S)
+
+    assert hold.until_s == NOW_S - 1 + GRACE_S
+    assert set() == kinds(a_view(a_host(), own=an_own(watching_since_s=NOW_S - GRACE_S)))
+
+
+def test_start_up__one_host_lost__is_held() -> None:
+    """Whoever is missing at a start-up may only not have come up yet (S10)."""
+    host = a_lost_host(session_lost_s=NOW_S - 0.5)
+
+    assert {HoldKind.START_UP} == stopping(a_view(host, a_host(SPARE), own=YOUNG), host)
+
+
+@pytest.mark.parametrize(
+    ("case", "host", "expected"),
+    [
+        ("suspected by an earlier term",
+         a_lost_host(HOST, HostState.SUSPECT, record_epoch=EPOCH - 1, session_lost_s=NOW_S - 0.5),
+         set()),
+        ("lost before the gap",
+         a_lost_host(HOST, HostState.SUSPECT, session_lost_s=NOW_S - 1.1), set()),
+        ("lost in this view",
+         a_lost_host(HOST, HostState.SUSPECT, session_lost_s=NOW_S - 0.9), {HoldKind.START_UP}),
+        ("known lost to nobody",
+         a_lost_host(HOST, HostState.SUSPECT, session_lost_s=None), {HoldKind.START_UP}),
+        ("not suspected then, by an earlier term",
+         a_lost_host(HOST, HostState.UP, record_epoch=EPOCH - 1, session_lost_s=NOW_S - 99),
+         {HoldKind.START_UP}),
+    ],
+)  # fmt: skip
+def test_start_up__loss_older_than_the_view__owes_no_grace(
+    case: str, host: HostView, expected: set[HoldKind]
+) -> None:
+    """A change of leader in the middle of a failure costs nothing: the evidence is old."""
+    assert expected == stopping(a_view(host, a_host(SPARE), own=YOUNG), host), case
+
+
+def test_start_up__loss_older_than_the_view__other_holds_stay() -> None:
+    """The exemption is from the start-up grace only."""
+    host = a_lost_host(HOST, HostState.SUSPECT, record_epoch=EPOCH - 1)
+    view = a_view(host, a_host(SPARE), own=YOUNG, is_armed=False)
+
+    assert {HoldKind.DISARMED} == stopping(view, host)
+
+
+# -- storm ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hosts", "in_maintenance", "expected"),
+    [(1, 0, 1), (3, 0, 1), (7, 0, 1), (8, 0, 2), (12, 0, 3), (400, 0, 3), (8, 4, 1), (0, 0, 1)],
+)
+def test_storm_limit__by_table__is_count_or_share_and_at_least_one(
+    hosts: int, in_maintenance: int, expected: int
+) -> None:
+    """Count or share of the armed hosts, whichever is smaller; one host is always allowed (S9)."""
+    view = a_view(
+        *fleet(0, hosts), maintenance=[HostName(f"well-{n}") for n in range(in_maintenance)]
+    )
+
+    assert expected == storm_limit(view, POLICY)
+
+
+def test_storm_limit__hosts_never_seen__do_not_count() -> None:
+    """Enrolled hosts that never came up do not make a storm look small."""
+    view = a_view(*fleet(0, 4), *(a_host(HostName(f"new-{n}"), None) for n in range(20)))
+
+    assert 1 == storm_limit(view, POLICY)
+
+
+@pytest.mark.parametrize(
+    ("lost", "well", "expected"), [(1, 0, False), (1, 3, False), (2, 6, False), (2, 5, True),
+                                   (3, 9, False), (3, 8, True), (4, 100, True)]
+)  # fmt: skip
+def test_storm__by_table__holds_beyond_the_limit(lost: int, well: int, *, expected: bool) -> None:
+    """Up to the limit hosts are handled; one more stops all new convictions."""
+    assert expected == (HoldKind.STORM in kinds(a_view(*fleet(lost, well))))
+
+
+@pytest.mark.parametrize(
+    ("case", "host", "expected"),
+    [
+        ("session gone, heard by probes", a_host(is_here=False, evidence=()), True),
+        ("suspected with a session", a_host(HOST, HostState.SUSPECT, is_here=True), False),
+        ("well", a_host(), False),
+        ("never seen", a_host(HOST, None, is_here=False), False),
+        ("left in order", a_lost_host(leaving=Leaving.SHUTDOWN), False),
+        ("fencing", a_host(HOST, HostState.FENCING, state_since_s=NOW_S - 1), True),
+        ("fence failed", a_host(HOST, HostState.FENCE_FAILED, state_since_s=NOW_S - 1), True),
+        ("fenced", a_host(HOST, HostState.FENCED, state_since_s=NOW_S - 1), True),
+        ("evacuating", a_host(HOST, HostState.EVACUATING, state_since_s=NOW_S - 1), True),
+        ("evacuated", a_host(HOST, HostState.EVACUATED, state_since_s=NOW_S - 300), True),
+        ("evacuated long ago", a_host(HOST, HostState.EVACUATED, state_since_s=NOW_S - 301),
+         False),
+    ],
+)  # fmt: skip
+def test_troubled__by_table__is_lost_now_or_convicted_lately(
+    case: str, host: HostView, *, expected: bool
+) -> None:
+    """The window rolls: who was convicted within it still counts, who was before does not."""
+    assert expected == (HOST in troubled_hosts(a_view(host), POLICY, NOW_S)), case
+
+
+def test_troubled__in_maintenance__does_not_count() -> None:
+    """A host that an operator takes care of is no part of a storm."""
+    assert () == troubled_hosts(a_view(a_lost_host(), maintenance=[HOST]), POLICY, NOW_S)
+
+
+def test_troubled__leaving_hosts_are_evacuated__do_count() -> None:
+    """Where a leave is a failure by policy, many leaves at once are a storm (S9)."""
+    detection = replace(POLICY.detection, leaving=LeavingPolicy.EVACUATE)
+    policy = replace(POLICY, detection=detection)
+    leaving = a_lost_host(HOST, HostState.LEAVING, leaving=Leaving.SHUTDOWN)
+
+    assert (HOST,) == troubled_hosts(a_view(leaving), policy, NOW_S)
+
+
+@given(
+    st.integers(0, 12),
+    st.integers(0, 12),
+    st.builds(HoldPolicy, storm_hosts_max=st.integers(1, 5), storm_share_max=st.floats(0.0, 1.0)),
+)
+def test_storm__whatever_the_numbers__never_more_than_allowed_go_unheld(
+    lost: int, well: int, policy: HoldPolicy
+) -> None:
+    """Without a storm hold, at most N hosts and P % are in trouble, or it is a single one (S9)."""
+    view = a_view(*fleet(lost, well))
+
+    if HoldKind.STORM not in kinds(view, replace(POLICY, holds=policy)) and lost > 1:
+        assert lost <= policy.storm_hosts_max
+        assert lost <= policy.storm_share_max * (lost + well)
+
+
+# -- what they stop -------------------------------------------------------------------------------
+
+
+def of_kind(kind: HoldKind, scope: str = "cluster") -> tuple[Hold, ...]:
+    """One hold."""
+    return (Hold(kind=kind, scope=scope, reason="why"),)
+
+
+@pytest.mark.parametrize("kind", list(HoldKind))
+def test_against_conviction__cluster_wide__every_kind_stops(kind: HoldKind) -> None:
+    """Whatever holds the whole cluster stops new convictions."""
+    host = a_lost_host()
+
+    assert against_conviction(of_kind(kind), host, a_view(host))
+
+
+@pytest.mark.parametrize("kind", list(HoldKind))
+def test_against_conviction__of_another_host__does_not_stop(kind: HoldKind) -> None:
+    """One host's trouble does not keep another from being helped (L2)."""
+    host = a_lost_host()
+
+    assert not against_conviction(of_kind(kind, SPARE), host, a_view(host))
+    assert against_conviction(of_kind(kind, HOST), host, a_view(host))
+
+
+STOP_ALL = {HoldKind.DISARMED, HoldKind.UNREADABLE, HoldKind.OWN_HEALTH}
+
+
+@pytest.mark.parametrize("kind", list(HoldKind))
+@pytest.mark.parametrize("scope", ["cluster", HOST, THIRD])
+def test_against_action__by_kind__a_storm_leaves_no_guest_half_moved(
+    kind: HoldKind, scope: str
+) -> None:
+    """Disarm, rubbish and own sickness stop everything; the rest only stops new convictions."""
+    expected = kind in STOP_ALL and scope != THIRD
+
+    assert expected == bool(against_action(of_kind(kind, scope), a_host(HOST, HostState.FENCING)))
+
+
+def test_overridable__the_list__is_what_an_operator_can_judge() -> None:
+    """Storm, start-up and maintenance may be passed by hand; nothing else."""
+    assert {HoldKind.STORM, HoldKind.START_UP, HoldKind.MAINTENANCE} == OVERRIDABLE
