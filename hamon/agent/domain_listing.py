@@ -112,11 +112,14 @@ class DomainListing:
         self._wake.set()
 
     def take_undefined(self) -> frozenset[GuestId]:
-        """Return the guests seen undefined and still absent from a healthy listing, once."""
+        """Return the guests seen undefined and absent from a healthy listing, each once.
+
+        One that the listing still shows was undefined after it was read: the next reading tells.
+        """
         if not self.current.is_healthy:
             return frozenset()
         gone = frozenset(self._undefined - self.current.domains.keys())
-        self._undefined.clear()
+        self._undefined -= gone
         return gone
 
     def stopped_since_s(self, guest: GuestId) -> float | None:

@@ -1,0 +1,22 @@
+"""The agent's listing of domains: what it may conclude from events and readings."""
+
+from __future__ import annotations
+
+from hamon.agent.domain_listing import DomainListing
+from hamon.sim.hypervisor import InMemoryHypervisor, InMemoryPermits
+from tests.unit.agent_world import GUEST, Events, definition
+from tests.virtual_clock import VirtualClock
+
+
+async def test_undefined__told_before_the_listing_is_read_again__is_taken_after_it() -> None:
+    """An UNDEFINE is not lost because the last listing still shows the domain."""
+    clock = VirtualClock()
+    hypervisor = InMemoryHypervisor(clock, InMemoryPermits())
+    listing = DomainListing(hypervisor, clock, Events(), lambda: None)
+    await hypervisor.define(definition())
+    await listing.refresh()
+    await hypervisor.undefine(GUEST)
+    while_listed = listing.take_undefined()
+    await listing.refresh()
+
+    assert (frozenset(), {GUEST}) == (while_listed, listing.take_undefined())
