@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -34,12 +37,12 @@ from hamon.engine.loop import Engine, Round
 from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
 from hamon.engine.reporting import Reporter
-from hamon.errors import ConfigError, HamonError
+from hamon.errors import ConfigError, HamonError, RequestRefusedError
 from hamon.fencing.devices import DeviceBuilder
 from hamon.metrics.endpoint import Endpoint
 from hamon.metrics.instruments import Instruments
 from hamon.model.host import HostSpec
-from hamon.model.names import HostName
+from hamon.model.names import ControllerId, HostName
 from hamon.model.policy import Policy
 from hamon.ports import SessionState
 from hamon.service_manager import notify
@@ -88,10 +91,13 @@ class Daemon:
 
     Args:
         settings: the checked configuration.
+        only_host: act on this host only, and only where no other controller is registered.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, only_host: HostName | None = None) -> None:
         self._settings = settings
+        self._only_host = only_host
+        self.opened = asyncio.Event()
         self._clock = SystemClock()
         self._wake = asyncio.Event()
         self._memory = Memory()
@@ -138,6 +144,8 @@ class Daemon:
         cluster = ZooKeeperCluster(store, self._clock, settings.controller, settings.hosts, digest)
         cluster.start()
         stack.push_async_callback(cluster.stop)
+        if self._only_host is not None:
+            await self._refuse_company(cluster)
         knocker = self._knocker()
         stack.push_async_callback(knocker.close)
         health = OwnHealth(
@@ -169,6 +177,7 @@ class Daemon:
             wake=self._wake,
             admit=HighestSeen(settings.state_dir / "highest.json").observe_epoch,
             on_round=self._came_round,
+            only_host=self._only_host,
         )
         stack.push_async_callback(engine.close)
         await self._open_socket(engine, cluster)
@@ -179,6 +188,24 @@ class Daemon:
         local = LocalSocket(self._settings.run_dir / SOCKET_NAME, desk.handle)
         await local.start()
         self._stack.push_async_callback(local.close)
+        self.opened.set()
+
+    async def _refuse_company(self, cluster: ZooKeeperCluster) -> None:
+        """Stand alone only: a registered controller does all that this one would.
+
+        Raises:
+            RequestRefusedError: another controller is registered, or ZooKeeper does not answer.
+        """
+        until_s = self._clock.now_s() + 4 * self._settings.zookeeper.session_timeout_s
+        while (picture := cluster.picture()) is None:
+            if self._clock.now_s() > until_s:
+                msg = "ZooKeeper was not read in time"
+                raise RequestRefusedError(msg, "check that a majority of its servers answers")
+            await self._clock.sleep(0.05)
+        if picture.controllers:
+            names = ", ".join(sorted(picture.controllers))
+            msg = f"controllers are registered: {names}"
+            raise RequestRefusedError(msg, "run the command without --standalone on one of them")
 
     async def _devices(self) -> Devices:
         builder = DeviceBuilder(self._clock)
@@ -296,6 +323,50 @@ def run_daemon(settings: Settings) -> int:
     except* HamonError as group:
         raise _first(group) from None
     return 0
+
+
+def run_standalone(settings: Settings, host: HostName, ask: Callable[[Path], int]) -> int:
+    """Be a controller for one host while ``ask`` runs, then resign.
+
+    An ordinary contender: election, epoch, journal, fencing; only that it thinks about no other
+    host, and serves its socket in a folder of its own.
+
+    Args:
+        settings: the checked configuration.
+        host: the host to act on.
+        ask: called in a thread with the path of the socket; its result is returned.
+
+    Raises:
+        RequestRefusedError: another controller is registered.
+        HamonError: it cannot start; says why.
+    """
+
+    async def serve(folder: Path) -> int:
+        own = replace(
+            settings,
+            run_dir=folder,
+            controller=ControllerId(f"{settings.controller}-standalone"),
+            metrics=replace(settings.metrics, address=""),
+        )
+        daemon = Daemon(own, only_host=host)
+        running = asyncio.ensure_future(daemon.run())
+        opened = asyncio.ensure_future(daemon.opened.wait())
+        try:
+            await asyncio.wait({running, opened}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+            return await asyncio.to_thread(ask, folder / SOCKET_NAME)
+        finally:
+            opened.cancel()
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+    with tempfile.TemporaryDirectory(prefix="hamon-") as folder:
+        try:
+            return asyncio.run(serve(Path(folder)))
+        except* HamonError as group:
+            raise _first(group) from None
 
 
 def _first(group: BaseExceptionGroup[HamonError]) -> HamonError:

@@ -369,6 +369,38 @@ def _maintained(view: ClusterView, control: Control, host: HostName, request: Re
     return replace(control, maintenance={**control.maintenance, host: entry})
 
 
+def end_of_maintenance(view: ClusterView) -> Thought:
+    """Lift maintenance whose end has come.
+
+    The end is a wall-clock time because an operator said it; that a host is looked after again a
+    little early or late decides nothing by itself (S20).
+    """
+    control = view.control.value
+    over = [
+        host
+        for host, entry in sorted(control.maintenance.items())
+        if entry.until and entry.until <= view.wall
+    ]
+    if not over:
+        return Thought()
+    rest = {host: entry for host, entry in control.maintenance.items() if host not in over}
+    return Thought(
+        changes=(
+            Change(
+                subject=over[0],
+                reason=reason("maintenance_ended", over[0], hosts=",".join(over)),
+                operations=(
+                    Update(
+                        key=CONTROL,
+                        version=view.control.version,
+                        value=replace(control, maintenance=rest),
+                    ),
+                ),
+            ),
+        )
+    )
+
+
 def _facts(facts: object) -> str:
     if not isinstance(facts, dict):
         return ""

@@ -13,7 +13,7 @@ from hamon.decide.convicted import think_convicted
 from hamon.decide.holds import holds
 from hamon.decide.live import think_live
 from hamon.decide.ownership import think_ownership, think_retirement
-from hamon.decide.requests import think_request
+from hamon.decide.requests import end_of_maintenance, think_request
 from hamon.decide.thought import Thought, together
 from hamon.evacuator import flow
 from hamon.evacuator.scheduler import Scheduler
@@ -44,22 +44,28 @@ def decide(view: ClusterView, policy: Policy, now_s: float) -> Decision:
     in_force = holds(view, policy, now_s)
     proofs = fresh_proofs(view, policy, now_s)
     scheduler = Scheduler(view, policy.evacuation, in_force)
+    hosts = [host for name, host in sorted(view.hosts.items()) if _is_mine(view, name)]
     thoughts = [
         *(_asked(view, policy, in_force, now_s)),
-        *(
-            _think_host(view, host, policy, in_force, proofs, scheduler, now_s)
-            for _, host in sorted(view.hosts.items())
-        ),
+        *(_think_host(view, host, policy, in_force, proofs, scheduler, now_s) for host in hosts),
         *(
             Thought(changes=flow.follow(view, incident, proofs).changes)
             for _, incident in sorted(view.incidents.items())
-            if not incident.record.value.closed
+            if not incident.record.value.closed and _is_mine(view, incident.record.value.host)
         ),
-        *(think_ownership(view, host) for _, host in sorted(view.hosts.items())),
-        think_retirement(view),
     ]
+    if view.own.only_host is None:
+        thoughts += [
+            *(think_ownership(view, host) for host in hosts),
+            think_retirement(view),
+            end_of_maintenance(view),
+        ]
     thought = _once_each(together(thoughts))
     return _as_decision(view, policy, in_force, thought, now_s)
+
+
+def _is_mine(view: ClusterView, host: HostName) -> bool:
+    return view.own.only_host in {None, host}
 
 
 def fresh_proofs(view: ClusterView, policy: Policy, now_s: float) -> dict[HostName, FenceProof]:

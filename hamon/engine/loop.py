@@ -25,7 +25,7 @@ from hamon.engine.reporting import Reporter
 from hamon.errors import DeposedError, StoreError
 from hamon.model.change import Decision
 from hamon.model.host import HostSpec
-from hamon.model.names import ControllerId, Epoch
+from hamon.model.names import ControllerId, Epoch, HostName
 from hamon.model.policy import Policy
 from hamon.model.view import ClusterView, OwnView
 from hamon.ports import Clock
@@ -61,6 +61,7 @@ class Engine:
         policy: the numbers and choices.
         specs: the hosts as configured, enrolled when taking office.
         controller: this controller.
+        only_host: a stand-alone controller acts on this host only, None: on all.
         wake: set to make the loop come round sooner.
         admit: remembers an epoch; False: it is lower than one seen before (a restored ensemble).
         on_round: told of each finished round.
@@ -82,6 +83,7 @@ class Engine:
         wake: asyncio.Event,
         admit: Callable[[Epoch], bool],
         on_round: Callable[[Round], None],
+        only_host: HostName | None = None,
     ) -> None:
         self._cluster = cluster
         self._election = election
@@ -96,6 +98,7 @@ class Engine:
         self._wake = wake
         self._admit = admit
         self._on_round = on_round
+        self._only_host = only_host
         self._term: Term | None = None
         self._took_office_s = 0.0
         self._is_rolled_back = False
@@ -206,6 +209,7 @@ class Engine:
             lagged_s=self._health.lagged_s,
             is_session_proven=self._health.is_session_proven,
             is_rolled_back=self._is_rolled_back,
+            only_host=self._only_host,
         )
 
     async def _rest(self, finished: Round) -> float:

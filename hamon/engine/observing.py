@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from hamon.engine.memory import Memory
 from hamon.engine.ports import Cluster, Probes
+from hamon.model.change import Versioned
+from hamon.model.control import Request
 from hamon.model.host import HostSpec
 from hamon.model.names import IncidentId
 from hamon.model.stored import StoredCluster, StoredHost, StoredIncident
@@ -17,6 +19,9 @@ from hamon.model.view import (
     OwnView,
 )
 from hamon.ports import Clock
+
+REQUEST_LIFE_S = 60.0
+"""A request older than this is not carried out: whoever asked has gone (DESIGN §5)."""
 
 
 class Observer:
@@ -65,7 +70,7 @@ class Observer:
             },
             guests=stored.guests,
             incidents=self._incidents(stored, now_s),
-            requests=stored.requests,
+            requests=self._requests(stored, now_s),
             controllers=stored.controllers,
             unreadable=stored.unreadable,
         )
@@ -93,6 +98,15 @@ class Observer:
             inventory=stored.inventory,
             grants=stored.grants,
         )
+
+    def _requests(self, stored: StoredCluster, now_s: float) -> dict[str, Versioned[Request]]:
+        """Leave out requests that nobody waits for any more."""
+        return {
+            sequence: request
+            for sequence, request in stored.requests.items()
+            if now_s - self._memory.since(("request", sequence), request.value.nonce, now_s)
+            <= REQUEST_LIFE_S
+        }
 
     def _incidents(self, stored: StoredCluster, now_s: float) -> dict[IncidentId, IncidentView]:
         return {

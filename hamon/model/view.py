@@ -99,6 +99,7 @@ class OwnView:
     clock last jumped beyond the limit, None: never. ``is_session_proven``: a committed write of its
     own session is younger than the session time-out. ``is_rolled_back``: the epoch is lower than
     one seen before, so the ensemble was restored from an old snapshot: nothing may be written.
+    ``only_host``: a stand-alone controller thinks about this host and its guests only.
     """
 
     controller: ControllerId
@@ -108,6 +109,7 @@ class OwnView:
     lagged_s: float | None = None
     is_session_proven: bool = True
     is_rolled_back: bool = False
+    only_host: HostName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
