@@ -142,8 +142,9 @@ def _tell(wanted: Wanted, watched: Watched, on_stop: str) -> ExitCode:
         if wanted.guest in {None, migration["guest"]}
     }
     rows = [_row(migration) for migration in migrations.values()]
+    is_over = watched.ended is Ended.OVER
     rows += [
-        (name, "not moved", "", "no migration was recorded")
+        (name, "not moved" if is_over else "?", "", "no migration is recorded")
         for guest, name in wanted.expected.items()
         if guest not in migrations
     ]
@@ -154,7 +155,7 @@ def _tell(wanted: Wanted, watched: Watched, on_stop: str) -> ExitCode:
     ]
     if rows:
         print_page([table(("GUEST", "STATUS", "HOST", "WHY"), rows)])
-    if watched.ended is not Ended.OVER:
+    if not is_over:
         click.echo(on_stop or _WHY_UNKNOWN[watched.ended], err=True)
         return ExitCode.UNKNOWN
     confirmed = {g for g, m in migrations.items() if m["status"] in _CONFIRMED}

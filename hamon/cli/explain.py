@@ -56,12 +56,16 @@ def _page(answer: dict[str, Any]) -> Iterator[Any]:
 
 def _sentence(answer: dict[str, Any], reason: dict[str, Any]) -> Iterator[Any]:
     from hamon.cli.page import line
-    from hamon.cli.wording import in_words
+    from hamon.cli.wording import hold_in_words, in_words
 
-    words = in_words(reason["code"], reason["facts"])
-    # The host is the subject of the page; what is about a guest names it, or gets its uuid here.
-    is_named = reason["subject"] == answer["host"] or "name" in reason["facts"]
-    subject = "" if is_named else f"{reason['subject']}: "
-    yield line(f"- {subject}{words.text}")
-    if words.advice:
-        yield line(f"    {words.advice}", "italic")
+    facts = dict(reason["facts"])
+    # The host is the subject of the page; a guest is called by its name where that is known.
+    subject = facts.get("name", reason["subject"])
+    words = in_words(reason["code"], facts)
+    advice = words.advice
+    if reason["code"] == "hold":
+        advice = hold_in_words(facts["kind"], reason["subject"]).advice
+    is_said = subject == answer["host"] or subject in words.text
+    yield line(f"- {words.text}" if is_said else f"- {subject}: {words.text}")
+    if advice:
+        yield line(f"    {advice}", "italic")

@@ -63,7 +63,8 @@ def host_header(answer: dict[str, Any]) -> Iterator[Any]:
 
     yield Text(printable(f"{answer['host']} is ")) + state(answer["state"])
     if answer["since"]:
-        yield line(f"since {when(answer['since'])}: {answer['reason'].replace('_', ' ')}")
+        why = f": {answer['reason'].replace('_', ' ')}" if answer["reason"] else ""
+        yield line(f"since {when(answer['since'])}{why}")
     session = "its agent's session lives" if answer["session"] else "no session of its agent"
     yield line(f"boot {answer['boot_id'] or 'never seen'}; {session}")
     if answer["maintenance"]:

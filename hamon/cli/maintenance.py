@@ -21,7 +21,7 @@ from hamon.model.control import RequestKind
 def command(invocation: Invocation, switch: str, host: str, reason: str, until: str) -> None:
     """Leave a host alone while somebody works on it.
 
-    It is neither suspected nor fenced, and takes no guests, until `off`.
+    It is not fenced and takes no guests until `off`, or until the end that was given.
     """
     if switch == "off":
         if until:

@@ -18,9 +18,11 @@ from rich.text import Text
 from hamon.cli.failure import printable
 from hamon.model.host import HostState
 
+KEPT_WHOLE = 24
+"""Characters up to which a cell is never folded: names are to be copied from here."""
+
 CALM, NOTE, ALARM = "green", "yellow", "bold red"
 
-_CALM_STATES = frozenset({HostState.UP})
 _ALARM_STATES = frozenset(
     {HostState.FENCING, HostState.FENCE_FAILED, HostState.FENCED, HostState.EVACUATING}
 )
@@ -54,23 +56,32 @@ def heading(text: str) -> Text:
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """Return a table; a cell that is a :class:`Text` keeps its style, None is an empty cell."""
     made = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    for row in rows:
-        made.add_row(*map(_cell, row))
+    cells = [[_cell(value) for value in row] for row in rows]
+    for number, column in enumerate(columns):
+        # Where room is short what is long gives way, and nothing is cut off.
+        widest = max((len(row[number]) for row in cells), default=0)
+        is_kept = widest <= KEPT_WHOLE and column != columns[-1]
+        made.add_column(column, overflow="fold", no_wrap=is_kept)
+    for row in cells:
+        made.add_row(*row)
     return made
 
 
 def state(name: str) -> Text:
     """Return a host's state in the colour of how bad it is; the word says it without colour too."""
-    if name in _CALM_STATES:
-        return Text(name, style=CALM)
-    return Text(printable(name), style=ALARM if name in _ALARM_STATES else NOTE)
+    return Text(printable(name), style=(ALARM, NOTE, CALM)[calmness(name)])
+
+
+def calmness(name: str) -> int:
+    """Return 0 for a host's state that is bad, 1 for one to look at, 2 for UP: to sort by."""
+    if name in _ALARM_STATES:
+        return 0
+    return 2 if name == HostState.UP else 1
 
 
 def when(stamp: str) -> str:
-    """Return a wall-clock time to the second."""
-    return stamp[:19].replace("T", " ")
+    """Return a wall-clock time to the second, without the year."""
+    return stamp[5:19].replace("T", " ")
 
 
 def age(seconds: float) -> str:

@@ -88,7 +88,7 @@ def _waiting(client: Client, answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _page(answer: dict[str, Any], waiting: list[dict[str, Any]]) -> Iterator[Any]:
-    from hamon.cli.page import heading, line, table
+    from hamon.cli.page import calmness, heading, line, table
 
     yield from _header(answer)
     if answer["incidents"]:
@@ -106,7 +106,7 @@ def _page(answer: dict[str, Any], waiting: list[dict[str, Any]]) -> Iterator[Any
     states = Counter(host["state"] for host in answer["hosts"])
     counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     yield heading(f"Hosts: {counted}" if counted else "Hosts: none enrolled")
-    hosts = sorted(answer["hosts"], key=lambda host: (host["state"] == "UP", host["host"]))
+    hosts = sorted(answer["hosts"], key=lambda host: (calmness(host["state"]), host["host"]))
     if len(hosts) > HOSTS_MAX:
         hosts = [host for host in hosts if host["state"] != "UP" or host["maintenance"]]
         yield line("only those that are not simply UP; `hamon host list` shows all")

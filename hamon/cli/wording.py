@@ -37,6 +37,7 @@ WORDINGS: Mapping[str, Wording] = {
         "look at its network; nothing is done to it while the session lives",
     ),
     "host_well_again": Wording("it is heard again; the suspicion is dropped"),
+    "maintenance_ended": Wording("maintenance of {hosts} has come to its end"),
     "alive_by_session": Wording("it lives: its agent's session is there, boot {boot_id}"),
     "alive_by_echo": Wording(
         "its agent's session is lost, but the agent answers on plane {plane}, boot {boot_id}:"
@@ -94,7 +95,7 @@ WORDINGS: Mapping[str, Wording] = {
     "quarantine_over": Wording("its quarantine is over; it takes guests again"),
     "returns_forgotten": Wording("it has stayed up; its {returns} returns are forgotten"),
     # Holds.
-    "hold": Wording("held ({kind}): {why}", "`hamon status` says what ends it"),
+    "hold": Wording("held ({kind}) by {who}: {why}"),
     "conviction_held": Wording("it would be fenced now, but is held ({by}): {why}", _HOLDS),
     "fencing_held": Wording("its fencing is held ({by}): {why}", _HOLDS),
     "evacuation_held": Wording("its evacuation is held ({by}): {why}", _HOLDS),
@@ -221,11 +222,12 @@ class _Facts(dict[str, str]):
 def in_words(code: str, facts: Mapping[str, str]) -> Wording:
     """Return the sentence for a reason, and the advice, filled with its facts.
 
-    A code of a newer daemon that this command line does not know is shown as it is.
+    A code of a newer daemon that this command line does not know is shown as it is. ``name`` is the
+    subject's own: whoever shows the sentence puts it in front where it is not mentioned.
     """
     wording = WORDINGS.get(code, Wording(code.replace("_", " ")))
     text = _filled(wording.text, facts)
-    used = fields_of(wording.text)
+    used = fields_of(wording.text) | {"name"}
     rest = ", ".join(f"{key} {value}" for key, value in facts.items() if key not in used and value)
     return Wording(f"{text} [{rest}]" if rest else text, _filled(wording.advice, facts))
 

@@ -544,3 +544,13 @@ def test_environment__socket_and_configuration__are_read(
     )
 
     assert HostName(HOST) in done.stdout
+
+
+def test_host_list__longest_name_at_eighty_columns__is_not_cut(path: Path) -> None:
+    """A name is folded where room is short, but all of it is there."""
+    longest = HostName("n" * 63)
+    with AnsweringDaemon(path, a_view(a_host(longest, HostState.FENCE_FAILED))):
+        page = run("host", "list", "--socket", path).stdout
+
+    assert 63 == page.count("n")
+    assert "FENCE_FAILED" in page
