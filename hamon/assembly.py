@@ -175,7 +175,7 @@ class Daemon:
             specs=settings.hosts,
             controller=settings.controller,
             wake=self._wake,
-            admit=HighestSeen(settings.state_dir / "highest.json").observe_epoch,
+            highest=HighestSeen(settings.state_dir / "highest.json"),
             on_round=self._came_round,
             only_host=self._only_host,
         )

@@ -82,7 +82,7 @@ def command(  # noqa: PLR0913 - one for each option
 
     if not standalone:
         raise SystemExit(evacuate(invocation.client))
-    from hamon.assembly import run_standalone  # type: ignore[attr-defined]
+    from hamon.assembly import run_standalone
     from hamon.settings.load import load
 
     try:

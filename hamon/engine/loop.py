@@ -20,7 +20,7 @@ from hamon.decide.tick import decide
 from hamon.engine.executing import Executor
 from hamon.engine.health import OwnHealth
 from hamon.engine.observing import Observer
-from hamon.engine.ports import Cluster, Election, Term
+from hamon.engine.ports import Cluster, Election, Highest, Term
 from hamon.engine.reporting import Reporter
 from hamon.errors import DeposedError, StoreError
 from hamon.model.change import Decision
@@ -63,7 +63,7 @@ class Engine:
         controller: this controller.
         only_host: a stand-alone controller acts on this host only, None: on all.
         wake: set to make the loop come round sooner.
-        admit: remembers an epoch; False: it is lower than one seen before (a restored ensemble).
+        highest: what this machine has seen; a lower one is a restored ensemble.
         on_round: told of each finished round.
     """
 
@@ -81,7 +81,7 @@ class Engine:
         specs: tuple[HostSpec, ...],
         controller: ControllerId,
         wake: asyncio.Event,
-        admit: Callable[[Epoch], bool],
+        highest: Highest,
         on_round: Callable[[Round], None],
         only_host: HostName | None = None,
     ) -> None:
@@ -96,7 +96,7 @@ class Engine:
         self._specs = specs
         self._controller = controller
         self._wake = wake
-        self._admit = admit
+        self._highest = highest
         self._on_round = on_round
         self._only_host = only_host
         self._term: Term | None = None
@@ -134,7 +134,7 @@ class Engine:
                 _log.warning("office_not_taken", why=str(error))
                 await self._election.resign()
                 continue
-            self._is_rolled_back = not self._admit(term.epoch)
+            self._is_rolled_back = not self._highest.observe_epoch(term.epoch)
             if self._is_rolled_back:
                 _log.error("epoch_rolled_back", epoch=term.epoch)
             for host in enrolled:
@@ -188,6 +188,7 @@ class Engine:
         decision = Decision()
         written = 0
         if view is not None and term is not None:
+            self._look_for_rollback(view)
             decision = decide(view, self._policy, self._clock.now_s())
             written = await self._executor.carry_out(decision, self._cluster, term.epoch)
         return Round(
@@ -198,6 +199,13 @@ class Engine:
             ended_s=self._clock.now_s(),
             written=written,
         )
+
+    def _look_for_rollback(self, view: ClusterView) -> None:
+        """Notice guests whose generations are lower than this machine has seen before."""
+        highest = max((record.value.generation for record in view.guests.values()), default=0)
+        if highest and not self._highest.observe_generation(highest) and not self._is_rolled_back:
+            _log.error("generation_rolled_back", highest=highest)
+            self._is_rolled_back = True
 
     def _own(self) -> OwnView:
         whole_since_s = self._cluster.whole_since_s

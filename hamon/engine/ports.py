@@ -112,6 +112,18 @@ class Election(Protocol):
         ...
 
 
+class Highest(Protocol):
+    """The highest epoch and generation this machine has seen, on its own disk."""
+
+    def observe_epoch(self, epoch: int) -> bool:
+        """Remember an epoch, durably; False: it is lower than one seen before."""
+        ...
+
+    def observe_generation(self, highest: int) -> bool:
+        """Remember the highest generation of any guest; False: it is lower than before."""
+        ...
+
+
 class Probes(Protocol):
     """The probes of the hosts' planes."""
 

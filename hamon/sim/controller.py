@@ -21,7 +21,7 @@ from hamon.engine.observing import Observer
 from hamon.engine.reporting import Reporter
 from hamon.errors import RequestRefusedError
 from hamon.model.host import FenceDeviceSpec, HostSpec
-from hamon.model.names import ControllerId, Epoch, HostName
+from hamon.model.names import ControllerId, HostName
 from hamon.model.policy import Policy
 from hamon.model.proof import PowerReading
 from hamon.ports import Clock, FenceDevice, ShotResult
@@ -109,7 +109,7 @@ class SimulatedController:
         self._world = world
         self.name = name
         self.is_cut_off = False
-        self._highest = 0
+        self.highest = InMemoryHighest()
         self._life: _Life | None = None
         self.buried: list[Process] = []
 
@@ -262,7 +262,7 @@ class SimulatedController:
             specs=world.specs,
             controller=self.name,
             wake=wake,
-            admit=self._admit,
+            highest=self.highest,
             on_round=lambda _round: None,
         )
         return engine, Desk(lambda: engine.last, cluster, policy, clock)
@@ -281,9 +281,23 @@ class SimulatedController:
             for host, devices in self._world.devices.items()
         }
 
-    def _admit(self, epoch: Epoch) -> bool:
-        self._highest = max(self._highest, epoch)
-        return epoch == self._highest
+
+class InMemoryHighest:
+    """What a controller's disk remembers (implements ``engine.ports.Highest``)."""
+
+    def __init__(self) -> None:
+        self._epoch = 0
+        self._generation = 0
+
+    def observe_epoch(self, epoch: int) -> bool:
+        """Remember an epoch; False: it is lower than one seen before."""
+        self._epoch = max(self._epoch, epoch)
+        return epoch == self._epoch
+
+    def observe_generation(self, highest: int) -> bool:
+        """Remember the highest generation; False: it is lower than before."""
+        self._generation = max(self._generation, highest)
+        return highest == self._generation
 
 
 class _ChildDevice:
