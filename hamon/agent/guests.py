@@ -20,7 +20,7 @@ from hamon.agent.guests_agent import GuestsAgent
 from hamon.agent.hook_files import is_hook_installed
 from hamon.agent.host_files import FileHostFiles
 from hamon.agent.permits import FilePermits
-from hamon.agent.service import CONFIG_ERROR_STATUS, feed_watchdog, notify, run_until_stopped
+from hamon.agent.service import CONFIG_ERROR_STATUS, feed_watchdog, run_until_stopped
 from hamon.backends.libvirt.definition import SharedStorage
 from hamon.backends.libvirt.hypervisor import LibvirtHypervisor
 from hamon.backends.libvirt.processes import kill_guests
@@ -28,6 +28,7 @@ from hamon.clock import SystemClock
 from hamon.coordination.access import Identities, digest_of, host_user
 from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
 from hamon.errors import AccessDeniedError, ConfigError
+from hamon.service_manager import notify
 
 PATH_TIMEOUT_S = 5.0
 PATH_WORKERS = 4

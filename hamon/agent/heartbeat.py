@@ -15,7 +15,7 @@ from hamon.agent.echo import EchoServer
 from hamon.agent.events import EventLog, JsonEventLog
 from hamon.agent.host_files import read_leaving
 from hamon.agent.registration import Registration
-from hamon.agent.service import CONFIG_ERROR_STATUS, feed_watchdog, notify, run_until_stopped
+from hamon.agent.service import CONFIG_ERROR_STATUS, feed_watchdog, run_until_stopped
 from hamon.agent.session_file import SessionFile
 from hamon.clock import SystemClock
 from hamon.coordination.access import Identities, digest_of, host_user
@@ -23,6 +23,7 @@ from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
 from hamon.errors import AccessDeniedError, ConfigError
 from hamon.model.host import HostSelf
 from hamon.ports import SessionState
+from hamon.service_manager import notify
 
 LEAVING_PERIOD_S = 0.2
 

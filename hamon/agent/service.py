@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import socket
 from collections.abc import Coroutine
 
 from hamon.ports import Clock
+from hamon.service_manager import notify
 
 CONFIG_ERROR_STATUS = 78
 """Exit code for a configuration that cannot be used (EX_CONFIG): systemd does not try again."""
 
 WATCHDOG_PERIOD_S = 2.0
-
-
-def notify(state: str) -> None:
-    """Tell systemd, if it started this process: ``READY=1``, ``WATCHDOG=1``, ``STOPPING=1``."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-        try:
-            sender.connect(address)
-            sender.send(state.encode())
-        except OSError:
-            # The service does not depend on who watches it.
-            return
 
 
 async def feed_watchdog(clock: Clock) -> None:
