@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from pathlib import Path
 
 import click
@@ -83,6 +85,7 @@ def command(  # noqa: PLR0913 - one for each option
     if not standalone:
         raise SystemExit(evacuate(invocation.client))
     from hamon.assembly import run_standalone
+    from hamon.logs import LogLevel, configure
     from hamon.settings.load import load
 
     try:
@@ -94,7 +97,13 @@ def command(  # noqa: PLR0913 - one for each option
     def ask(socket_path: Path) -> int:
         return evacuate(Client(socket_path), STANDALONE_ENDS)
 
-    raise SystemExit(run_standalone(settings, name, ask))
+    # What the controller logs is for its journal; the person at this terminal reads the progress.
+    configure(LogLevel.WARNING, settings.log.format, sys.stderr)
+    logging.disable(logging.INFO)
+    try:
+        raise SystemExit(run_standalone(settings, name, ask))
+    except KeyboardInterrupt as error:
+        raise Failure(STANDALONE_ENDS, code=ExitCode.UNKNOWN) from error
 
 
 def _rehearse(client: Client, host: str, target: str | None, output: str) -> ExitCode:

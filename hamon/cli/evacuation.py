@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from hamon.cli import watching
 from hamon.cli.client import Client
 from hamon.cli.failure import ExitCode
 from hamon.cli.request import send
@@ -111,7 +112,8 @@ def carry_out(
         wanted: what is asked for.
         no_wait: end as soon as the leader has accepted.
         timeout_s: seconds to watch for.
-        on_stop: said, instead of that the evacuation goes on, when watching ends before it.
+        on_stop: said, instead of that the evacuation goes on, when watching ends before it;
+            only a controller in this very process has to say something else.
     """
     answer = send(
         client,
@@ -127,7 +129,14 @@ def carry_out(
         click.echo(f"not waiting: {_GOES_ON}")
         return ExitCode.OK
     progress = progress_for(is_terminal=sys.stdout.isatty())
-    watched = watch(client, answer["incident"], frozenset(wanted.expected), progress, timeout_s)
+    watched = watch(
+        client,
+        answer["incident"],
+        frozenset(wanted.expected),
+        progress,
+        timeout_s=timeout_s,
+        patience_s=watching.STANDALONE_PATIENCE_S if on_stop else watching.PATIENCE_S,
+    )
     return _tell(wanted, watched, on_stop)
 
 

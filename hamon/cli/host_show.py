@@ -61,7 +61,7 @@ def host_header(answer: dict[str, Any]) -> Iterator[Any]:
     from hamon.cli.failure import printable
     from hamon.cli.page import NOTE, line, state, when
 
-    yield Text(printable(f"{answer['host']} is ")) + state(answer["state"])
+    yield Text(printable(f"{answer['host']}: ")) + state(answer["state"])
     if answer["since"]:
         why = f": {answer['reason'].replace('_', ' ')}" if answer["reason"] else ""
         yield line(f"since {when(answer['since'])}{why}")

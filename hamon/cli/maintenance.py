@@ -15,7 +15,7 @@ from hamon.model.control import RequestKind
 @click.argument("switch", type=click.Choice(["on", "off"]))
 @click.argument("host")
 @click.option("--reason", default="", help="What is done there; needed for `on`.")
-@click.option("--until", default="", help="When it is meant to end, as 2026-01-31T18:00.")
+@click.option("--until", default="", help="When it ends by itself, as 2026-01-31T18:00.")
 @asks_daemon
 @pass_invocation
 def command(invocation: Invocation, switch: str, host: str, reason: str, until: str) -> None:

@@ -19,7 +19,10 @@ from hamon.model.incident import OPEN_MIGRATIONS
 
 PERIOD_S = 0.3
 PATIENCE_S = 10.0
-"""How long the daemon may be away: a restart is quicker than this."""
+"""How long a daemon may be away: a restart is quicker than this."""
+
+STANDALONE_PATIENCE_S = 2.0
+"""The same for a controller that lives in this process: it does not come back."""
 
 
 class Ended(Enum):
@@ -56,7 +59,9 @@ def watch(
     incident: str,
     expected: frozenset[str],
     progress: Progress,
+    *,
     timeout_s: float,
+    patience_s: float,
 ) -> Watched:
     """Follow an incident until it is over, the time is up, the daemon is gone, or Ctrl-C.
 
@@ -66,6 +71,7 @@ def watch(
         expected: guests that are to move; it is not over before each of them has settled.
         progress: is shown every picture.
         timeout_s: seconds from now.
+        patience_s: how long the daemon may be away.
     """
     seen: dict[str, Any] | None = None
     heard_s = time.monotonic()
@@ -77,7 +83,7 @@ def watch(
                     seen = client.ask("incident", incident=incident)
                 except (DaemonUnreachableError, NoAnswerError, RequestRefusedError):
                     # Restarting, or it has not read the incident yet.
-                    if time.monotonic() - heard_s > PATIENCE_S:
+                    if time.monotonic() - heard_s > patience_s:
                         return Watched(ended=Ended.DAEMON_GONE, incident=seen)
                 else:
                     heard_s = time.monotonic()

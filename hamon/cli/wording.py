@@ -176,6 +176,10 @@ WORDINGS: Mapping[str, Wording] = {
     # Return.
     "host_returning": Wording("it is back with a new boot {boot_id}, still shut out"),
     "return_waits_for_migrations": Wording("it stays shut until these guests have moved: {guests}"),
+    "return_waits_for_host": Wording(
+        "it was coming back and is gone again; the guests that stayed there are down",
+        "switch it on again, or off for good: once seen dead it is fenced, and they move",
+    ),
     "return_waits_for_shot": Wording("it stays shut until no order to device {device} can act"),
     "return_waits_for_stale_guests": Wording(
         "it stays shut until stale copies of these guests are gone from it: {guests}",
