@@ -6,7 +6,8 @@ Rules:
    pages, and an operator's word can end it).
 2. A proof ages: while guests are still to move, power is read every few seconds. A sign of life of
    the proven boot, or power On while a guest could move, stops new moves and fences again.
-3. A host that registers with a new boot before any of that returns (``recovery``).
+3. A host that registers with a new boot before any of that returns (``recovery``). One that is lost
+   once more on its way is convicted once more, in its new boot.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hamon.decide.holds import against_action
+from hamon.decide.holds import against_action, against_conviction
+from hamon.decide.live import convict
 from hamon.decide.thought import Thought, enter, looks_due
+from hamon.detector.verdict import Call, judge
 from hamon.evacuator import flow
 from hamon.evacuator.offers import offer_waiting
 from hamon.evacuator.scheduler import ARRIVING, Scheduler
@@ -38,6 +41,7 @@ from hamon.model.incident import (
     MigrationStatus,
     Shot,
     ShotOutcome,
+    Trigger,
 )
 from hamon.model.names import HostName
 from hamon.model.policy import Policy
@@ -78,6 +82,8 @@ def think_convicted(
             )
         case HostState.RETURNING:
             step = bring_back(view, host, policy.recovery, policy.fencing, now_s)
+            if step.is_gone:
+                return _think_lost_again(view, host, policy, in_force, now_s)
             return Thought(changes=step.changes, reasons=step.reasons, wake_at_s=step.wake_at_s)
         case _:
             return Thought(reasons=(reason("guard_and_record_disagree", host.name),))
@@ -85,6 +91,29 @@ def think_convicted(
 
 def _boot(host: HostView) -> str:
     return host.self_.value.boot_id if host.self_.value is not None else ""
+
+
+def _think_lost_again(
+    view: ClusterView,
+    host: HostView,
+    policy: Policy,
+    in_force: tuple[Hold, ...],
+    now_s: float,
+) -> Thought:
+    """Think about a host that went away while it returned: its guests that stayed are down."""
+    verdict = judge(view, host, policy.detection, now_s)
+    held = against_conviction(in_force, host, view)
+    if verdict.call is Call.DEAD and not held:
+        change = convict(view, host, verdict, trigger=Trigger.DETECTOR)
+        return Thought(changes=(change,), reasons=(verdict.reason,))
+    period_s = min(policy.detection.look_period_s, policy.detection.off_gap_s)
+    looks, look_at_s = looks_due(host, period_s, now_s)
+    reasons = [reason("return_waits_for_host", host.name), verdict.reason]
+    if verdict.call is Call.DEAD:
+        reasons += [
+            reason("conviction_held", host.name, by=hold.kind, why=hold.reason) for hold in held
+        ]
+    return Thought(looks=looks, reasons=tuple(reasons), wake_at_s=look_at_s)
 
 
 # -- fencing --------------------------------------------------------------------------------------

@@ -43,11 +43,16 @@ RUNNING = frozenset({DomainState.RUNNING, DomainState.PAUSED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnStep:
-    """What a returning host needs now; ``wake_at_s``: when waiting may end by itself."""
+    """What a returning host needs now; ``wake_at_s``: when waiting may end by itself.
+
+    ``is_gone``: it is away again, and nothing of its former incident is open any more: it may be
+    convicted anew, in the boot that went.
+    """
 
     changes: tuple[Change, ...] = ()
     reasons: tuple[Reason, ...] = ()
     wake_at_s: float | None = None
+    is_gone: bool = False
 
 
 def is_back(host: HostView) -> bool:
@@ -169,6 +174,9 @@ def _blocked(
                 until_s = view.own.took_office_s + shot.deadline_s + fencing.lease_s
                 why = reason("return_waits_for_shot", host.name, device=shot.device)
                 return ReturnStep(reasons=(why,), wake_at_s=until_s)
+    if not is_back(host):
+        why = reason("return_waits_for_host", host.name)
+        return ReturnStep(reasons=(why,), is_gone=host.heartbeat is None)
     stale = stale_guests(view, host)
     if stale:
         why = reason("return_waits_for_stale_guests", host.name, guests=",".join(stale))
