@@ -92,9 +92,10 @@ def plug(layout: Layout, machine: MachineName, plane: Plane, namespace: str) -> 
     # The cable of an earlier power-on may still be on its way out with its namespace.
     if port in ports(layout):
         run([*switch, "delete", port])
-    run(
-        [*switch, "add", port, "type", "veth", "peer", "name", str(plane), "netns", namespace],
-    )
+    # A machine keeps its MAC addresses over a power cut, as hardware does: else its neighbours
+    # would go on talking to the old one for as long as they remember it.
+    far_end = ["name", str(plane), "address", _mac(layout, machine, plane), "netns", namespace]
+    run([*switch, "add", port, "type", "veth", "peer", *far_end])
     run([*switch, "set", "dev", port, "master", f"br-{plane}", "up"])
 
 
@@ -163,6 +164,12 @@ def inside(namespace_file: Path) -> Iterator[None]:
     finally:
         os.close(there)
         os.close(home)
+
+
+def _mac(layout: Layout, machine: MachineName, plane: Plane) -> str:
+    """A locally administered MAC address, made from the address on the plane."""
+    octets = (int(part) for part in layout.address(machine, plane).split("."))
+    return ":".join(f"{octet:02x}" for octet in (0x02, 0x4C, *octets))
 
 
 def _sets(direction: Direction) -> tuple[str, ...]:
