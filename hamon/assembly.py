@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -21,7 +18,6 @@ from prometheus_client import CollectorRegistry
 from hamon import __version__
 from hamon.clock import SystemClock
 from hamon.coordination.access import CONTROLLERS_USER, Identities
-from hamon.coordination.bootstrap import bootstrap, remove_host
 from hamon.coordination.cluster import ZooKeeperCluster
 from hamon.coordination.election import Election
 from hamon.coordination.highest import HighestSeen
@@ -37,12 +33,12 @@ from hamon.engine.loop import Engine, Round
 from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
 from hamon.engine.reporting import Reporter
-from hamon.errors import ConfigError, HamonError, RequestRefusedError
+from hamon.errors import ConfigError, RequestRefusedError
 from hamon.fencing.devices import DeviceBuilder
 from hamon.metrics.endpoint import Endpoint
 from hamon.metrics.instruments import Instruments
 from hamon.model.host import HostSpec
-from hamon.model.names import ControllerId, HostName
+from hamon.model.names import HostName
 from hamon.model.policy import Policy
 from hamon.ports import SessionState
 from hamon.service_manager import notify
@@ -92,12 +88,18 @@ class Daemon:
     Args:
         settings: the checked configuration.
         only_host: act on this host only, and only where no other controller is registered.
+        on_fit: called after each round in which this controller led and was fit to act.
     """
 
-    def __init__(self, settings: Settings, only_host: HostName | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        only_host: HostName | None = None,
+        on_fit: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._only_host = only_host
-        self.opened = asyncio.Event()
+        self._on_fit = on_fit
         self._clock = SystemClock()
         self._wake = asyncio.Event()
         self._memory = Memory()
@@ -188,7 +190,6 @@ class Daemon:
         local = LocalSocket(self._settings.run_dir / SOCKET_NAME, desk.handle)
         await local.start()
         self._stack.push_async_callback(local.close)
-        self.opened.set()
 
     async def _refuse_company(self, cluster: ZooKeeperCluster) -> None:
         """Stand alone only: a registered controller does all that this one would.
@@ -256,6 +257,8 @@ class Daemon:
         if finished.is_leading:
             self._instruments.observe_tick(finished.decision, finished.ended_s - finished.started_s)
             _log_round(finished)
+            if own is not None and own.is_session_proven and own.lagged_s is None:
+                self._on_fit()
         if not self._is_ready:
             self._is_ready = True
             notify("READY=1")
@@ -300,119 +303,3 @@ def _make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=0o750)
     except OSError as error:
         raise ConfigError(str(path), "", f"cannot be made: {error.strerror}") from error
-
-
-def run_daemon(settings: Settings) -> int:
-    """Run a controller until SIGTERM or SIGINT; return its exit code.
-
-    Raises:
-        HamonError: it cannot start or go on; says why.
-    """
-
-    async def serve() -> None:
-        task = asyncio.ensure_future(Daemon(settings).run())
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        notify("STOPPING=1")
-
-    try:
-        asyncio.run(serve())
-    except* HamonError as group:
-        raise _first(group) from None
-    return 0
-
-
-def run_standalone(settings: Settings, host: HostName, ask: Callable[[Path], int]) -> int:
-    """Be a controller for one host while ``ask`` runs, then resign.
-
-    An ordinary contender: election, epoch, journal, fencing; only that it thinks about no other
-    host, and serves its socket in a folder of its own.
-
-    Args:
-        settings: the checked configuration.
-        host: the host to act on.
-        ask: called in a thread with the path of the socket; its result is returned.
-
-    Raises:
-        RequestRefusedError: another controller is registered.
-        HamonError: it cannot start; says why.
-    """
-
-    async def serve(folder: Path) -> int:
-        own = replace(
-            settings,
-            run_dir=folder,
-            controller=ControllerId(f"{settings.controller}-standalone"),
-            metrics=replace(settings.metrics, address=""),
-        )
-        daemon = Daemon(own, only_host=host)
-        running = asyncio.ensure_future(daemon.run())
-        opened = asyncio.ensure_future(daemon.opened.wait())
-        try:
-            await asyncio.wait({running, opened}, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                running.result()
-            return await asyncio.to_thread(ask, folder / SOCKET_NAME)
-        finally:
-            opened.cancel()
-            running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
-
-    with tempfile.TemporaryDirectory(prefix="hamon-") as folder:
-        try:
-            return asyncio.run(serve(Path(folder)))
-        except* HamonError as group:
-            raise _first(group) from None
-
-
-def _first(group: BaseExceptionGroup[HamonError]) -> HamonError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, HamonError)
-    return error
-
-
-def run_bootstrap(settings: Settings) -> None:
-    """Make the cluster's chroot with its final access rules; idempotent.
-
-    Raises:
-        RequestRefusedError: something else, or a newer hamon's, is there.
-        StoreError: ZooKeeper cannot be reached or refuses.
-        ConfigError: something configured cannot be used.
-    """
-
-    async def make() -> None:
-        store = ZooKeeperStore(store_settings(settings, "/"))
-        await store.start(timeout_s=4 * settings.zookeeper.session_timeout_s)
-        try:
-            identities = Identities(controllers=controllers_digest(settings))
-            await bootstrap(store, chroot_of(settings.cluster), identities)
-        finally:
-            await store.close()
-
-    asyncio.run(make())
-
-
-def run_remove_host(settings: Settings, host: HostName) -> None:
-    """Remove everything ZooKeeper holds of a host that serves no more.
-
-    Raises:
-        RequestRefusedError: the host is still in use; says by what.
-        StoreError: ZooKeeper cannot be reached or refuses.
-        ConfigError: something configured cannot be used.
-    """
-
-    async def remove() -> None:
-        store = ZooKeeperStore(store_settings(settings, chroot_of(settings.cluster)))
-        await store.start(timeout_s=4 * settings.zookeeper.session_timeout_s)
-        try:
-            await remove_host(store, host)
-        finally:
-            await store.close()
-
-    asyncio.run(remove())

@@ -15,7 +15,8 @@ def command(invocation: Invocation) -> None:
 
     With final access rules from the first write. May be repeated: only what is missing is made.
     """
-    from hamon.assembly import chroot_of, controllers_digest, run_bootstrap
+    from hamon.assembly import chroot_of, controllers_digest
+    from hamon.entry import run_bootstrap
     from hamon.settings.load import load
 
     settings = load(invocation.config_path)

@@ -16,7 +16,7 @@ def command(invocation: Invocation) -> None:
     It runs in the foreground until SIGTERM. Exit code 78: the configuration cannot be used, and
     starting again will not help.
     """
-    from hamon.assembly import run_daemon
+    from hamon.entry import run_daemon
     from hamon.logs import configure
     from hamon.settings.load import load
 

@@ -84,7 +84,7 @@ def command(  # noqa: PLR0913 - one for each option
 
     if not standalone:
         raise SystemExit(evacuate(invocation.client))
-    from hamon.assembly import run_standalone
+    from hamon.entry import run_standalone
     from hamon.logs import LogLevel, configure
     from hamon.settings.load import load
 

@@ -20,7 +20,7 @@ def command(invocation: Invocation, host: str, *, yes: bool) -> None:
     Refused while it lives, may run guests or is in an open incident. Take it out of hosts.d first,
     or the leader enrols it again.
     """
-    from hamon.assembly import run_remove_host
+    from hamon.entry import run_remove_host
     from hamon.model.names import host_name
     from hamon.settings.load import load
 

@@ -37,6 +37,10 @@ WORDINGS: Mapping[str, Wording] = {
         "look at its network; nothing is done to it while the session lives",
     ),
     "host_well_again": Wording("it is heard again; the suspicion is dropped"),
+    "offer_renewed": Wording("the offer of {name} is bound to its host's new boot"),
+    "destination_restarted": Wording(
+        "destination {host} rebooted before it took the guest; another host is looked for"
+    ),
     "maintenance_ended": Wording("maintenance of {hosts} has come to its end"),
     "alive_by_session": Wording("it lives: its agent's session is there, boot {boot_id}"),
     "alive_by_echo": Wording(

@@ -54,7 +54,10 @@ def think_ownership(view: ClusterView, host: HostView) -> Thought:
         owned = view.guests.get(guest)
         if owned is None or owned.value.owner is None:
             changes.append(_adopt(host, guest, entry, owned))
-        elif owned.value.owner != host.name and owned.value.migration is None:
+        elif owned.value.owner == host.name:
+            change = _renew_offer(host, guest, entry, owned)
+            changes += [change] if change is not None else []
+        elif owned.value.migration is None:
             change, why = _follow(view, host, guest, entry, owned)
             changes += [change] if change is not None else []
             reasons += [why] if why is not None else []
@@ -132,6 +135,33 @@ def _adopt(
             Check(key=self_of(host.name), version=host.self_.version),
             write,
             _grant_write(host, guest, _new_grant(host, entry, generation)),
+        ),
+    )
+
+
+def _renew_offer(
+    host: HostView, guest: GuestId, entry: InventoryEntry, owned: Versioned[GuestRecord]
+) -> Change | None:
+    """Bind an offer to its owner's present boot when the one it was made for is over.
+
+    safety: nobody claimed it, and the boot that could is over, because a later one registered.
+    """
+    assert host.self_.value is not None
+    grant = host.grants.get(guest)
+    if owned.value.migration is not None or grant is None:
+        return None
+    if grant.value.state is not GrantState.OFFERED:
+        return None
+    if grant.value.boot_id == host.self_.value.boot_id:
+        return None
+    renewed = _new_grant(host, entry, grant.value.generation)
+    return Change(
+        subject=guest,
+        reason=reason("offer_renewed", guest, name=entry.name, host=host.name),
+        operations=(
+            Check(key=guard_of(host.name), version=host.guard.version),
+            Check(key=self_of(host.name), version=host.self_.version),
+            Update(key=grant_of(host.name, guest), version=grant.version, value=renewed),
         ),
     )
 

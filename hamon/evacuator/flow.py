@@ -165,7 +165,9 @@ def _follow_one(
         case GrantState.OFFERED | GrantState.CLAIMED | GrantState.RUNNING if _is_dead(
             destination, grant.value, proofs
         ):
-            return _take_back(view, migration, destination, grant)
+            return _take_back(view, migration, destination, grant, "destination_died")
+        case GrantState.OFFERED if _has_rebooted(destination, grant.value):
+            return _take_back(view, migration, destination, grant, "destination_restarted")
         case GrantState.CLAIMED if record.status is MigrationStatus.ACCEPTED:
             moving = step(record, view, "claimed", status=MigrationStatus.PRE_MIGRATING)
             return write(migration, moving, "guest_claimed", host=destination.name)
@@ -196,28 +198,64 @@ def _is_dead(host: HostView, grant: Grant, proofs: Mapping[HostName, FenceProof]
     return proof is not None and proof.boot_id == grant.boot_id
 
 
+def _has_rebooted(host: HostView, grant: Grant) -> bool:
+    """Say whether the host is there in another boot than the one an offer was bound to.
+
+    safety: only for offers. The boot it was bound to is over, as a later one registered; nobody
+    can claim it any more, and the exact version makes a claim that came first win. A claim is left
+    to the new boot, which goes on with it.
+    """
+    return (
+        host.heartbeat is not None
+        and host.self_.value is not None
+        and host.heartbeat.boot_id == host.self_.value.boot_id
+        and host.self_.value.boot_id != grant.boot_id
+    )
+
+
 def _take_back(
     view: ClusterView,
     migration: MigrationView,
     destination: HostView,
     grant: Versioned[Grant],
-) -> Change:
+    code: str,
+) -> Change | None:
+    """Revoke what a dead or restarted destination held; whatever it defined is stale from now on.
+
+    The generation grows, so that the destination tells its leftover from a later offer when it is
+    back, and removes it without waiting for the guest to settle elsewhere.
+    """
     record = migration.record.value
-    revoked = replace(grant.value, state=GrantState.REVOKED, moved_to=None, definition="")
+    owned = view.guests.get(record.guest)
+    if owned is None:
+        return None
+    generation = owned.value.generation + 1
+    revoked = replace(
+        grant.value,
+        state=GrantState.REVOKED,
+        generation=generation,
+        moved_to=record.source_compute,
+        definition="",
+    )
     waiting = step(
         record,
         view,
-        "destination_died",
+        code,
         status=MigrationStatus.WAITING,
-        why=f"destination {destination.name} died",
+        why=f"{code.replace('_', ' ')}: {destination.name}",
         tried=(*record.tried[-7:], destination.name),
     )
     key = migration_of(record.incident, record.guest)
     return Change(
         subject=record.guest,
-        reason=reason("destination_died", record.guest, host=destination.name),
+        reason=reason(code, record.guest, host=destination.name),
         operations=(
             Check(key=guard_of(destination.name), version=destination.guard.version),
+            Update(
+                key=guest_of(record.guest),
+                version=owned.version,
+                value=replace(owned.value, generation=generation),
+            ),
             Update(
                 key=grant_of(destination.name, record.guest), version=grant.version, value=revoked
             ),

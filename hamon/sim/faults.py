@@ -260,5 +260,5 @@ _VERBS: Mapping[str, Callable[..., None]] = {
     "bmc": _bmc,
     "znode": _znode,
     "request": _request,
-    "heal": lambda world: heal(world),
+    "heal": heal,
 }

@@ -1,4 +1,4 @@
-"""A simulated compute host: power, boots, and the real agent's logic on top of in-memory libvirt."""
+"""A simulated compute host: power, boots, and the real agent's logic over in-memory libvirt."""
 
 from __future__ import annotations
 
@@ -101,7 +101,9 @@ class SimulatedHost:
         self.boot_id = BootId("")
         self.permits = InMemoryPermits()
         self.files = InMemoryHostFiles()
-        shape = HostShape(ram_mib=ram_mib, vcpus=64, pool_paths=(SHARED_PATH,))
+        shape = HostShape(
+            ram_mib=ram_mib, vcpus=64, cpu_models=("qemu/",), pool_paths=(SHARED_PATH,)
+        )
         self.hypervisor = InMemoryHypervisor(
             world.clock, self.permits, shape, start_s=START_GUEST_S
         )
@@ -135,6 +137,7 @@ class SimulatedHost:
         self.kill_guests_agent()
         if self._libvirtd is not None:
             self._libvirtd.kill()
+            self.buried.append(self._libvirtd)
             self._libvirtd = None
         self.hypervisor.power_cut()
         self.files.reboot()

@@ -100,9 +100,9 @@ class Referee:
             self._blame("S1", f"guest {guest} runs on {' and '.join(writers)}")
         guard = self.ledger.guard(host)
         boot_id = self.hosts[host].boot_id
-        if guard is not None and guard.right is Right.SHUT_OUT and guard.boot_id != boot_id:
-            if self.ledger.guest(guest) is not None:
-                self._blame("S13", f"guest {guest} started on {host}, which is still shut out")
+        is_shut = guard is not None and guard.right is Right.SHUT_OUT and guard.boot_id != boot_id
+        if is_shut and self.ledger.guest(guest) is not None:
+            self._blame("S13", f"guest {guest} started on {host}, which is still shut out")
 
     # -- what is written --------------------------------------------------------------------------
 
@@ -220,10 +220,14 @@ class Referee:
         holders = sorted(name for name, grant in grants.items() if grant.state in OPEN_GRANTS)
         if len(holders) > 1:
             self._blame("S6", f"grants of {guest} are open on {' and '.join(holders)}")
-        was_open = isinstance(before, Grant) and before.state in OPEN_GRANTS
-        if after.state is GrantState.REVOKED and was_open and isinstance(before, Grant):
-            if before.state is not GrantState.OFFERED and self._is_alive(host, before.boot_id):
-                self._blame("S2", f"the claim of {guest} on {host} was revoked while its boot runs")
+        is_ended = (
+            after.state is GrantState.REVOKED
+            and isinstance(before, Grant)
+            and before.state in OPEN_GRANTS - {GrantState.OFFERED}
+            and self._is_alive(host, before.boot_id)
+        )
+        if is_ended:
+            self._blame("S2", f"the claim of {guest} on {host} was revoked while its boot runs")
         if after.state is GrantState.OFFERED and after.definition:
             self._judge_offer(host, guest, after)
 

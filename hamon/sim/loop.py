@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context, copy_context
-from typing import Any, TypeVarTuple, Unpack
+from typing import Any, TypeVar, TypeVarTuple
 
 from hamon.sim.process import PROCESS, Process
 
+T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
@@ -50,6 +51,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._virtual = _VirtualSelector()
         super().__init__(self._virtual)
+        self.errors: list[BaseException] = []
+        self.set_exception_handler(self._note)
+
+    def _note(self, _: asyncio.AbstractEventLoop, report: Mapping[str, Any]) -> None:
+        """Let no exception of a callback, or of a task that nobody waits for, go unseen.
+
+        Reports without an exception tell of tasks of killed processes that were never finished.
+        """
+        error = report.get("exception")
+        if error is not None:
+            self.errors.append(error)
 
     def time(self) -> float:  # type: ignore[explicit-override]
         """Return the virtual seconds since the world began."""
@@ -66,8 +78,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def call_soon(  # type: ignore[explicit-override]
         self,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.Handle:
         """Schedule a callback for the process of its context."""
@@ -82,8 +94,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def call_at(  # type: ignore[explicit-override]
         self,
         when: float,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Schedule a callback for the process of its context, at a virtual second."""
@@ -132,14 +144,7 @@ class _Step:
             self._callback(*self._arguments)
 
 
-def run_virtual(main: Callable[[], Any], *, debug: bool = False) -> Any:  # noqa: ANN401 - as Runner
+def run_virtual(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine function on a fresh virtual loop; return what it returns."""
-    with asyncio.Runner(loop_factory=VirtualLoop, debug=debug) as runner:
-        runner.get_loop().set_exception_handler(_raise)
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main())
-
-
-def _raise(_: asyncio.AbstractEventLoop, report: Mapping[str, Any]) -> None:
-    """Let no exception in a callback go unseen."""
-    error = report.get("exception")
-    raise error if error is not None else RuntimeError(str(report.get("message")))

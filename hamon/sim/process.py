@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
-from typing import TypeVar, TypeVarTuple, Unpack
+from typing import TypeVar, TypeVarTuple
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -38,10 +38,10 @@ class Process:
         task.add_done_callback(self._ended, context=Context())
         self._tasks.append(task)
 
-    def bind(self, callback: Callable[[Unpack[Ts]], object]) -> Callable[[Unpack[Ts]], None]:
+    def bind(self, callback: Callable[[*Ts], object]) -> Callable[[*Ts], None]:
         """Return a callback that the world may call at any time; it runs within the process."""
 
-        def call(*arguments: Unpack[Ts]) -> None:
+        def call(*arguments: *Ts) -> None:
             loop = asyncio.get_running_loop()
             loop.call_soon(callback, *arguments, context=self._context.copy())
 

@@ -142,8 +142,7 @@ class Played:
 def run(scenario: Scenario, echo: Callable[[Event], None] | None = None) -> Played:
     """Play a scenario; invariants at every step, liveness at its end."""
     random.seed(scenario.plan.seed)
-    played: Played = run_virtual(lambda: _run(scenario, echo))
-    return played
+    return run_virtual(lambda: _run(scenario, echo))
 
 
 async def _run(scenario: Scenario, echo: Callable[[Event], None] | None) -> Played:

@@ -48,8 +48,7 @@ class Walk:
 def walk(seed: int, steps: int = STEPS, echo: Callable[[Event], None] | None = None) -> Walk:
     """Walk once; never raises for what hamon did wrong."""
     random.seed(seed)
-    result: Walk = run_virtual(lambda: _walk(seed, steps, echo))
-    return result
+    return run_virtual(lambda: _walk(seed, steps, echo))
 
 
 async def _walk(seed: int, steps: int, echo: Callable[[Event], None] | None) -> Walk:

@@ -123,6 +123,7 @@ class World:
         self._heard_since: dict[tuple[HostName, ControllerId], float] = {}
         self._is_over = False
         self._failed: asyncio.Future[Violation] | None = None
+        self._errors: list[BaseException] = []
         self._pulse: asyncio.Task[None] | None = None
 
     def _add_host(self, spec: HostSpec) -> None:
@@ -152,6 +153,7 @@ class World:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         self._failed = loop.create_future()
+        self._errors = loop.errors
         loop.watch(self._check)
         self._pulse = loop.create_task(self._listen())
         await self.sleep(1.0)
@@ -242,6 +244,9 @@ class World:
 
     def _check(self) -> None:
         """Be called after every batch of callbacks."""
+        for error in self._errors:
+            violation = Violation(rule="no crash", at_s=0.0, what=repr(error))
+            self.referee.violations.append(violation)
         if self.referee.violations and self._failed is not None and not self._failed.done():
             self._failed.set_result(self.referee.violations[0])
 

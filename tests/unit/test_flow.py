@@ -308,12 +308,42 @@ def test_follow__destination_proven_dead__is_taken_back(state: GrantState) -> No
     assert change is not None
     grant = writes(change)[grant_of(SPARE, GUEST)]
     assert isinstance(grant, Grant)
-    assert (GrantState.REVOKED, None, "") == (grant.state, grant.moved_to, grant.definition)
+    assert (GrantState.REVOKED, HOST, "") == (grant.state, grant.moved_to, grant.definition)
     assert {
         guard_of(SPARE): GUARD_VERSION,
+        guest_of(GUEST): GUEST_VERSION + 100,
         grant_of(SPARE, GUEST): 41,
         migration_of(INCIDENT, GUEST): MIGRATION_VERSION + 100,
     } == checks(change)
+
+
+def test_follow__taken_back__the_leftover_is_stale_at_once() -> None:
+    """The generation grows with it, so that a destination that returns removes what it defined."""
+    change = followed(destination(of_dest(GrantState.CLAIMED)), proofs=dead())
+
+    assert change is not None
+    grant, guest = writes(change)[grant_of(SPARE, GUEST)], writes(change)[guest_of(GUEST)]
+    assert isinstance(grant, Grant)
+    assert isinstance(guest, GuestRecord)
+    assert grant.generation == guest.generation
+    assert grant.generation > of_dest(GrantState.CLAIMED).value.generation
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [(GrantState.OFFERED, MigrationStatus.WAITING), (GrantState.CLAIMED, None)],
+)
+def test_follow__destination_rebooted_by_itself__only_an_offer_is_taken_back(
+    state: GrantState, expected: MigrationStatus | None
+) -> None:
+    """Nobody can claim an offer that was bound to a boot that is over; a claim goes on there."""
+    bound = of_dest(state, boot_id=BootId("an-earlier-boot"))
+    status = {
+        GrantState.OFFERED: MigrationStatus.ACCEPTED,
+        GrantState.CLAIMED: MigrationStatus.PRE_MIGRATING,
+    }[state]
+
+    assert expected == status_written(followed(destination(bound), status))
 
 
 @pytest.mark.parametrize(
