@@ -38,6 +38,11 @@ from hamon.model.readings import reads_on
 from hamon.model.reason import reason
 from hamon.model.view import ClusterView, HostView, IncidentView
 
+_WAITS_FOR_PROOF = frozenset(
+    {HostState.FENCING, HostState.FENCE_FAILED, HostState.FENCED, HostState.EVACUATING}
+)
+"""States in which an operator's word counts: also when a proven host's devices answer no more."""
+
 
 class _RefusedError(Exception):
     """A request that is answered with a refusal: why, and what to do."""
@@ -302,7 +307,7 @@ def _word_in_incident(
     if record is None or incident is None:
         msg = "its incident has not been read yet"
         raise _RefusedError(msg, "repeat the command in a moment")
-    if record.state not in {HostState.FENCING, HostState.FENCE_FAILED}:
+    if record.state not in _WAITS_FOR_PROOF:
         msg = f"host {host.name} is {record.state}: nothing is waiting for your word"
         raise _RefusedError(msg)
     if word.boot_id != host.guard.value.boot_id:
