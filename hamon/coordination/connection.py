@@ -22,7 +22,7 @@ from kazoo.retry import KazooRetry
 
 # kazoo logs the session's password and, at DEBUG, the identity's.
 _LOG = logging.getLogger("hamon.zookeeper")
-_LOG.setLevel(logging.INFO)
+_LOG.setLevel(logging.WARNING)
 
 CONNECT_TIMEOUT_MAX_S = 1.0
 RETRY_DELAY_S = 0.1
