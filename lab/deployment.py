@@ -29,6 +29,8 @@ METRICS_PORT = 9731
 ZOOKEEPER_PORT = 2181
 SESSION_TIMEOUT_S = 4.0
 READY_TIMEOUT_S = 60.0
+SERVICE_TIMEOUT_S = 120.0
+_NEEDS_A_NEW_BOOT = frozenset({"FENCED", "EVACUATING", "EVACUATED"})
 
 # The lab's ensemble: tick 0.5 s, sync limit 4, session 4 s (zookeeper.md 3.6, "fast"). Storms: a
 # lab of three hosts must bear two deaths in a row. Fencing: an emulated BMC answers in a blink.
@@ -71,7 +73,8 @@ retry_after_s = 1.0
 retry_after_max_s = 4.0
 
 [recovery]
-quarantine_s = 5.0
+quarantine_s = 2.0
+quarantine_max_s = 4.0
 forget_after_s = 60.0
 """
 
@@ -270,6 +273,47 @@ def wait_in_service(controllers: tuple[Machine, ...], hosts: tuple[Machine, ...]
         return all(lines.get(str(host.name), {}).get("state") == "UP" for host in hosts)
 
     wait_until(is_ready, "a leading daemon and every host UP", READY_TIMEOUT_S)
+
+
+def bring_into_service(controllers: tuple[Machine, ...], hosts: tuple[Machine, ...]) -> None:
+    """Do what an operator does until all is well: arm, end maintenance, power dead hosts on.
+
+    Incidents that are open are carried through by hamon itself. Idempotent.
+
+    Raises:
+        LabError: not within `SERVICE_TIMEOUT_S`; names the hosts and their states.
+    """
+    lines: dict[str, dict[str, Any]] = {}
+
+    def is_in_service() -> bool:
+        leading = leader(controllers)
+        if leading is None:
+            return False
+        if not ask(leading, "status")["armed"]:
+            ask(leading, "request", kind="arm")
+        lines.update({line["host"]: line for line in ask(leading, "hosts")["hosts"]})
+        serving = [_is_serving(leading, host, lines.get(str(host.name), {})) for host in hosts]
+        return all(serving)
+
+    try:
+        wait_until(is_in_service, "every host in service", SERVICE_TIMEOUT_S)
+    except LabError as error:
+        states = {name: f"{line['state']} ({line['reason']})" for name, line in lines.items()}
+        raise LabError(f"{error}; {states}") from error
+
+
+def _is_serving(leading: Machine, host: Machine, line: dict[str, Any]) -> bool:
+    """Say whether a host serves; if it does not, do what is left to an operator."""
+    if line.get("maintenance"):
+        ask(leading, "request", kind="maintenance_off", host=host.name)
+    if line.get("state") in _NEEDS_A_NEW_BOOT:
+        guard = ask(leading, "host", host=host.name)["guard"]
+        if host.powered() and host.boot_id() == guard["boot_id"]:
+            # A boot that was given up for dead is never let in again.
+            host.power_cut()
+    if not host.powered():
+        host.power_on()
+    return line.get("state") == "UP" and bool(line.get("session"))
 
 
 def _secret(file: Path) -> str:

@@ -198,6 +198,8 @@ class Lab:
     def repair(self, *, remove_guests: bool = False) -> None:
         """Bring every plane, BMC, machine and process back to normal. Idempotent.
 
+        With hamon it also arms, ends maintenance and waits until every host is in service.
+
         Args:
             remove_guests: also destroy and undefine all guests and remove their disks.
 
@@ -210,6 +212,8 @@ class Lab:
         for device in self.bmcs:
             device.behave(bmc.Fault.OK)
         _in_parallel(_repair_machine, self.machines)
+        if self.daemons:
+            deployment.bring_into_service(self.daemons, self.hosts)
         self.wait_ready()
         if remove_guests:
             self.guests.remove_all(list(self.hosts))
