@@ -25,7 +25,7 @@ from hamon.model.names import HostName
 from hamon.model.policy import Policy
 from hamon.model.proof import FenceProof
 from hamon.model.reason import reason
-from hamon.model.view import ClusterView, HostView
+from hamon.model.view import ClusterView, HostView, IncidentView
 
 LEASE_MARGIN = 1.01
 """A new leader waits this many leases, so that clocks running 1 % apart do not matter (rule 4)."""
@@ -49,7 +49,7 @@ def decide(view: ClusterView, policy: Policy, now_s: float) -> Decision:
         *(_asked(view, policy, in_force, now_s)),
         *(_think_host(view, host, policy, in_force, proofs, scheduler, now_s) for host in hosts),
         *(
-            Thought(changes=flow.follow(view, incident, proofs).changes)
+            _think_in_flight(view, incident, proofs)
             for _, incident in sorted(view.incidents.items())
             if not incident.record.value.closed and _is_mine(view, incident.record.value.host)
         ),
@@ -113,6 +113,13 @@ def _think_host(
     if host.guard.value.right is Right.LIVE:
         return think_live(view, host, policy, in_force, now_s)
     return think_convicted(view, host, policy, in_force, proofs, scheduler, now_s)
+
+
+def _think_in_flight(
+    view: ClusterView, incident: IncidentView, proofs: dict[HostName, FenceProof]
+) -> Thought:
+    step = flow.follow(view, incident, proofs)
+    return Thought(changes=step.changes, reasons=step.reasons)
 
 
 def _once_each(thought: Thought) -> Thought:

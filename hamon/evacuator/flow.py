@@ -138,16 +138,19 @@ def follow(
         proofs: fresh proofs of hosts that are dead now, to end claims there.
     """
     changes = []
+    reasons = []
     for guest, migration in sorted(incident.migrations.items()):
-        if migration.record.value.status not in {
-            MigrationStatus.ACCEPTED,
-            MigrationStatus.PRE_MIGRATING,
-        }:
+        record = migration.record.value
+        if record.status not in {MigrationStatus.ACCEPTED, MigrationStatus.PRE_MIGRATING}:
             continue
         change = _follow_one(view, guest, migration, proofs)
         if change is not None:
             changes.append(change)
-    return FlowStep(changes=tuple(changes))
+        else:
+            # Only its destination can end it: say so, however long that takes.
+            where = record.dest_compute or ""
+            reasons.append(reason("guest_in_flight", guest, host=where, status=record.status))
+    return FlowStep(changes=tuple(changes), reasons=tuple(reasons))
 
 
 def _follow_one(
