@@ -78,6 +78,8 @@ async def _come_to_rest(world: World) -> Violation | None:
     waited_s = 0.0
     while True:
         await world.sleep(CALM_S)
+        # Once more: some faults wait for their moment, as a libvirtd that stops at the next start.
+        heal(world)
         waited_s += CALM_S
         hanging = next(iter(unfinished(world)), None)
         if hanging is None or waited_s >= HEALED_S:
