@@ -287,13 +287,7 @@ def bring_into_service(controllers: tuple[Machine, ...], hosts: tuple[Machine, .
 
     def is_in_service() -> bool:
         leading = leader(controllers)
-        if leading is None:
-            return False
-        if not ask(leading, "status")["armed"]:
-            ask(leading, "request", kind="arm")
-        lines.update({line["host"]: line for line in ask(leading, "hosts")["hosts"]})
-        serving = [_is_serving(leading, host, lines.get(str(host.name), {})) for host in hosts]
-        return all(serving)
+        return leading is not None and _do_what_is_left(leading, hosts, lines)
 
     try:
         wait_until(is_in_service, "every host in service", SERVICE_TIMEOUT_S)
@@ -302,12 +296,27 @@ def bring_into_service(controllers: tuple[Machine, ...], hosts: tuple[Machine, .
         raise LabError(f"{error}; {states}") from error
 
 
+def _do_what_is_left(
+    leading: Machine, hosts: tuple[Machine, ...], lines: dict[str, dict[str, Any]]
+) -> bool:
+    """Do what an operator can do now; say whether every host serves."""
+    try:
+        if not ask(leading, "status")["armed"]:
+            ask(leading, "request", kind="arm")
+        lines.update({line["host"]: line for line in ask(leading, "hosts")["hosts"]})
+        serving = [_is_serving(leading, host, lines.get(str(host.name), {})) for host in hosts]
+    except LabError:
+        # The leader may change at any time; the next one is asked.
+        return False
+    return all(serving)
+
+
 def _is_serving(leading: Machine, host: Machine, line: dict[str, Any]) -> bool:
     """Say whether a host serves; if it does not, do what is left to an operator."""
     if line.get("maintenance"):
-        ask(leading, "request", kind="maintenance_off", host=host.name)
+        ask(leading, "request", kind="maintenance_off", host=str(host.name))
     if line.get("state") in _NEEDS_A_NEW_BOOT:
-        guard = ask(leading, "host", host=host.name)["guard"]
+        guard = ask(leading, "host", host=str(host.name))["guard"]
         if host.powered() and host.boot_id() == guard["boot_id"]:
             # A boot that was given up for dead is never let in again.
             host.power_cut()
