@@ -276,7 +276,8 @@ class GuestsAgent:
         self._publish_wake.set()
 
     def _on_store_state(self, state: SessionState) -> None:
-        if state is SessionState.LOST:
+        if state is not SessionState.CONNECTED:
+            # Watches go with the connection, also when the session outlives it.
             self._watches.forget_all()
             self._znodes.forget_grants()
         self._wake.set()

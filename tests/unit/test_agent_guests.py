@@ -274,6 +274,15 @@ async def test_session__expired__grants_are_followed_again(world: World) -> None
 # -- restart in place, return, shut out ---------------------------------------------------------
 
 
+async def test_connection__lost_and_back__offers_are_still_seen_at_once(world: World) -> None:
+    """Watches go with the connection, not only with the session: all of them are left anew."""
+    world.store.break_connection()
+    await world.pass_s(1)
+    await world.offer()
+
+    assert GrantState.RUNNING is (await world.grant()).state
+
+
 async def test_reboot__nobody_convicted__restarts_what_is_wanted(world: World) -> None:
     """A host that rebooted by itself brings its guests back under a new claim."""
     await own_guest(world)
