@@ -81,15 +81,15 @@ OPEN_GRANTS = frozenset({GrantState.OFFERED, GrantState.CLAIMED, GrantState.RUNN
 _G = GrantState
 
 GRANT_TRANSITIONS: Mapping[GrantState, frozenset[GrantState]] = {
-    _G.OFFERED: frozenset({_G.CLAIMED, _G.RELEASED, _G.REVOKED}),
+    _G.OFFERED: frozenset({_G.OFFERED, _G.CLAIMED, _G.RELEASED, _G.REVOKED}),
     _G.CLAIMED: frozenset({_G.CLAIMED, _G.RUNNING, _G.RELEASED, _G.REVOKED}),
     _G.RUNNING: frozenset({_G.CLAIMED, _G.RUNNING, _G.RELEASED, _G.REVOKED}),
     _G.RELEASED: frozenset({_G.OFFERED, _G.REVOKED}),
     _G.REVOKED: frozenset({_G.RELEASED, _G.OFFERED, _G.REVOKED}),
 }
 """Lawful steps of one grant znode. REVOKED is written only with a proof of the claiming boot's
-death (or for a grant that was not open); CLAIMED again from RUNNING by a new boot of the same host;
-REVOKED again when ``moved_to`` is known.
+death (or for a grant that no boot holds). A new boot of the same host makes OFFERED be OFFERED again,
+and RUNNING be CLAIMED again; REVOKED is written again when ``moved_to`` is known.
 """
 
 

@@ -103,6 +103,44 @@ def test_adoption__settled_states__adopt(state: HostState) -> None:
     assert 1 == len(thought(a_view(host, guests={}), host).changes)
 
 
+@pytest.mark.parametrize(
+    ("case", "grant", "is_renewed"),
+    [
+        ("offered to an earlier boot", a_grant(GrantState.OFFERED, boot_id=NEXT_BOOT), True),
+        ("offered to this boot", a_grant(GrantState.OFFERED), False),
+        ("claimed by an earlier boot", a_grant(GrantState.CLAIMED, boot_id=NEXT_BOOT), False),
+        ("settled by an earlier boot", a_grant(GrantState.RUNNING, boot_id=NEXT_BOOT), False),
+    ],
+)
+def test_offer__host_rebooted_before_it_claimed__is_bound_to_the_new_boot(
+    case: str, grant: Versioned[Grant], *, is_renewed: bool
+) -> None:
+    """An offer that no boot can claim any more is made again; a claim goes on by itself."""
+    host = a_host(entries=[an_entry()], grants={GUEST: grant})
+
+    changes = thought(a_view(host), host).changes
+
+    assert is_renewed == bool(changes), case
+    if is_renewed:
+        renewed = writes(*changes)[grant_of(HOST, GUEST)]
+        assert isinstance(renewed, Grant)
+        assert (GrantState.OFFERED, BOOT, 1) == (
+            renewed.state,
+            renewed.boot_id,
+            renewed.generation,
+        )
+
+
+def test_offer__guest_in_an_evacuation__is_left_to_it() -> None:
+    """What an incident moves is the incident's matter."""
+    host = a_host(
+        entries=[an_entry()], grants={GUEST: a_grant(GrantState.OFFERED, boot_id=NEXT_BOOT)}
+    )
+    view = a_view(host, guests={GUEST: owned_by(HOST, migration=INCIDENT)})
+
+    assert () == thought(view, host).changes
+
+
 # -- following operators --------------------------------------------------------------------------
 
 
