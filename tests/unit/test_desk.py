@@ -1,0 +1,139 @@
+"""The desk: questions are answered from the last round, requests by the leader."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from hamon.errors import RequestRefusedError
+from tests.builders import HOST, OTHER
+from tests.unit.engine_world import Controller, World
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """An ensemble with one enrolled host."""
+    world = World()
+    await world.prepare()
+    yield world
+    await world.close()
+
+
+async def asked(world: World, controller: Controller, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Ask at a desk, and let time pass until it is answered."""
+    answering = asyncio.create_task(controller.desk.handle("request", arguments, "ada"))
+    for _ in range(50):
+        await world.turn()
+        if answering.done():
+            break
+    return await answering
+
+
+async def test_request__accepted__is_answered_and_withdrawn(world: World) -> None:
+    """The leader's words reach who asked, and nothing is left behind."""
+    leader = await world.add()
+
+    answer = await asked(world, leader, kind="disarm", reason="tests")
+
+    picture = leader.cluster.picture()
+    assert picture is not None
+    assert "disarmed: nothing new is started" == answer["answer"]
+    assert (False, "ada") == (picture.control.value.is_armed, picture.control.value.who)
+    assert () == await world.hand.children("/requests")
+
+
+async def test_request__at_a_standby__is_answered_by_the_leader(world: World) -> None:
+    """Any daemon takes a request; only the leader answers it."""
+    await world.add()
+    standby = await world.add(OTHER)
+
+    answer = await asked(world, standby, kind="disarm", reason="tests")
+
+    assert "disarmed: nothing new is started" == answer["answer"]
+
+
+async def test_request__refused__raises_why_and_what_to_do(world: World) -> None:
+    """A refusal carries the leader's advice."""
+    leader = await world.add()
+
+    with pytest.raises(RequestRefusedError) as refused:
+        await asked(world, leader, kind="evacuate_host", host="host-9")
+
+    assert "host host-9 is not enrolled" == refused.value.why
+    assert "hamon host list" in refused.value.advice
+
+
+async def test_request__nobody_leads__outcome_is_unknown(world: World) -> None:
+    """No answer is not a refusal: the outcome is unknown, and the request is withdrawn."""
+    controller = Controller(world, OTHER)
+    controller.cluster.start()
+    world.controllers.append(controller)
+    answering = asyncio.create_task(controller.desk.handle("request", {"kind": "disarm"}, "ada"))
+
+    await world.clock.advance(31.0)
+
+    assert (await answering)["unknown"]
+    assert () == await world.hand.children("/requests")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"kind": "explode"}, "explode"),
+        ({}, "not a valid"),
+        ({"kind": "disarm", "host": "../../epoch"}, "is not a host name"),
+        ({"kind": "evacuate_host", "host": HOST, "target": "A B"}, "is not a host name"),
+        ({"kind": "evacuate", "guest": "web"}, "badly formed"),
+    ],
+)
+async def test_request__malformed__never_reaches_zookeeper(
+    world: World, arguments: dict[str, str], why: str
+) -> None:
+    """Names are validated before they reach a path."""
+    leader = await world.add()
+
+    with pytest.raises(RequestRefusedError, match=why):
+        await leader.desk.handle("request", arguments, "ada")
+
+    assert () == await world.hand.children("/requests")
+
+
+async def test_question__no_view_yet__is_refused_with_advice(world: World) -> None:
+    """A daemon without ZooKeeper says so instead of showing an empty cluster."""
+    controller = Controller(world, OTHER)
+
+    with pytest.raises(RequestRefusedError, match="no whole view"):
+        await controller.desk.handle("status", {}, "ada")
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        ("explode", {}),
+        ("host", {"host": "host-9"}),
+        ("explain", {"host": "host-9"}),
+        ("incident", {"incident": "host-9-1"}),
+        ("guest", {"guest": "web"}),
+        ("rehearsal", {"host": "host-9"}),
+    ],
+)
+async def test_question__about_what_is_not_there__is_refused(
+    world: World, verb: str, arguments: dict[str, str]
+) -> None:
+    """A question about nothing is no empty answer."""
+    leader = await world.add()
+
+    with pytest.raises(RequestRefusedError):
+        await leader.desk.handle(verb, arguments, "ada")
+
+
+async def test_question__status__shows_leader_hosts_and_holds(world: World) -> None:
+    """One page for the whole cluster."""
+    leader = await world.add()
+
+    status = await leader.desk.handle("status", {}, "ada")
+
+    assert (True, True) == (status["is_leading"], status["armed"])
+    assert [(HOST, "never seen")] == [(host["host"], host["state"]) for host in status["hosts"]]
+    assert ["start_up"] == [hold["kind"] for hold in status["holds"]]

@@ -1,0 +1,182 @@
+"""Executing: what is durable before what, what a lost race stops, and what is remembered."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from hamon.coordination.cluster import ZooKeeperCluster
+from hamon.errors import DeposedError
+from hamon.model.change import CONTROL, Change, Decision, Intent, Look, Shoot, Update
+from hamon.model.control import Control
+from hamon.model.incident import ShotOutcome
+from hamon.model.names import Epoch, IncidentId
+from hamon.model.proof import Power
+from hamon.model.reason import reason
+from hamon.sim.power import DeviceFault
+from tests.builders import HOST, ME
+from tests.unit.engine_world import CONTROLLERS, SPEC, Controller, World
+
+SHOOT = Shoot(host=HOST, incident=IncidentId("host-1-1"), device="bmc", attempt=1, deadline_s=20.0)
+LOOK = Look(host=HOST, device="bmc")
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """An ensemble and a machine with power."""
+    world = World()
+    await world.prepare()
+    yield world
+    await world.close()
+
+
+@pytest.fixture
+async def controller(world: World) -> Controller:
+    """A controller whose engine does not run: the test carries out decisions."""
+    controller = Controller(world, ME)
+    controller.cluster.start()
+    world.controllers.append(controller)
+    await world.clock.advance(0.1)
+    return controller
+
+
+class SlowCluster(ZooKeeperCluster):
+    """The controller's cluster, whose answers take longer than the lease."""
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller.store, controller.clock, ME, (SPEC,), CONTROLLERS)
+        self._waits = controller.clock
+
+    # typing.override comes with Python 3.12.
+    async def commit(self, change: Change, epoch: Epoch) -> None:  # type: ignore[explicit-override]
+        """Commit, and answer late."""
+        await super().commit(change, epoch)
+        await self._waits.sleep(0.6)
+
+
+def a_change(version: int = 0, subject: str = "cluster") -> Change:
+    """A change of the switches, decided on a version."""
+    write = Update(key=CONTROL, version=version, value=Control(reason=f"after {version}"))
+    return Change(subject=subject, reason=reason("changed", subject), operations=(write,))
+
+
+def a_shot(version: int = 0) -> Decision:
+    """A decision to shoot, journalled by a change."""
+    return Decision(intents=(Intent(change=a_change(version), action=SHOOT),))
+
+
+async def carried_out(
+    controller: Controller, decision: Decision, epoch: int = 0, wait_s: float = 1.0
+) -> int:
+    """Carry a decision out, and let its actions end."""
+    written = await controller.executor.carry_out(decision, controller.cluster, Epoch(epoch))
+    await controller.clock.advance(wait_s)
+    return written
+
+
+async def test_intent__durable__the_shot_is_given(world: World, controller: Controller) -> None:
+    """An order starts when its journal entry is committed."""
+    assert 1 == await carried_out(controller, a_shot())
+
+    assert not world.machine.is_on
+    memory = controller.memory.host(HOST)
+    assert (0, ShotOutcome.DONE) == (memory.shots_running, memory.last_shot)
+    assert [(HOST, "ipmi", ShotOutcome.DONE)] == controller.shots
+
+
+async def test_intent__lost_its_race__no_shot_is_given(
+    world: World, controller: Controller
+) -> None:
+    """What somebody else changed first is looked at, not acted on."""
+    assert 0 == await carried_out(controller, a_shot(version=9))
+
+    assert world.machine.is_on
+    assert [] == controller.shots
+
+
+async def test_intent__deposed__no_shot_is_given(world: World, controller: Controller) -> None:
+    """A leader of an earlier epoch starts nothing more (S5)."""
+    await world.bump_epoch()
+
+    with pytest.raises(DeposedError):
+        await carried_out(controller, a_shot())
+
+    assert world.machine.is_on
+
+
+async def test_intent__commit_took_longer_than_the_lease__no_shot_is_given(
+    world: World, controller: Controller
+) -> None:
+    """An order starts within the lease of *sending* its intent, or not at all (rule 4)."""
+    slow = SlowCluster(controller)
+    work = asyncio.create_task(controller.executor.carry_out(a_shot(), slow, Epoch(0)))
+    await controller.clock.advance(2.0)
+
+    assert 1 == await work
+    assert world.machine.is_on
+    assert ShotOutcome.LATE is controller.memory.host(HOST).last_shot
+
+
+async def test_shot__answer_lost__is_unknown_and_remembered(
+    world: World, controller: Controller
+) -> None:
+    """UNKNOWN is an outcome: only reading the power tells more."""
+    world.device.faults.add(DeviceFault.LOSES_ANSWER)
+
+    await carried_out(controller, a_shot())
+
+    assert ShotOutcome.UNKNOWN is controller.memory.host(HOST).last_shot
+
+
+async def test_shot__under_way__is_counted(world: World, controller: Controller) -> None:
+    """While an order is under way no other one is decided."""
+    world.device.delay_s = 5.0
+
+    await carried_out(controller, a_shot())
+    assert 1 == controller.memory.host(HOST).shots_running
+    await controller.clock.advance(5.0)
+
+    assert 0 == controller.memory.host(HOST).shots_running
+    assert controller.wake.is_set()
+
+
+async def test_changes__of_one_subject__are_committed_in_turn(controller: Controller) -> None:
+    """The second change of a subject builds on the first."""
+    decision = Decision(transitions=(a_change(0), a_change(1)))
+
+    assert 2 == await carried_out(controller, decision)
+
+
+async def test_changes__one_loses_its_race__the_others_are_committed(
+    controller: Controller,
+) -> None:
+    """A conflict concerns its own subject only."""
+    decision = Decision(transitions=(a_change(9, "a"), a_change(0, "b")))
+
+    assert 1 == await carried_out(controller, decision)
+
+
+async def test_look__asked__its_reading_is_kept(world: World, controller: Controller) -> None:
+    """Power looks are harmless and need no journal."""
+    await carried_out(controller, Decision(looks=(LOOK, LOOK)))
+
+    (reading,) = controller.memory.host(HOST).readings
+    assert (Power.ON, world.machine.product_uuid) == (reading.power, reading.identity)
+
+
+async def test_look__under_way__is_not_asked_twice(world: World, controller: Controller) -> None:
+    """A slow device is asked once at a time (B3)."""
+    world.device.delay_s = 0.5
+
+    await carried_out(controller, Decision(looks=(LOOK,)), wait_s=0.1)
+    await carried_out(controller, Decision(looks=(LOOK,)), wait_s=0.5)
+
+    assert 1 == len(controller.memory.host(HOST).readings)
+
+
+async def test_look__device_not_configured_here__is_left_out(controller: Controller) -> None:
+    """A device that another controller's configuration has is not asked."""
+    odd = replace(LOOK, device="pdu")
+
+    assert 0 == await carried_out(controller, Decision(looks=(odd,)))

@@ -1,0 +1,75 @@
+"""Memory: when this controller saw things, on its own clock."""
+
+from hamon.engine.memory import READINGS_MAX, Memory
+from hamon.model.incident import ShotOutcome
+from hamon.model.proof import Power
+from tests.builders import HOST, SPARE, a_reading
+
+
+def test_session__lost__since_it_was_first_missed() -> None:
+    """A loss is as old as this controller has seen it, and not older (S20)."""
+    memory = Memory()
+
+    memory.saw_session(HOST, None, 10.0)
+    later = memory.saw_session(HOST, None, 15.0)
+
+    assert (10.0, None) == (later.session_lost_s, later.registered_s)
+
+
+def test_session__back__is_a_new_registration() -> None:
+    """The next session starts a time of its own."""
+    memory = Memory()
+
+    first = memory.saw_session(HOST, 1, 10.0)
+    assert (None, 10.0) == (first.session_lost_s, first.registered_s)
+    same = memory.saw_session(HOST, 1, 12.0)
+    assert 10.0 == same.registered_s
+    other = memory.saw_session(HOST, 2, 13.0)
+    assert (None, 13.0) == (other.session_lost_s, other.registered_s)
+
+
+def test_session__gone_and_the_same_again__is_registered_anew() -> None:
+    """A session that was missed in between has not been there all the time."""
+    memory = Memory()
+
+    memory.saw_session(HOST, 1, 10.0)
+    memory.saw_session(HOST, None, 11.0)
+    again = memory.saw_session(HOST, 1, 12.0)
+
+    assert (None, 12.0) == (again.session_lost_s, again.registered_s)
+
+
+def test_since__changes__starts_anew() -> None:
+    """How long something has been as it is, is counted from when it was first seen so."""
+    memory = Memory()
+
+    seen = [memory.since("x", value, now_s) for value, now_s in (("a", 1.0), ("a", 2.0), ("b", 3.0),
+                                                                 ("a", 4.0))]  # fmt: skip
+
+    assert [1.0, 1.0, 3.0, 4.0] == seen
+
+
+def test_readings__many__only_the_newest_are_kept() -> None:
+    """Memory is bounded, and another host's readings stay apart (B2)."""
+    memory = Memory()
+
+    for number in range(READINGS_MAX + 5):
+        memory.saw_power(HOST, a_reading(Power.OFF, age_s=100.0 - number))
+
+    kept = memory.host(HOST).readings
+    assert (READINGS_MAX, a_reading(Power.OFF, age_s=100.0 - 5)) == (len(kept), kept[0])
+    assert 0 == len(memory.host(SPARE).readings)
+
+
+def test_shots__one_after_another__are_counted_and_the_last_one_remembered() -> None:
+    """Fencing waits while any order is under way, and knows what became of the last."""
+    memory = Memory()
+    memory.shot_started(HOST)
+    memory.shot_started(HOST)
+
+    memory.shot_ended(HOST, ShotOutcome.UNKNOWN, 5.0)
+    assert 1 == memory.host(HOST).shots_running
+    memory.shot_ended(HOST, ShotOutcome.DONE, 7.0)
+
+    host = memory.host(HOST)
+    assert (0, ShotOutcome.DONE, 7.0) == (host.shots_running, host.last_shot, host.shot_settled_s)
