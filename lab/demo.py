@@ -218,7 +218,7 @@ def _check(story: Story, where: dict[str, list[str]]) -> None:
 
 def _say_how_to_play(name: str) -> None:
     lab = _lab_command(name)
-    hamon = f"{lab} exec c1 -- {shlex.quote(str(PROJECT / '.venv/bin/hamon'))}"
+    hamon = f"{lab} exec c1 -- {shlex.quote(str(Path(sys.executable).with_name('hamon')))}"
     print(f"\ndemo: KEEP=1: the lab {name!r} stays up. In {PROJECT}:")
     for what, command in (
         ("what hamon sees", f"{hamon} status"),
