@@ -88,8 +88,8 @@ GRANT_TRANSITIONS: Mapping[GrantState, frozenset[GrantState]] = {
     _G.REVOKED: frozenset({_G.RELEASED, _G.OFFERED, _G.REVOKED}),
 }
 """Lawful steps of one grant znode. REVOKED is written only with a proof of the claiming boot's
-death (or for a grant that no boot holds). A new boot of the same host makes OFFERED be OFFERED again,
-and RUNNING be CLAIMED again; REVOKED is written again when ``moved_to`` is known.
+death (or for a grant that no boot holds). After a reboot of the host OFFERED is OFFERED again, and
+RUNNING is CLAIMED again; REVOKED is written again when ``moved_to`` is known.
 """
 
 

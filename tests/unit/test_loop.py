@@ -1,0 +1,115 @@
+"""The loop: who decides, when a term ends, and what a restored ensemble stops."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hamon.model.names import ControllerId
+from hamon.ports import SetData
+from tests.builders import HOST, OTHER
+from tests.unit.engine_world import World
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """An ensemble with one enrolled host."""
+    world = World()
+    await world.prepare()
+    yield world
+    await world.close()
+
+
+async def test_first_controller__takes_office_and_decides(world: World) -> None:
+    """A lone controller leads, under an epoch of its own."""
+    controller = await world.add()
+
+    assert controller.engine.epoch is not None
+    assert controller.rounds[-1].is_leading
+    assert controller.health.is_session_proven
+
+
+async def test_second_controller__keeps_its_view_warm_and_does_not_decide(world: World) -> None:
+    """Standbys see everything and decide nothing."""
+    await world.add()
+    standby = await world.add(OTHER)
+
+    last = standby.rounds[-1]
+    assert standby.engine.epoch is None
+    assert not any(finished.is_leading for finished in standby.rounds)
+    assert last.view is not None
+    assert ((), ()) == (last.decision.transitions, last.decision.reasons)
+
+
+async def test_leader_stops__the_standby_takes_over_with_a_higher_epoch(world: World) -> None:
+    """A change of leader is a higher epoch, at once when the former one resigns."""
+    leader = await world.add()
+    standby = await world.add(OTHER)
+    former = leader.engine.epoch
+    assert former is not None
+
+    await leader.stop()
+    world.controllers.remove(leader)
+    await world.turn()
+
+    assert standby.engine.epoch is not None
+    assert standby.engine.epoch > former
+
+
+async def test_epoch_moved_on__the_term_ends_and_a_new_one_is_stood_for(world: World) -> None:
+    """The first sign of a later leader ends the term: its own writes fail from there (S5)."""
+    controller = await world.add()
+    former = controller.engine.epoch
+    assert former is not None
+
+    await world.bump_epoch()
+    await world.clock.advance(3.0)
+    await world.turn()
+
+    assert controller.engine.epoch != former
+
+
+async def test_epoch_lower_than_seen__nothing_is_written(world: World) -> None:
+    """An ensemble restored from an old snapshot is read only, and that is said (F19)."""
+    restored = await world.add()
+    await restored.stop()
+    world.controllers.clear()
+
+    controller = await world.add(ControllerId("controller-3"))
+    controller.highest.epoch = 10_000
+    await world.bump_epoch()
+    await world.clock.advance(3.0)
+    await world.turn()
+
+    last = controller.rounds[-1]
+    assert last.is_leading
+    assert ((), (), ()) == (
+        last.decision.transitions,
+        last.decision.intents,
+        last.decision.looks,
+    )
+    assert any("restored" in reason.facts.get("why", "") for reason in last.decision.reasons)
+
+
+async def test_znode_of_a_newer_schema__is_a_hold_and_not_a_crash(world: World) -> None:
+    """What cannot be read is never guessed at (S21)."""
+    controller = await world.add()
+    path = f"/hosts/{HOST}/record"
+    node = await world.hand.get(path)
+
+    await world.hand.commit([SetData(path=path, data=b'{"schema": 99}', version=node.version)])
+    await world.turn()
+
+    kinds = {reason.facts.get("kind") for reason in controller.rounds[-1].decision.reasons}
+    assert "unreadable" in kinds
+
+
+async def test_zookeeper_gone__no_view_no_decision(world: World) -> None:
+    """Without ZooKeeper there is nothing to decide on (S10)."""
+    controller = await world.add()
+
+    world.server.lose_quorum()
+    await world.clock.advance(1.0)
+    await world.turn()
+
+    last = controller.rounds[-1]
+    assert ((), ()) == (last.decision.transitions, last.decision.intents)
