@@ -381,7 +381,8 @@ class InMemoryStore:
         )
         if self._link is Link.CUT:
             await self._server.clock.sleep(self.session_timeout_s / 2)
-            self.lose_connection()
+            # Mended meanwhile: the client gives this connection up and comes back.
+            self.break_connection()
             raise lost
         if self._state is not SessionState.CONNECTED:
             raise lost
