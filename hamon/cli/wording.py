@@ -149,6 +149,10 @@ WORDINGS: Mapping[str, Wording] = {
         "the guest waits until one of {in_flight} others has arrived",
         "evacuation.in_flight_max sets how many move at once",
     ),
+    "guest_in_flight": Wording(
+        "the guest is on its way to {host} ({status})",
+        "if it stays so for long, look at libvirtd and the agent's log on {host}",
+    ),
     "no_valid_host": Wording(
         "no host takes the guest: {why}",
         "make room or mend what is named; it goes as soon as a host fits",
