@@ -38,7 +38,7 @@ STORAGE = "storage"
 PLANES = (MANAGEMENT, STORAGE)
 
 ECHO_PORT = 7465
-SETTLED_S = 40.0
+SETTLED_S = 20.0
 """After so long every host is registered, its guests are adopted, and the start-up hold is over."""
 
 PULSE_S = 0.5

@@ -11,17 +11,17 @@ from hamon.sim.scenario import Command, Crash, Played, Scenario, run
 from hamon.sim.walk import walk
 from hamon.sim.world import GuestPlan, Plan
 
-QUICK_SEEDS = 24
+QUICK_SEEDS = 12
 SLOW_SEEDS = 500
 
-STEPS_OF_AN_INCIDENT = 15
+STEPS_OF_AN_INCIDENT = 14
 """Leader's commits from the suspicion to the end, with two guests; a test holds it to that."""
 
 INCIDENT = Scenario(
     folder=Path("incident"),
     plan=Plan(guests=tuple(GuestPlan(name=name, host="compute-1") for name in ("g1", "g2"))),
-    commands=(Command(at_s=45, verbs=("power compute-1 off",)),),
-    until_s=150,
+    commands=(Command(at_s=21, verbs=("power compute-1 off",)),),
+    until_s=100,
 )
 
 
@@ -49,7 +49,7 @@ def test_incident__undisturbed__takes_the_known_number_of_commits() -> None:
 
 def _crashed(commit: int, *verbs: str, then: tuple[str, ...]) -> Played:
     crash = Crash(commit=commit, verbs=verbs)
-    later = Command(at_s=90, verbs=then)
+    later = Command(at_s=60, verbs=then)
     return run(replace(INCIDENT, crashes=(crash,), commands=(*INCIDENT.commands, later)))
 
 
@@ -68,6 +68,7 @@ def test_leader__paused_at_a_commit__starts_nothing_when_it_goes_on(commit: int)
     assert None is played.violation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("commit", range(1, STEPS_OF_AN_INCIDENT + 1))
 def test_leader__losing_the_reply_of_a_commit__goes_on(commit: int) -> None:
     """A change whose outcome is unknown is looked at again, not repeated blindly."""
