@@ -173,7 +173,9 @@ class Referee:
         troubled = [
             name
             for name, convicted_s in self._convicted_s.items()
-            if self.now_s() - convicted_s <= window_s and self._is_troubled(name)
+            if self.now_s() - convicted_s <= window_s
+            and self._is_troubled(name)
+            and name not in self.ledger.control().maintenance
         ]
         share = int(len(self.hosts) * self.policy.holds.storm_share_max)
         limit = max(1, min(self.policy.holds.storm_hosts_max, share))
