@@ -122,6 +122,10 @@ class DomainListing:
         self._undefined -= gone
         return gone
 
+    def was_undefined(self, guest: GuestId) -> bool:
+        """Say whether somebody undefined the guest; one that runs is listed on, as transient."""
+        return guest in self._undefined
+
     def stopped_since_s(self, guest: GuestId) -> float | None:
         """Tell when libvirt said that the guest or an operator stopped it; None: it did not."""
         return self._stopped.get(guest)

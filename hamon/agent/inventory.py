@@ -16,7 +16,7 @@ from hamon.coordination.codec import decode, encode
 from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.errors import StoreError, UnreadableNodeError
 from hamon.model.change import Versioned
-from hamon.model.guest import InventoryEntry, PowerState
+from hamon.model.guest import InventoryEntry, NotMovable, PowerState
 from hamon.model.host import DomainState, HostDomains
 from hamon.model.names import GuestId
 from hamon.ports import CreateNode, DeleteNode, Domain, SetData
@@ -136,6 +136,8 @@ class Publisher:
     async def _publish_entry(self, domain: Domain, *, may_follow: bool) -> None:
         assert self._entries is not None
         published = self._entries.get(domain.guest)
+        if published is not None and self._has_lost_its_definition(domain, published.value):
+            return
         before = None if published is None else published.value.wanted
         wanted = self._wanted(domain, before, may_follow=may_follow)
         try:
@@ -171,6 +173,18 @@ class Publisher:
             name=domain.name,
             wanted=wanted,
             not_movable=list(entry.not_movable),
+        )
+
+    def _has_lost_its_definition(self, domain: Domain, published: InventoryEntry) -> bool:
+        """Say whether a running guest became transient without anybody having undefined it.
+
+        safety: libvirtd that came back without its configuration says so of every guest that runs.
+        The entry stays as it was: the guest is looked after, and can be rebuilt elsewhere.
+        """
+        return (
+            not domain.is_persistent
+            and NotMovable.TRANSIENT not in published.not_movable
+            and not self._listing.was_undefined(domain.guest)
         )
 
     def _wanted(

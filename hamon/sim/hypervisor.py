@@ -320,9 +320,15 @@ class InMemoryHypervisor:
             self._failures.pop(guest, None)
 
     def lose_configuration(self) -> None:
-        """Restart libvirtd with an emptied configuration: no events tell of it."""
+        """Restart libvirtd with an emptied configuration: no events tell of it.
+
+        What runs is found again and is transient from now on.
+        """
         self.stop_daemon()
-        self._domains.clear()
+        running = {guest: self._domains[guest] for guest in self.running()}
+        self._domains = {
+            guest: replace(domain, is_persistent=False) for guest, domain in running.items()
+        }
         self.start_daemon()
 
     def stop_daemon(self) -> None:

@@ -445,14 +445,28 @@ async def test_inventory__guest_undefined__entry_goes(world: World) -> None:
 async def test_inventory__libvirtd_lost_its_configuration__entries_stay(world: World) -> None:
     """What another host could rebuild the guests from is not lost with libvirt's folder."""
     await own_guest(world)
+    world.hypervisor.define_now(definition(OTHER, "db"))
+    await world.pass_s(1)
+    before = await world.inventory()
     world.hypervisor.lose_configuration()
     await world.pass_s(30)
 
     domains = await world.domains()
-    assert GUEST in await world.inventory()
+    assert before == await world.inventory()
+    assert before.keys() == {GUEST, OTHER}
+    assert before[GUEST].is_protected
     assert domains is not None
     assert domains.is_healthy
-    assert {} == dict(domains.domains)
+    assert {GUEST: DomainState.RUNNING} == dict(domains.domains)
+
+
+async def test_inventory__running_guest_undefined__is_no_longer_protected(world: World) -> None:
+    """An operator who undefines a running guest takes it out of hamon's care."""
+    await own_guest(world)
+    world.hypervisor.undefine_now(GUEST)
+    await world.pass_s(6)
+
+    assert (NotMovable.TRANSIENT,) == (await world.inventory())[GUEST].not_movable
 
 
 async def test_domains__libvirt_does_not_answer__are_marked_unhealthy(world: World) -> None:
