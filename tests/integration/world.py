@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ DEADLINE_S = 60.0
 
 GUEST_BOOT_S = 120.0
 """For guests to boot without KVM, several at once, on a machine that may be busy."""
+
+POLL_S = 0.1
+"""Between two questions to a daemon: asking must not keep it from its work."""
 
 _LOGGED_SERVICES = (DAEMON, HEARTBEAT, GUESTS)
 _OPEN = frozenset({"WAITING", "accepted", "pre-migrating"})
@@ -149,7 +153,8 @@ class World:
 
     def state(self, host: str) -> str:
         """A host's state."""
-        return str(self.ask("explain", host=host)["state"])
+        lines = self.ask("hosts")["hosts"]
+        return next(str(line["state"]) for line in lines if line["host"] == host)
 
     def all_incidents(self) -> list[dict[str, Any]]:
         """A line for each incident of any host, also of closed ones."""
@@ -224,19 +229,17 @@ class World:
         Raises:
             LabError: it does not in time.
         """
-        trouble: list[str] = [""]
-
-        def holds() -> bool:
+        until_s = time.monotonic() + deadline_s
+        while True:
+            trouble = ""
             try:
-                return condition()
+                if condition():
+                    return
             except LabError as error:
-                trouble[0] = str(error)
-                return False
-
-        try:
-            wait_until(holds, what, deadline_s)
-        except LabError as error:
-            raise LabError(f"{error} {trouble[0]}".strip()) from None
+                trouble = str(error)
+            if time.monotonic() > until_s:
+                raise LabError(f"waited {deadline_s:g} s in vain for: {what} {trouble}".rstrip())
+            time.sleep(POLL_S)
 
     def wait_state(self, host: str, *states: str) -> None:
         """Wait until a host is in one of the states."""
@@ -254,13 +257,13 @@ class World:
             found.extend(self.logged(event, on=on, service=service))
             return bool(found)
 
-        self.wait(is_logged, f"{event} in the log of {on.name} {service}")
+        wait_until(is_logged, f"{event} in the log of {on.name} {service}", DEADLINE_S)
         return found[0]
 
     def logged(self, event: str, *, on: Machine, service: str = DAEMON) -> list[dict[str, Any]]:
-        """The lines of an event that a service has logged in this test."""
+        """The lines of an event that a service has logged in this test; "" for all lines."""
         file = log_of(self.lab.layout, on.name, service)
-        return [line for line in _lines(self._new(file), event) if line["event"] == event]
+        return [line for line in _lines(self._new(file), event) if event in {"", line.get("event")}]
 
     def stay(self, for_s: float) -> None:
         """Let a fault last; nothing may be concluded from the time itself."""
