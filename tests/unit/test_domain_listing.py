@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hamon.agent.domain_listing import DomainListing
+from hamon.model.names import GuestId
 from hamon.sim.hypervisor import InMemoryHypervisor, InMemoryPermits
 from tests.unit.agent_world import GUEST, Events, definition
 from tests.virtual_clock import VirtualClock
@@ -19,4 +20,4 @@ async def test_undefined__told_before_the_listing_is_read_again__is_taken_after_
     while_listed = listing.take_undefined()
     await listing.refresh()
 
-    assert (frozenset(), {GUEST}) == (while_listed, listing.take_undefined())
+    assert (frozenset[GuestId](), frozenset({GUEST})) == (while_listed, listing.take_undefined())
