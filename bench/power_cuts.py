@@ -134,12 +134,12 @@ class PowerCuts:
 
     def _settle_leadership(self, story: Story, loss: Loss, lost: _Lost) -> Takeover:
         """Give the lost controller its life back, see that it does no harm, and have both again."""
-        if loss.how == "killed":
-            lost.leader.start_service(deployment.DAEMON)
-        else:
+        if loss.how == "paused":
             lost.leader.signal_process(deployment.DAEMON, signal.SIGCONT)
         until_s = now_s() + AFTERMATH_S
         story.follow(lambda: now_s() > until_s, 2 * AFTERMATH_S, "the aftermath")
+        # As systemd does. One that was paused may end itself too, because its loop stood still.
+        lost.leader.start_service(deployment.DAEMON)
         wait_until(self._both_lead_or_stand_by, "two controllers registered", RETURN_TIMEOUT_S)
         taken = [
             event.at_s
