@@ -272,6 +272,15 @@ def test_offers__migration_not_waiting__is_left_alone(status: MigrationStatus) -
     assert () == offers(world(a_migration(1, status))).changes
 
 
+def test_offers__source_is_up_and_has_the_most_room__is_not_its_destination() -> None:
+    """A guest is never offered to the host it is taken from, whatever its record says (S15)."""
+    source = replace(a_host(HOST, ram_mib=65_536, entries=[an_entry()]), grants={GUEST: a_grant()})
+
+    (change,) = offers(world(a_migration(), source=source)).changes
+
+    assert grant_of(SPARE, GUEST) in writes(change)
+
+
 # -- no valid host --------------------------------------------------------------------------------
 
 

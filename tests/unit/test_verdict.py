@@ -119,6 +119,17 @@ def test_judge__off_read_before_the_silence__does_not_count() -> None:
     assert (Call.LOST, "own_plane_suspect") == call(host, a_report(ME, reaches=()))
 
 
+def test_judge__off_read_before_the_last_plane_fell_silent__does_not_count() -> None:
+    """The latest sign of life on any plane is what an Off must come after."""
+    votes = (
+        a_vote(Vote.SILENT, "management", for_s=60.0),
+        a_vote(Vote.SILENT, "storage", for_s=2.5),
+    )
+    host = a_lost_host(evidence=votes, readings=off_twice(newest_age_s=10.0))
+
+    assert (Call.LOST, "own_plane_suspect") == call(host, a_report(ME, reaches=()))
+
+
 # -- signs of life --------------------------------------------------------------------------------
 
 
