@@ -17,6 +17,6 @@ def test_scenario__played__gives_its_golden_events(
     scenario = Scenario.read(folder)
     played = run(scenario)
     assert None is played.violation
-    if request.config.getoption("--rewrite"):
+    if request.config.getoption("--rewrite", default=False):
         rewrite(scenario, played)
     assert expected(scenario) == played.golden, "\n".join(played.difference(expected(scenario)))
