@@ -1,0 +1,162 @@
+"""Hosts proven dead whose guests are on their way: record, offer, watch the proof. Pure.
+
+A proof ages: while guests are still to move, power is read every few seconds. A sign of life of the
+proven boot, or power On while a guest could move, stops new moves and fences again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hamon.decide.fencing import climb_again
+from hamon.decide.holds import against_action
+from hamon.decide.thought import Thought, enter, looks_due
+from hamon.evacuator import flow
+from hamon.evacuator.offers import offer_waiting
+from hamon.evacuator.scheduler import ARRIVING, Scheduler
+from hamon.model.change import (
+    Change,
+    Update,
+    incident_of,
+)
+from hamon.model.control import Hold
+from hamon.model.host import HostState
+from hamon.model.incident import (
+    OPEN_MIGRATIONS,
+    MigrationStatus,
+)
+from hamon.model.policy import Policy
+from hamon.model.proof import FenceProof, Vote
+from hamon.model.readings import levels, reads_on
+from hamon.model.reason import Reason, reason
+from hamon.model.view import ClusterView, HostView, IncidentView
+
+
+def think_evacuating(
+    view: ClusterView,
+    host: HostView,
+    incident: IncidentView,
+    policy: Policy,
+    in_force: tuple[Hold, ...],
+    proof: FenceProof | None,
+    scheduler: Scheduler,
+    now_s: float,
+) -> Thought:
+    """Think about a host that is proven dead and has not come back."""
+    life = _life_of_proven_boot(host, policy, now_s)
+    held = against_action(in_force, host)
+    if life is not None and not held:
+        return _contradicted(view, host, incident, life)
+    recorded = flow.record_migrations(view, incident)
+    offered = offer_waiting(
+        view,
+        incident,
+        None if held else proof,
+        scheduler,
+        policy.evacuation,
+        in_flight=in_flight(view),
+        now_s=now_s,
+    )
+    reasons = (*recorded.reasons, *offered.reasons)
+    if held:
+        stopped = [reason("evacuation_held", host.name, by=h.kind, why=h.reason) for h in held]
+        return Thought(reasons=(*reasons, *stopped))
+    if offered.can_place and proof is None and reads_on(host, now_s):
+        return Thought(changes=(climb_again(view, host, incident, "power_on_again"),))
+    thought = Thought(
+        changes=(*recorded.changes, *offered.changes), reasons=reasons, wake_at_s=offered.wake_at_s
+    )
+    if _needs_proof(view, host, incident):
+        looks, look_at_s = looks_due(host, _look_period_s(policy, proof), now_s)
+        wakes = [w for w in (thought.wake_at_s, look_at_s) if w is not None]
+        thought = replace(thought, looks=looks, wake_at_s=min(wakes))
+    state = _next_state(view, host, incident)
+    if state is None:
+        return thought
+    change = _enter_evacuation(view, host, incident, state)
+    return replace(thought, changes=(*thought.changes, change))
+
+
+def _life_of_proven_boot(host: HostView, policy: Policy, now_s: float) -> Reason | None:
+    """Name a fresh sign of life of the very boot that was proven dead (rule 2 of DESIGN)."""
+    dead = host.guard.value.boot_id
+    if dead is None:
+        return None
+    if host.heartbeat is not None and host.heartbeat.boot_id == dead:
+        return reason("proof_contradicted", host.name, by="session", boot_id=dead)
+    for vote in host.evidence:
+        is_fresh = now_s - vote.observed_s <= policy.detection.fresh_s
+        is_later = vote.observed_s > host.state_since_s
+        if vote.vote is Vote.ALIVE_STRONG and vote.boot_id == dead and is_fresh and is_later:
+            return reason("proof_contradicted", host.name, by="echo", boot_id=dead)
+    return None
+
+
+def _contradicted(
+    view: ClusterView, host: HostView, incident: IncidentView, life: Reason
+) -> Thought:
+    """Distrust the level that lied and go on from the next; without one, fencing has failed."""
+    value = incident.record.value
+    higher = [level for level in levels(host) if level > value.level]
+    beyond = max(levels(host), default=0) + 1
+    change = climb_again(
+        view, host, incident, "proof_contradicted", level=higher[0] if higher else beyond
+    )
+    return Thought(changes=(change,), reasons=(life,))
+
+
+def in_flight(view: ClusterView) -> int:
+    """Count the guests that are on their way, over all incidents."""
+    return sum(
+        1
+        for incident in view.incidents.values()
+        for migration in incident.migrations.values()
+        if migration.record.value.status
+        in {MigrationStatus.ACCEPTED, MigrationStatus.PRE_MIGRATING}
+    )
+
+
+def _needs_proof(view: ClusterView, host: HostView, incident: IncidentView) -> bool:
+    """Say whether power must be watched: guests are to leave, or claims here are to be ended."""
+    if any(g.value.state in ARRIVING for g in host.grants.values()):
+        return True
+    return not flow.is_finished(view, incident) or any(
+        migration.record.value.status in OPEN_MIGRATIONS
+        for migration in incident.migrations.values()
+    )
+
+
+def _look_period_s(policy: Policy, proof: FenceProof | None) -> float:
+    if proof is None:
+        return min(policy.detection.look_period_s, policy.detection.off_gap_s)
+    return policy.fencing.reread_period_s
+
+
+def _next_state(view: ClusterView, host: HostView, incident: IncidentView) -> HostState | None:
+    record = host.record.value
+    assert record is not None
+    is_finished = flow.is_finished(view, incident)
+    match record.state:
+        case HostState.FENCED:
+            return HostState.EVACUATING
+        case HostState.EVACUATING if is_finished:
+            return HostState.EVACUATED
+        case HostState.EVACUATED if not is_finished:
+            return HostState.EVACUATING
+        case _:
+            return None
+
+
+def _enter_evacuation(
+    view: ClusterView, host: HostView, incident: IncidentView, state: HostState
+) -> Change:
+    value = incident.record.value
+    code = "host_evacuated" if state is HostState.EVACUATED else "evacuation_started"
+    stamp = "evacuated" if state is HostState.EVACUATED else "evacuating"
+    write = Update(
+        key=incident_of(value.incident),
+        version=incident.record.version,
+        value=replace(value, stamps={**value.stamps, stamp: view.wall}),
+    )
+    why = reason(code, host.name, incident=value.incident)
+    return enter(view, host, state, why, write, incident=value.incident)

@@ -1,0 +1,200 @@
+"""Hosts that are to be shut out for certain: shots, readings, proof, and trying again. Pure.
+
+Fencing goes on until proven. When every level failed it starts again after a pause: FENCE_FAILED
+pages, and an operator's word can end it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hamon.decide.holds import against_action
+from hamon.decide.thought import Thought, enter, looks_due
+from hamon.fencing.ladder import Rung, Step, climb
+from hamon.model.change import (
+    CONTROL,
+    Change,
+    Check,
+    Intent,
+    Shoot,
+    Update,
+    guard_of,
+    incident_of,
+)
+from hamon.model.control import Hold
+from hamon.model.host import HostState
+from hamon.model.incident import (
+    IncidentRecord,
+    Shot,
+    ShotOutcome,
+)
+from hamon.model.policy import Policy
+from hamon.model.proof import FenceProof, ProofRecord
+from hamon.model.readings import levels
+from hamon.model.reason import reason
+from hamon.model.view import ClusterView, HostView, IncidentView
+
+
+def think_fencing(
+    view: ClusterView,
+    host: HostView,
+    incident: IncidentView,
+    policy: Policy,
+    in_force: tuple[Hold, ...],
+    now_s: float,
+) -> Thought:
+    """Think about a host that is convicted and not proven dead yet."""
+    record = host.record.value
+    assert record is not None
+    period_s = min(policy.detection.look_period_s, policy.detection.off_gap_s)
+    looks, look_at_s = looks_due(host, period_s, now_s, since_s=host.shot_settled_s)
+    rung = climb(
+        host,
+        incident.record.value,
+        epoch=view.own.epoch,
+        detection=policy.detection,
+        fencing=policy.fencing,
+        now_s=now_s,
+    )
+    if rung.step is Step.PROVEN and rung.proof is not None:
+        return Thought(changes=(_fenced(view, host, incident, rung.proof),))
+    if record.state is HostState.FENCE_FAILED:
+        again_s = host.state_since_s + policy.fencing.retry_after_s
+        if now_s >= again_s:
+            return Thought(changes=(climb_again(view, host, incident, "fencing_retried"),))
+        why = reason("fence_failed", host.name, retry_in_s=again_s - now_s)
+        return Thought(looks=looks, reasons=(why,), wake_at_s=min(again_s, look_at_s))
+    held = against_action(in_force, host)
+    if held:
+        reasons = [reason("fencing_held", host.name, by=h.kind, why=h.reason) for h in held]
+        return Thought(looks=looks, reasons=tuple(reasons), wake_at_s=look_at_s)
+    return _take_step(view, host, incident, rung, policy, Thought(looks=looks, wake_at_s=look_at_s))
+
+
+def _take_step(
+    view: ClusterView,
+    host: HostView,
+    incident: IncidentView,
+    rung: Rung,
+    policy: Policy,
+    looking: Thought,
+) -> Thought:
+    value = incident.record.value
+    match rung.step:
+        case Step.SHOOT if rung.device is not None:
+            return Thought(intents=(_shoot(view, host, incident, rung, policy),))
+        case Step.NEXT_LEVEL:
+            known = [level for level in levels(host) if level > value.level]
+            why = reason("fence_level_failed", host.name, level=value.level)
+            higher = replace(_settle_shots(value, host, view), level=known[0] if known else 0)
+            write = Update(
+                key=incident_of(value.incident), version=incident.record.version, value=higher
+            )
+            change = Change(subject=host.name, reason=why, operations=(write,))
+            return Thought(changes=(change,))
+        case Step.EXHAUSTED:
+            why = reason("fence_failed", host.name, attempt=value.attempt)
+            write = Update(
+                key=incident_of(value.incident),
+                version=incident.record.version,
+                value=_settle_shots(value, host, view),
+            )
+            change = enter(view, host, HostState.FENCE_FAILED, why, write, incident=value.incident)
+            return Thought(changes=(change,))
+        case _:
+            return looking.with_reasons(reason("fencing", host.name, step=rung.step))
+
+
+def _shoot(
+    view: ClusterView, host: HostView, incident: IncidentView, rung: Rung, policy: Policy
+) -> Intent:
+    """Journal a shot; its action may start only within the lease of this write (rule 4)."""
+    value = incident.record.value
+    assert rung.device is not None
+    deadline_s = policy.fencing.shot_deadline_s
+    shot = Shot(
+        device=rung.device.name,
+        level=rung.device.level,
+        attempt=value.attempt,
+        epoch=view.own.epoch,
+        controller=view.own.controller,
+        at=view.wall,
+        deadline_s=deadline_s,
+    )
+    settled = _settle_shots(value, host, view)
+    kept = replace(settled, shots=(*settled.shots[-15:], shot), level=rung.device.level)
+    why = reason("fence_shot", host.name, device=rung.device.name, attempt=value.attempt)
+    change = Change(
+        subject=host.name,
+        reason=why,
+        operations=(
+            Check(key=CONTROL, version=view.control.version),
+            Check(key=guard_of(host.name), version=host.guard.version),
+            Update(key=incident_of(value.incident), version=incident.record.version, value=kept),
+        ),
+    )
+    action = Shoot(
+        host=host.name,
+        incident=value.incident,
+        device=rung.device.name,
+        attempt=value.attempt,
+        deadline_s=deadline_s,
+    )
+    return Intent(change=change, action=action)
+
+
+def _settle_shots(value: IncidentRecord, host: HostView, view: ClusterView) -> IncidentRecord:
+    """Write down what became of this term's shots that have ended."""
+    if host.is_shot_running:
+        return value
+    outcome = host.last_shot if host.last_shot is not None else ShotOutcome.NOT_DONE
+    shots = tuple(
+        replace(shot, outcome=outcome)
+        if shot.outcome is ShotOutcome.PENDING and shot.epoch == view.own.epoch
+        else shot
+        for shot in value.shots
+    )
+    return replace(value, shots=shots)
+
+
+def _fenced(view: ClusterView, host: HostView, incident: IncidentView, proof: FenceProof) -> Change:
+    value = _settle_shots(incident.record.value, host, view)
+    why = reason("host_fenced", host.name, method=proof.method, detail=proof.detail)
+    written = value.proof or ProofRecord(
+        method=proof.method,
+        boot_id=proof.boot_id,
+        epoch=proof.epoch,
+        at=view.wall,
+        detail=proof.detail,
+    )
+    stamps = {**value.stamps, "fenced": view.wall}
+    return enter(
+        view,
+        host,
+        HostState.FENCED,
+        why,
+        Check(key=guard_of(host.name), version=host.guard.version),
+        Update(
+            key=incident_of(value.incident),
+            version=incident.record.version,
+            value=replace(value, proof=written, stamps=stamps),
+        ),
+        incident=value.incident,
+    )
+
+
+def climb_again(
+    view: ClusterView, host: HostView, incident: IncidentView, code: str, *, level: int = 0
+) -> Change:
+    """Start the ladder anew, from ``level`` up; what was proven before no longer counts."""
+    value = _settle_shots(incident.record.value, host, view)
+    again = replace(value, attempt=value.attempt + 1, level=level, proof=None)
+    why = reason(code, host.name, attempt=again.attempt, level=level)
+    return enter(
+        view,
+        host,
+        HostState.FENCING,
+        why,
+        Update(key=incident_of(value.incident), version=incident.record.version, value=again),
+        incident=value.incident,
+    )
