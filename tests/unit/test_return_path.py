@@ -224,12 +224,23 @@ def test_return__stale_copies__are_waited_for(
     assert (["return_waits_for_stale_guests"] if expected else []) == waits_for(brought(view))
 
 
-def test_stale__listed_and_its_own__is_not_stale() -> None:
-    """A guest that lives here may be listed here."""
-    host = returning(grants={GUEST: a_grant(GrantState.RELEASED)}, domains={
-        GUEST: DomainState.SHUTOFF})  # fmt: skip
+def test_stale__runs_and_is_its_own__is_not_stale() -> None:
+    """A guest that lives here may run here."""
+    host = returning(
+        grants={GUEST: a_grant(GrantState.RELEASED)}, domains={GUEST: DomainState.RUNNING}
+    )
 
     assert () == stale_guests(world(host), host)
+
+
+def test_stale__listed_by_the_former_boot__tells_nothing() -> None:
+    """What ran before the host came back runs no more; the new boot's own listing is waited for."""
+    host = returning(grants={GUEST: a_grant(GrantState.RELEASED)})
+    former = replace(host, domains=a_host(HOST, domains={GUEST: DomainState.RUNNING}).domains)
+    view = world(former, an_incident(a_migration(1, MigrationStatus.DONE, dest_compute=SPARE)))
+
+    assert () == stale_guests(view, former)
+    assert ["return_waits_for_libvirt"] == waits_for(brought(view))
 
 
 @pytest.mark.parametrize(
