@@ -9,6 +9,8 @@ from pathlib import Path
 from lab import deployment
 from lab.lab import Lab
 from lab.machine import Machine
+from lab.names import LabError
+from lab.services import log_of
 
 HEARTBEAT_LIMIT_MIB = 30.0
 GUESTS_LIMIT_MIB = 60.0
@@ -84,8 +86,18 @@ def _largest_mib(machines: Iterable[Machine], service: str) -> float:
 
 
 def _proc(machine: Machine, service: str) -> Path:
-    """A service's folder in its machine's own /proc, which has the pids of that machine."""
-    return machine.path(f"/proc/{machine.processes()[service]['pid']}")
+    """A service's folder in its machine's own /proc, which has the pids of that machine.
+
+    Raises:
+        LabError: it does not run, though nobody stopped it; with the end of its log.
+    """
+    process = machine.processes()[service]
+    if process["state"] != "running":
+        log = log_of(machine.layout, machine.name, service).read_text(errors="replace")
+        raise LabError(
+            f"{service} on {machine.name} is {process['state']}; its log ends:\n{log[-2000:]}"
+        )
+    return machine.path(f"/proc/{process['pid']}")
 
 
 def _rss_mib(process: Path) -> float:
