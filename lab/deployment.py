@@ -12,7 +12,7 @@ from typing import Any
 
 from hamon.coordination.access import CONTROLLERS_USER, digest_of, host_user
 from hamon.model.names import HostName
-from lab import bmc
+from lab import bmc, zookeeper
 from lab.bmc import Bmc
 from lab.machine import Machine
 from lab.names import PLANES_OF_ROLE, SHARED_STORAGE, LabError, Layout, MachineName, Plane, Role
@@ -27,12 +27,13 @@ CONFIG = Path("/etc/hamon")
 SOCKET = Path("/run/hamon/control.sock")
 METRICS_PORT = 9731
 ZOOKEEPER_PORT = 2181
-SESSION_TIMEOUT_S = 4.0
+SESSION_TICKS = 8
+SESSION_TIMEOUT_S = SESSION_TICKS * zookeeper.TICK_S
 READY_TIMEOUT_S = 60.0
 SERVICE_TIMEOUT_S = 120.0
 _NEEDS_A_NEW_BOOT = frozenset({"FENCED", "EVACUATING", "EVACUATED"})
 
-# The lab's ensemble: tick 0.5 s, sync limit 4, session 4 s (zookeeper.md 3.6, "fast"). Storms: a
+# The lab's ensemble: sync limit 4, session 8 ticks (zookeeper.md 3.6, "fast"). Storms: a
 # lab of three hosts must bear two deaths in a row. Fencing: an emulated BMC answers in a blink.
 _HAMON_TOML = """\
 [cluster]
@@ -44,7 +45,7 @@ servers = {servers}
 password_file = "/etc/hamon/secrets/zookeeper-controllers"
 session_timeout_s = {session_timeout_s}
 connect_timeout_s = 0.5
-tick_time_s = 0.5
+tick_time_s = {tick_s}
 sync_limit = 4
 
 [metrics]
@@ -130,7 +131,9 @@ def make_secrets(layout: Layout, machines: tuple[MachineName, ...]) -> None:
             _write_secret(file, secrets.token_hex(16))
 
 
-def configure(layout: Layout, machine: MachineName, machines: tuple[MachineName, ...]) -> None:
+def configure(
+    layout: Layout, machine: MachineName, machines: tuple[MachineName, ...], tick_s: float
+) -> None:
     """Write a machine's hamon configuration, before its first power-on; BMC passwords exist."""
     etc = layout.machine_folder(machine) / "etc" / "upper" / "hamon"
     etc.mkdir(parents=True, exist_ok=True)
@@ -142,9 +145,9 @@ def configure(layout: Layout, machine: MachineName, machines: tuple[MachineName,
         ]
     )
     if machine.role is Role.CONTROLLER:
-        _configure_controller(layout, machine, machines, etc, servers)
+        _configure_controller(layout, machine, machines, etc, servers, tick_s)
     else:
-        _configure_host(layout, machine, etc, servers)
+        _configure_host(layout, machine, etc, servers, tick_s)
 
 
 def _configure_controller(
@@ -153,6 +156,7 @@ def _configure_controller(
     machines: tuple[MachineName, ...],
     etc: Path,
     servers: str,
+    tick_s: float,
 ) -> None:
     (etc / "secrets").mkdir(exist_ok=True)
     (etc / "hosts.d").mkdir(exist_ok=True)
@@ -161,7 +165,8 @@ def _configure_controller(
             cluster=CLUSTER,
             controller=machine,
             servers=servers,
-            session_timeout_s=SESSION_TIMEOUT_S,
+            session_timeout_s=SESSION_TICKS * tick_s,
+            tick_s=tick_s,
             metrics=f"{layout.address(machine, Plane.MANAGEMENT)}:{METRICS_PORT}",
         )
     )
@@ -190,7 +195,9 @@ def _configure_controller(
         )
 
 
-def _configure_host(layout: Layout, machine: MachineName, etc: Path, servers: str) -> None:
+def _configure_host(
+    layout: Layout, machine: MachineName, etc: Path, servers: str, tick_s: float
+) -> None:
     controllers = _secret(layout.secrets / f"zookeeper-{CONTROLLERS_USER}")
     planes = {plane: layout.address(machine, plane) for plane in PLANES_OF_ROLE[machine.role]}
     (etc / "agent.toml").write_text(
@@ -199,7 +206,7 @@ def _configure_host(layout: Layout, machine: MachineName, etc: Path, servers: st
             cluster=CLUSTER,
             product_uuid=layout.product_uuid(machine),
             servers=servers,
-            session_timeout_s=SESSION_TIMEOUT_S,
+            session_timeout_s=SESSION_TICKS * tick_s,
             controllers_digest=digest_of(CONTROLLERS_USER, controllers),
             management=planes[Plane.MANAGEMENT],
             storage=planes[Plane.STORAGE],

@@ -61,6 +61,7 @@ class Lab:
         hosts: int = 3,
         daemons: int = 2,
         durable: bool = False,
+        tick_s: float = zookeeper.TICK_S,
     ) -> "Lab":
         """Make a lab and bring it up; after a failure nothing is left.
 
@@ -70,6 +71,7 @@ class Lab:
             hosts: 1 to 100.
             daemons: how many controllers run hamon's daemon; 0: the lab is without hamon.
             durable: keep the machines' state on disk and not on a tmpfs.
+            tick_s: ZooKeeper's tick; sessions last `deployment.SESSION_TICKS` of them.
 
         Raises:
             LabError: the name is taken, or a part did not come up.
@@ -81,7 +83,13 @@ class Lab:
         layout = _take_name(valid_lab_name(name))
         try:
             return _build(
-                layout, image, accelerator, (controllers, hosts), daemons=daemons, durable=durable
+                layout,
+                image,
+                accelerator,
+                (controllers, hosts),
+                daemons=daemons,
+                durable=durable,
+                tick_s=tick_s,
             )
         except BaseException:
             # Also after Ctrl-C: what is half made has no use.
@@ -303,6 +311,7 @@ def _build(
     *,
     daemons: int,
     durable: bool,
+    tick_s: float,
 ) -> Lab:
     lab = _lab(layout, accelerator, *size)
     if not durable:
@@ -314,13 +323,13 @@ def _build(
     for machine in lab.machines:
         machine.prepare()
     for controller in controller_names:
-        zookeeper.prepare(layout, controller, controller_names)
+        zookeeper.prepare(layout, controller, controller_names, tick_s)
     for device in lab.bmcs:
         _add_namespace(layout, layout.bmc_namespace(device.host))
         bmc.connect(layout, device.host)
         device.prepare()
     if daemons:
-        _configure_hamon(lab, daemons)
+        _configure_hamon(lab, daemons, tick_s)
     # Before the power is on: a command in the lab finds it, for example that of a BMC.
     topology = {"controllers": size[0], "hosts": size[1]}
     _save(layout, {"topology": topology, "accelerator": accelerator})
@@ -333,11 +342,11 @@ def _build(
     return lab
 
 
-def _configure_hamon(lab: Lab, daemons: int) -> None:
+def _configure_hamon(lab: Lab, daemons: int, tick_s: float) -> None:
     names = tuple(machine.name for machine in lab.machines)
     deployment.make_secrets(lab.layout, names)
     for machine in (*lab.controllers[:daemons], *lab.hosts):
-        deployment.configure(lab.layout, machine.name, names)
+        deployment.configure(lab.layout, machine.name, names, tick_s)
 
 
 def _bring_hamon_up(lab: Lab) -> None:

@@ -8,7 +8,7 @@ from lab.names import LabError, Layout, MachineName, Plane
 from lab.network import inside
 
 CLIENT_PORT = 2181
-TICK_MS = 500
+TICK_S = 0.5
 SYNC_LIMIT_TICKS = 4
 INIT_LIMIT_TICKS = 20
 MAX_SESSION_MS = 40_000
@@ -39,13 +39,15 @@ def connect_string(layout: Layout, controllers: Sequence[MachineName]) -> str:
     return ",".join(f"{layout.address(c, Plane.MANAGEMENT)}:{CLIENT_PORT}" for c in controllers)
 
 
-def prepare(layout: Layout, machine: MachineName, controllers: Sequence[MachineName]) -> None:
+def prepare(
+    layout: Layout, machine: MachineName, controllers: Sequence[MachineName], tick_s: float
+) -> None:
     """Write a server's configuration and identity."""
     home = folder(layout, machine)
     (home / "data").mkdir(parents=True, exist_ok=True)
     (home / "data" / "myid").write_text(f"{machine.number}\n")
     lines = [
-        f"tickTime={TICK_MS}",
+        f"tickTime={round(tick_s * 1000)}",
         f"syncLimit={SYNC_LIMIT_TICKS}",
         f"initLimit={INIT_LIMIT_TICKS}",
         f"maxSessionTimeout={MAX_SESSION_MS}",
