@@ -311,13 +311,14 @@ def worlds(draw: st.DrawFn) -> ClusterView:
     )
 
 
+@settings(max_examples=60)
 @given(worlds())
 def test_decide__any_world__is_sound(view: ClusterView) -> None:
     """Exact versions, lawful steps, no znode written twice, no second open grant: always."""
     assert_sound(view, decide(view, POLICY, NOW_S))
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(worlds())
 def test_decide__any_world__is_the_same_every_time(view: ClusterView) -> None:
     """Deciding has no clock and no dice: the same view gives the same decision."""
@@ -333,7 +334,7 @@ def test_decide__any_world__is_the_same_every_time(view: ClusterView) -> None:
     assert first == decide(shuffled, POLICY, NOW_S)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(worlds())
 def test_decide__any_world__destructive_changes_carry_their_guards(view: ClusterView) -> None:
     """Convictions, shots and offers check `control`, and the guards of everybody concerned."""
@@ -369,7 +370,7 @@ def _moved_by_leader(decision: Decision) -> dict[object, object]:
     }
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(worlds())
 def test_decide__any_world__moves_and_shots_need_what_they_need(view: ClusterView) -> None:
     """Offers only from hosts proven dead now; shots only at hosts that lost their right to live."""
