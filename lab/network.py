@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -90,8 +91,7 @@ def plug(layout: Layout, machine: MachineName, plane: Plane, namespace: str) -> 
     port = port_name(machine, plane)
     switch = ["ip", "-n", layout.switch, "link"]
     # The cable of an earlier power-on may still be on its way out with its namespace.
-    if port in ports(layout):
-        run([*switch, "delete", port])
+    subprocess.run([*switch, "delete", port], capture_output=True, check=False)
     # A machine keeps its MAC addresses over a power cut, as hardware does: else its neighbours
     # would go on talking to the old one for as long as they remember it.
     far_end = ["name", str(plane), "address", _mac(layout, machine, plane), "netns", namespace]
@@ -104,11 +104,6 @@ def give_address(layout: Layout, machine: MachineName, plane: Plane, namespace: 
     address = f"{layout.address(machine, plane)}/{PREFIX_LENGTH}"
     run(["ip", "-n", namespace, "address", "add", address, "dev", str(plane)])
     run(["ip", "-n", namespace, "link", "set", "dev", str(plane), "up"])
-
-
-def ports(layout: Layout) -> list[str]:
-    """The links on the switch."""
-    return [link["ifname"] for link in json.loads(run(["ip", "-n", layout.switch, "-j", "link"]))]
 
 
 def cut(
