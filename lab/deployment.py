@@ -31,6 +31,7 @@ SESSION_TICKS = 8
 SESSION_TIMEOUT_S = SESSION_TICKS * zookeeper.TICK_S
 READY_TIMEOUT_S = 60.0
 SERVICE_TIMEOUT_S = 120.0
+_BEING_FENCED = frozenset({"FENCING", "FENCE_FAILED"})
 _NEEDS_A_NEW_BOOT = frozenset({"FENCED", "EVACUATING", "EVACUATED"})
 
 # The lab's ensemble: sync limit 4, session 8 ticks (zookeeper.md 3.6, "fast"). Storms: a
@@ -327,7 +328,8 @@ def _is_serving(leading: Machine, host: Machine, line: dict[str, Any]) -> bool:
         if host.powered() and host.boot_id() == guard["boot_id"]:
             # A boot that was given up for dead is never let in again.
             host.power_cut()
-    if not host.powered():
+    # While it is being fenced, power that comes back would only be cut again.
+    if not host.powered() and line.get("state") not in _BEING_FENCED:
         host.power_on()
     return line.get("state") == "UP" and bool(line.get("session"))
 
