@@ -23,7 +23,7 @@ from lab.observer import Observer
 from lab.processes import wait_until
 from lab.services import HAMON, log_of
 
-DEADLINE_S = 60.0
+DEADLINE_S = 90.0
 """For what hamon does: several session time-outs, on a machine that may be busy."""
 
 GUEST_BOOT_S = 120.0
@@ -53,7 +53,7 @@ class World:
         self._prefix = prefix
         self._made = 0
         self._read_from = {file: _size(file) for file in self._logs()}
-        self._old_incidents = {line["incident"] for line in self.all_incidents()}
+        self._old_incidents = self._incidents_so_far()
 
     # -- guests -----------------------------------------------------------------------------------
 
@@ -151,6 +151,10 @@ class World:
                 why = str(error)
         raise LabError(why or "no daemon runs")
 
+    def ask_leader(self, verb: str, **arguments: object) -> dict[str, Any]:
+        """Ask the leader: only it looks at power, and only it decides."""
+        return deployment.ask(self.leader(), verb, **arguments)
+
     def state(self, host: str) -> str:
         """A host's state."""
         lines = self.ask("hosts")["hosts"]
@@ -160,6 +164,16 @@ class World:
         """A line for each incident of any host, also of closed ones."""
         hosts = [str(host.name) for host in self.lab.hosts]
         return [line for host in hosts for line in self.ask("explain", host=host)["incidents"]]
+
+    def _incidents_so_far(self) -> set[str]:
+        found: set[str] = set()
+
+        def are_known() -> bool:
+            found.update(line["incident"] for line in self.all_incidents())
+            return True
+
+        self.wait(are_known, "the incidents so far")
+        return found
 
     def incidents(self) -> list[dict[str, Any]]:
         """Each incident that opened in this test, whole."""
@@ -180,12 +194,12 @@ class World:
 
     def reasons(self, host: str) -> set[str]:
         """The codes of the reasons that are about a host or its guests now, by the leader."""
-        said = deployment.ask(self.leader(), "explain", host=host)
+        said = self.ask_leader("explain", host=host)
         return {line["code"] for line in said["reasons"]}
 
     def holds(self) -> set[str]:
         """The kinds of the holds in force."""
-        return {hold["kind"] for hold in deployment.ask(self.leader(), "status")["holds"]}
+        return {hold["kind"] for hold in self.ask_leader("status")["holds"]}
 
     def hamon(
         self, *arguments: str, on: str = "c1", deadline_s: float = 120.0
@@ -219,6 +233,10 @@ class World:
         for plane in (Plane.MANAGEMENT, Plane.STORAGE):
             self.lab.restore(host, plane)
 
+    def bring_back(self) -> None:
+        """Do what an operator does after an accident, until every host is in service."""
+        deployment.bring_into_service(self.lab.daemons, self.lab.hosts)
+
     # -- waiting ----------------------------------------------------------------------------------
 
     def wait(
@@ -249,16 +267,25 @@ class World:
         """Wait until the leader gives this reason about a host or its guests."""
         self.wait(lambda: code in self.reasons(host), f"reason {code} about {host}")
 
-    def wait_logged(self, event: str, *, on: Machine, service: str = DAEMON) -> dict[str, Any]:
-        """Wait until a service logs an event in this test; return the first such line."""
-        found: list[dict[str, Any]] = []
+    def wait_told(self, event: str) -> tuple[Machine, dict[str, Any]]:
+        """Wait until a daemon logs an event in this test; return who it was, and the line.
 
-        def is_logged() -> bool:
-            found.extend(self.logged(event, on=on, service=service))
+        Any of them: on a busy machine the leader may change at any time.
+        """
+        found: list[tuple[Machine, dict[str, Any]]] = []
+
+        def is_told() -> bool:
+            for daemon in self.lab.daemons:
+                found.extend((daemon, line) for line in self.logged(event, on=daemon))
             return bool(found)
 
-        wait_until(is_logged, f"{event} in the log of {on.name} {service}", DEADLINE_S)
+        wait_until(is_told, f"{event} in the log of a daemon", DEADLINE_S)
         return found[0]
+
+    def told(self) -> list[dict[str, Any]]:
+        """Every line that the daemons have logged in this test, in the order of time."""
+        lines = [line for daemon in self.lab.daemons for line in self.logged("", on=daemon)]
+        return sorted(lines, key=lambda line: str(line.get("timestamp", "")))
 
     def logged(self, event: str, *, on: Machine, service: str = DAEMON) -> list[dict[str, Any]]:
         """The lines of an event that a service has logged in this test; "" for all lines."""

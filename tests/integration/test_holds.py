@@ -1,0 +1,72 @@
+"""Holds: hamon stops, says so, and goes on when it may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.world import World
+
+pytestmark = pytest.mark.integration
+
+
+def test_disarm__in_mid_incident__stops_until_armed_again(world: World) -> None:
+    """A committed disarm stops the next action; arm lets the same incident go on."""
+    [guest] = world.run_guests("h1")
+
+    world.power_cut("h1")
+    world.wait_told("host_convicted")
+    said = world.hamon("disarm", "--reason", "looking into it")
+    assert said.returncode == 0, said.stderr
+
+    world.wait(lambda: "disarmed" in world.holds(), "the hold is visible")
+    world.wait(
+        lambda: bool({"fencing_held", "evacuation_held"} & world.reasons("h1")), "held and said"
+    )
+    said = world.hamon("arm", "--reason", "seen enough")
+    assert said.returncode == 0, said.stderr
+
+    world.wait_moved([guest])
+    assert started_while_disarmed(world.told()) == []
+
+
+def test_storm__more_hosts_lost_than_may_be_at_once__the_rest_is_held(world: World) -> None:
+    """Three of three hosts lost at once are an accident of another kind: hamon stops and pages."""
+    guests = [name for host in ("h1", "h2", "h3") for name in world.run_guests(host)]
+
+    for host in ("h1", "h2", "h3"):
+        world.power_cut(host)
+    world.wait(lambda: "storm" in world.holds(), "the storm is visible")
+    world.wait(
+        lambda: any("conviction_held" in world.reasons(h) for h in ("h1", "h2", "h3")),
+        "a conviction is held",
+    )
+    convicted = [incident["host"] for incident in world.incidents()]
+    assert len(convicted) <= 2
+
+    world.bring_back()
+    world.wait_moved(guests)
+    assert len(world.incidents()) == len(convicted)
+
+
+def test_maintenance__host_loses_power__is_left_alone(world: World) -> None:
+    """A host that an operator takes care of is neither suspected to death nor fenced."""
+    [guest] = world.run_guests("h1")
+    said = world.hamon("maintenance", "on", "h1", "--reason", "new disks")
+    assert said.returncode == 0, said.stderr
+
+    world.lab.host("h1").power_cut()
+    world.wait_reason("h1", "conviction_held")
+    world.lab.host("h1").power_on()
+
+    world.wait_moved([guest])
+    world.wait_state("h1", "UP")
+    assert world.owner(guest) == "h1"
+
+
+def started_while_disarmed(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The actions and moves that were made durable between a disarm and an arm."""
+    said = [line.get("kind") for line in lines]
+    held = lines[said.index("disarm") : said.index("arm")]
+    return [line for line in held if line["event"] in {"fence_shot", "guest_scheduled"}]
