@@ -4,9 +4,11 @@ The files are those a real installation has, in each machine's own /etc/hamon: h
 and secrets on a controller, agent.toml on a compute host.
 """
 
+import contextlib
 import json
 import secrets
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ ZOOKEEPER_PORT = 2181
 SESSION_TICKS = 8
 SESSION_TIMEOUT_S = SESSION_TICKS * zookeeper.TICK_S
 READY_TIMEOUT_S = 60.0
+BOOTSTRAP_TRIES = 5
+BOOTSTRAP_PAUSE_S = 0.5
 SERVICE_TIMEOUT_S = 120.0
 _BEING_FENCED = frozenset({"FENCING", "FENCE_FAILED"})
 _NEEDS_A_NEW_BOOT = frozenset({"FENCED", "EVACUATING", "EVACUATED"})
@@ -223,12 +227,18 @@ def is_controller(layout: Layout, machine: MachineName) -> bool:
 
 
 def bootstrap(controller: Machine) -> None:
-    """Make the cluster's chroot. Idempotent.
+    """Make the cluster's chroot. Idempotent, so a lost connection is answered by another try.
 
     Raises:
-        LabError: ZooKeeper refused, or did not answer.
+        LabError: ZooKeeper refused, or did not answer, each time.
     """
     argv = [*HAMON, "bootstrap", "--config", str(CONFIG / "hamon.toml")]
+    for _ in range(BOOTSTRAP_TRIES - 1):
+        # A young ensemble on a busy machine can lose a connection in the middle.
+        with contextlib.suppress(LabError):
+            controller.run(argv, deadline_s=60.0)
+            return
+        time.sleep(BOOTSTRAP_PAUSE_S)
     controller.run(argv, deadline_s=60.0)
 
 
