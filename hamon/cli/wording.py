@@ -37,6 +37,10 @@ WORDINGS: Mapping[str, Wording] = {
         "look at its network; nothing is done to it while the session lives",
     ),
     "host_well_again": Wording("it is heard again; the suspicion is dropped"),
+    "guest_without_definition": Wording(
+        "{name} belongs to this host, but its definition was never published: it cannot move",
+        "its definition is on the host's own disk; bring the host back, or define it anew by hand",
+    ),
     "offer_renewed": Wording("the offer of {name} is bound to its host's new boot"),
     "destination_restarted": Wording(
         "destination {host} rebooted before it took the guest; another host is looked for"

@@ -44,14 +44,18 @@ def think_convicted(
     if record is None or incident is None:
         return Thought(reasons=(reason("incident_not_read_yet", host.name),))
     match record.state:
-        case HostState.FENCING | HostState.FENCE_FAILED:
-            return think_fencing(view, host, incident, policy, in_force, now_s)
-        case HostState.FENCED | HostState.EVACUATING | HostState.EVACUATED if is_back(host):
+        case (
+            HostState.FENCE_FAILED | HostState.FENCED | HostState.EVACUATING | HostState.EVACUATED
+        ) if is_back(host):
+            # safety: also where fencing failed: the boot that was shut out is over, because a later
+            # one of the same host registered; what was not given away stays there.
             why = reason("host_returning", host.name, boot_id=_boot(host))
             change = enter(
                 view, host, HostState.RETURNING, why, incident=incident.record.value.incident
             )
             return Thought(changes=(change,))
+        case HostState.FENCING | HostState.FENCE_FAILED:
+            return think_fencing(view, host, incident, policy, in_force, now_s)
         case HostState.FENCED | HostState.EVACUATING | HostState.EVACUATED:
             proof = proofs.get(host.name)
             return think_evacuating(view, host, incident, policy, in_force, proof, scheduler, now_s)

@@ -100,7 +100,7 @@ def _contradicted(
     higher = [level for level in levels(host) if level > value.level]
     beyond = max(levels(host), default=0) + 1
     change = climb_again(
-        view, host, incident, "proof_contradicted", level=higher[0] if higher else beyond
+        view, host, incident, "proof_contradicted", floor=higher[0] if higher else beyond
     )
     return Thought(changes=(change,), reasons=(life,))
 

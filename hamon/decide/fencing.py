@@ -184,11 +184,25 @@ def _fenced(view: ClusterView, host: HostView, incident: IncidentView, proof: Fe
 
 
 def climb_again(
-    view: ClusterView, host: HostView, incident: IncidentView, code: str, *, level: int = 0
+    view: ClusterView,
+    host: HostView,
+    incident: IncidentView,
+    code: str,
+    *,
+    floor: int | None = None,
 ) -> Change:
-    """Start the ladder anew, from ``level`` up; what was proven before no longer counts."""
+    """Start the ladder anew; what was proven before no longer counts.
+
+    Args:
+        view: the world.
+        host: the host.
+        incident: its incident.
+        code: why.
+        floor: levels below it lied and are never asked again; None: as before.
+    """
     value = _settle_shots(incident.record.value, host, view)
-    again = replace(value, attempt=value.attempt + 1, level=level, proof=None)
+    level = value.floor if floor is None else floor
+    again = replace(value, attempt=value.attempt + 1, level=level, floor=level, proof=None)
     why = reason(code, host.name, attempt=again.attempt, level=level)
     return enter(
         view,

@@ -72,16 +72,14 @@ def _think_well(view: ClusterView, host: HostView, policy: Policy, now_s: float)
         why = reason("host_leaving", host.name, leaving=host.self_.value.leaving)
         return Thought(changes=(enter(view, host, HostState.LEAVING, why),))
     waits_s = quarantine_s(record.returns, policy.recovery)
+    # A suspicion, a reboot or a leave in between does not shorten a quarantine.
+    well = HostState.QUARANTINED if waits_s > 0 else HostState.UP
     match record.state:
         case HostState.SUSPECT | HostState.LEAVING:
-            state = HostState.UP
-            if waits_s > 0 and record.state is HostState.SUSPECT:
-                state = HostState.QUARANTINED
-            return Thought(
-                changes=(enter(view, host, state, reason("host_well_again", host.name)),)
-            )
+            why = reason("host_well_again", host.name)
+            return Thought(changes=(enter(view, host, well, why),))
         case HostState.RESTARTED:
-            return _think_restarted(view, host)
+            return _think_restarted(view, host, well)
         case HostState.QUARANTINED:
             until_s = host.state_since_s + waits_s
             if now_s >= until_s:
@@ -93,7 +91,7 @@ def _think_well(view: ClusterView, host: HostView, policy: Policy, now_s: float)
             return _forget_returns(view, host, policy, now_s)
 
 
-def _think_restarted(view: ClusterView, host: HostView) -> Thought:
+def _think_restarted(view: ClusterView, host: HostView, well: HostState) -> Thought:
     """A host that rebooted before anybody convicted it restores its guests in place by itself."""
     assert host.self_.value is not None
     missing = [
@@ -109,7 +107,7 @@ def _think_restarted(view: ClusterView, host: HostView) -> Thought:
         why = reason("restart_waits_for_guests", host.name, guests=",".join(missing))
         return Thought(reasons=(why,))
     why = reason("host_restored_in_place", host.name)
-    return Thought(changes=(enter(view, host, HostState.UP, why),))
+    return Thought(changes=(enter(view, host, well, why),))
 
 
 def _forget_returns(view: ClusterView, host: HostView, policy: Policy, now_s: float) -> Thought:

@@ -16,6 +16,7 @@ from hamon.decide.holds import OVERRIDABLE, against_conviction
 from hamon.decide.live import convict
 from hamon.decide.thought import Thought
 from hamon.detector.verdict import Call, Verdict, judge, shows_life
+from hamon.evacuator.flow import record_migration
 from hamon.model.change import (
     CONTROL,
     Change,
@@ -221,6 +222,7 @@ def _widen(
             Update(key=incident_of(opened.incident), version=incident.record.version, value=wider)
         )
     operations += _retarget(incident, value, only)
+    operations += _record_with_target(view, incident, value, only)
     why = reason("request_accepted", host.name, kind=value.kind, incident=opened.incident)
     return Change(subject=host.name, reason=why, operations=tuple(operations))
 
@@ -242,6 +244,23 @@ def _retarget(
         for guest, migration in sorted(incident.migrations.items())
         if migration.record.value.status is MigrationStatus.WAITING and (not only or guest in only)
     ]
+
+
+def _record_with_target(
+    view: ClusterView, incident: IncidentView, request: Request, only: tuple[GuestId, ...]
+) -> list[Operation]:
+    """Record the migration of a guest that has none yet, with the destination it was asked for."""
+    if request.target is None:
+        return []
+    asked = replace(incident.record.value, target=request.target, force=request.force)
+    host = view.hosts[asked.host]
+    operations: list[Operation] = []
+    for guest in only:
+        entry, record = host.inventory.get(guest), view.guests.get(guest)
+        if guest in incident.migrations or entry is None or record is None:
+            continue
+        operations += record_migration(view, asked, guest, entry, record).operations
+    return operations
 
 
 # -- confirm-down ---------------------------------------------------------------------------------

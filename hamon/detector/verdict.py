@@ -55,7 +55,7 @@ def judge(view: ClusterView, host: HostView, policy: DetectionPolicy, now_s: flo
     """
     votes = fresh_probes(host, policy, now_s)
     if host.heartbeat is not None:
-        if is_silent(votes, policy):
+        if is_silent(votes, policy) and not _has_just_come(host, policy, now_s):
             return Verdict(call=Call.LATE, reason=reason("heartbeat_late", host.name))
         return Verdict(call=Call.WELL, reason=reason("heartbeat_present", host.name))
     lines = _lines(host, votes, now_s)
@@ -74,6 +74,11 @@ def judge(view: ClusterView, host: HostView, policy: DetectionPolicy, now_s: flo
             return Verdict(call=Call.DEAD, reason=why, evidence=lines)
         return _by_network(view, host, votes, lines)
     return Verdict(call=Call.LOST, reason=reason("probes_undecided", host.name), evidence=lines)
+
+
+def _has_just_come(host: HostView, policy: DetectionPolicy, now_s: float) -> bool:
+    """Say whether the heartbeat is so young that the silence may be that of the time before it."""
+    return host.registered_s is not None and now_s - host.registered_s < policy.late_after_s
 
 
 def fresh_probes(host: HostView, policy: DetectionPolicy, now_s: float) -> tuple[Evidence, ...]:

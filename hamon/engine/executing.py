@@ -10,7 +10,7 @@ Rules (DESIGN §2 rule 4, §3):
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
 import structlog
@@ -84,8 +84,9 @@ class Executor:
             self._record_in_turn(tuple(changes), cluster, epoch)
             for _, changes in groupby(by_subject, key=lambda change: change.subject)
         ]
+        written = await _sum(batches)
         intents = [self._record_and_act(intent, cluster, epoch) for intent in decision.intents]
-        return await _sum([*batches, *intents])
+        return written + await _sum(intents)
 
     async def _record_in_turn(
         self, changes: Iterable[Change], cluster: Cluster, epoch: Epoch
@@ -170,7 +171,7 @@ class Executor:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _sum(work: list[Awaitable[int]]) -> int:
+async def _sum(work: Sequence[Awaitable[int]]) -> int:
     """Wait for all of ``work``, then raise the first error, or return the sum."""
     results = await asyncio.gather(*work, return_exceptions=True)
     total = 0

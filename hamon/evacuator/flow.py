@@ -72,6 +72,13 @@ def candidates(
             reasons.append(reason("guest_never_adopted", guest, name=entry.name))
         elif record.value.owner == host.name:
             movable[guest] = entry
+    reasons += [
+        reason("guest_without_definition", guest, name=record.value.name)
+        for guest, record in sorted(view.guests.items())
+        if record.value.owner == host.name
+        and guest not in host.inventory
+        and (not incident.only or guest in incident.only)
+    ]
     return movable, tuple(reasons)
 
 
@@ -88,17 +95,18 @@ def record_migrations(view: ClusterView, incident: IncidentView) -> FlowStep:
             other = record.value.migration
             foreign.append(reason("guest_in_other_migration", guest, incident=other))
             continue
-        changes.append(_record_migration(view, incident.record.value, guest, entry, record))
+        changes.append(record_migration(view, incident.record.value, guest, entry, record))
     return FlowStep(changes=tuple(changes), reasons=(*reasons, *foreign))
 
 
-def _record_migration(
+def record_migration(
     view: ClusterView,
     incident: IncidentRecord,
     guest: GuestId,
     entry: InventoryEntry,
     record: Versioned[GuestRecord],
 ) -> Change:
+    """Build the transaction that records one guest's migration and names it in its record."""
     source = view.hosts[incident.host]
     migration = MigrationRecord(
         guest=guest,

@@ -111,6 +111,8 @@ class Scheduler:
         record = host.record.value
         if record is None or record.state is not HostState.UP or host.heartbeat is None:
             return f"not up ({record.state if record else 'never seen'})"
+        if host.self_.value is not None and host.self_.value.leaving is not None:
+            return "leaving"
         if name in self._held:
             return f"held ({self._held[name]})"
         if host.capacity is None or host.domains is None or not host.domains.is_healthy:

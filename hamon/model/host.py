@@ -40,10 +40,12 @@ _S = HostState
 HOST_TRANSITIONS: Mapping[HostState, frozenset[HostState]] = {
     _S.UP: frozenset({_S.SUSPECT, _S.LEAVING, _S.RESTARTED, _S.FENCING}),
     _S.SUSPECT: frozenset({_S.UP, _S.LEAVING, _S.RESTARTED, _S.FENCING, _S.QUARANTINED}),
-    _S.LEAVING: frozenset({_S.UP, _S.RESTARTED, _S.SUSPECT, _S.FENCING}),
-    _S.RESTARTED: frozenset({_S.UP, _S.SUSPECT, _S.LEAVING, _S.FENCING, _S.RESTARTED}),
+    _S.LEAVING: frozenset({_S.UP, _S.RESTARTED, _S.SUSPECT, _S.FENCING, _S.QUARANTINED}),
+    _S.RESTARTED: frozenset(
+        {_S.UP, _S.SUSPECT, _S.LEAVING, _S.FENCING, _S.RESTARTED, _S.QUARANTINED},
+    ),
     _S.FENCING: frozenset({_S.FENCED, _S.FENCE_FAILED}),
-    _S.FENCE_FAILED: frozenset({_S.FENCING, _S.FENCED}),
+    _S.FENCE_FAILED: frozenset({_S.FENCING, _S.FENCED, _S.RETURNING}),
     _S.FENCED: frozenset({_S.EVACUATING, _S.FENCING, _S.RETURNING}),
     _S.EVACUATING: frozenset({_S.EVACUATED, _S.FENCING, _S.RETURNING}),
     _S.EVACUATED: frozenset({_S.RETURNING, _S.EVACUATING, _S.FENCING}),

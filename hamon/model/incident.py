@@ -56,7 +56,8 @@ class IncidentRecord:
 
     ``only``: the guests to move; empty means every movable guest. ``target``: the destination an
     operator gave, None: the scheduler's. ``attempt``: how often the fencing ladder was climbed
-    from its bottom; ``level``: where it stands. ``stamps``: phase to wall-clock time, for humans,
+    from its bottom; ``level``: where it stands; ``floor``: the lowest level still trusted, because
+    one below said Off of a boot that lived. ``stamps``: phase to wall-clock time, for humans,
     metrics and the demo's timeline. ``closed`` incidents are history.
     """
 
@@ -74,6 +75,7 @@ class IncidentRecord:
     force: bool = False
     attempt: int = 1
     level: int = 0
+    floor: int = 0
     shots: tuple[Shot, ...] = ()
     proof: ProofRecord | None = None
     stamps: Mapping[str, str] = field(default_factory=dict)

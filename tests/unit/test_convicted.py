@@ -503,7 +503,10 @@ def test_power_unknown__guest_could_be_placed__waits() -> None:
 # -- the way back ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", [HostState.FENCED, HostState.EVACUATING, HostState.EVACUATED])
+@pytest.mark.parametrize(
+    "state",
+    [HostState.FENCE_FAILED, HostState.FENCED, HostState.EVACUATING, HostState.EVACUATED],
+)
 def test_another_boot_registers__is_returning(state: HostState) -> None:
     """The next boot returns, also in the middle of the evacuation; its guard stays shut."""
     host = dead(state, is_here=True, boot_id=NEXT_BOOT)
@@ -515,10 +518,9 @@ def test_another_boot_registers__is_returning(state: HostState) -> None:
     assert guard_of(HOST) not in writes(*changes_of(decision))
 
 
-@pytest.mark.parametrize("state", [HostState.FENCING, HostState.FENCE_FAILED])
-def test_another_boot_registers_before_a_proof__fencing_goes_on(state: HostState) -> None:
+def test_another_boot_registers_before_a_proof__fencing_goes_on() -> None:
     """A conviction that was committed is carried through (S4)."""
-    host = fencing(state, is_here=True, boot_id=NEXT_BOOT)
+    host = fencing(HostState.FENCING, is_here=True, boot_id=NEXT_BOOT)
 
     assert HostState.RETURNING is not state_written(decided(world(host)), HOST)
 
