@@ -316,7 +316,7 @@ class World:
             f"{file.parent.parent.name} {file.name}: {line[-1500:]}"
             for file in self._logs()
             for line in self._new(file).splitlines()
-            if "Traceback" in line or "Error: " in line
+            if "Traceback (most recent" in line
         ]
 
     def describe(self) -> str:
