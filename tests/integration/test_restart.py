@@ -10,7 +10,8 @@ from lab.bmc import Fault
 from lab.deployment import GUESTS, HEARTBEAT
 from tests.integration.world import World
 
-pytestmark = pytest.mark.integration
+# In `make test-all` until it has been seen to pass again and again on an idle machine.
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 def test_host__reboots_before_conviction__restores_its_guests_in_place(world: World) -> None:
