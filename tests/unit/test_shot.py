@@ -151,7 +151,8 @@ def test_shot__program_hangs__is_killed_with_all_descendants(tmp_path: Path) -> 
     """At the deadline everything goes, also what left the process group."""
     names = tmp_path / "pids"
 
-    ending, _ = run(sys.executable, "-c", HANGING, str(names), "hang", kill_after_s=2.0)
+    # Long enough for three Pythons to start on a busy machine: they must live to be killed.
+    ending, _ = run(sys.executable, "-c", HANGING, str(names), "hang", kill_after_s=6.0)
 
     assert Exit.KILLED == ending
     assert [False] * 3 == [is_running(pid) for pid in pids(names)]
