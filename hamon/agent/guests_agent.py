@@ -72,6 +72,7 @@ class GuestsAgent:
             rebuilder=self._rebuilder,
         )
         self._work: dict[GuestId, asyncio.Task[None]] = {}
+        self._ended_lately: set[GuestId] = set()
         self._relist_due_s = 0.0
         self._was_reading = True
         self._is_shut_out = False
@@ -104,6 +105,7 @@ class GuestsAgent:
 
     async def round(self) -> None:
         """Look at the guard and every grant, and begin what is missing."""
+        self._ended_lately.clear()
         try:
             granted = await self._read()
         except AccessDeniedError:
@@ -126,7 +128,7 @@ class GuestsAgent:
         self._context.files.set_in_service(is_in_service=guard.right is Right.LIVE)
         self._reconcile_permits(granted)
         for guest, grant in sorted(granted.grants.items()):
-            if guest not in self._work:
+            if guest not in self._busy():
                 self._begin(guest, grant, granted.guard)
         self._begin_leftovers(granted)
 
@@ -168,7 +170,7 @@ class GuestsAgent:
         A guest with work under way is left to that work.
         """
         permits = self._context.permits
-        busy = frozenset(self._work) | granted.unreadable
+        busy = self._busy() | granted.unreadable
         owned = {
             guest: grant.value
             for guest, grant in granted.grants.items()
@@ -203,6 +205,14 @@ class GuestsAgent:
         entry = (self._publisher.entries() or {}).get(guest)
         return entry is None or entry.is_protected
 
+    def _busy(self) -> frozenset[GuestId]:
+        """Name the guests of which this round may know less than the work on them does.
+
+        Work that ended while the round was reading has changed what was read; the next round, which
+        its end asked for, reads how things are.
+        """
+        return self._ended_lately.union(self._work)
+
     # -- work on one guest ------------------------------------------------------------------------
 
     def _begin(self, guest: GuestId, grant: Versioned[Grant], guard: Versioned[HostGuard]) -> None:
@@ -227,7 +237,7 @@ class GuestsAgent:
     def _begin_leftovers(self, granted: _Granted) -> None:
         if not self._listing.current.is_healthy:
             return
-        for guest in sorted(self._context.files.leftovers() - self._work.keys()):
+        for guest in sorted(self._context.files.leftovers() - self._busy()):
             grant = granted.grants.get(guest)
             if grant is not None and grant.value.state is GrantState.RELEASED:
                 self._start(guest, self._remover.clean_up_leftover(guest))
@@ -246,6 +256,7 @@ class GuestsAgent:
 
     def _finished(self, guest: GuestId) -> None:
         task = self._work.pop(guest)
+        self._ended_lately.add(guest)
         if not task.cancelled() and (failure := task.exception()) is not None:
             self._failure = failure
         self._wake.set()

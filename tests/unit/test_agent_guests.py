@@ -1,5 +1,6 @@
 """The guests process: what runs here follows what ZooKeeper grants."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import pytest
 
 from hamon.model.guest import GrantState, NotMovable, PowerState
 from hamon.model.host import DomainState, HostGuard, Leaving, Right
-from hamon.model.names import BootId, HostName
+from hamon.model.names import BootId, GuestId, HostName
 from hamon.ports import SetData
 from tests.unit.agent_world import BOOT, GUEST, INCIDENT, LIVE, OTHER, World, definition
 
@@ -201,6 +202,27 @@ async def test_permit__grant_released_by_leader__is_withdrawn(world: World) -> N
 
     assert frozenset() == world.permits.held()
     assert frozenset({GUEST}) == world.permits.protected()
+
+
+@pytest.mark.parametrize("turns", range(0, 20, 4))
+async def test_permit__work_settles_while_a_round_reads__is_not_withdrawn(
+    world: World, turns: int
+) -> None:
+    """A round does not act on what it read of a guest before the work on that guest ended."""
+    for number in range(8):
+        await world.offer(GuestId(f"3333333{number}-3333-4333-8333-333333333333"))
+    world.hypervisor.pause_next_start()
+    await world.offer()
+    assert GrantState.CLAIMED is (await world.grant()).state
+
+    world.store.break_connection()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    world.hypervisor.resume_daemon()
+    await world.pass_s(2)
+
+    assert GrantState.RUNNING is (await world.grant()).state
+    assert "permit_withdrawn" not in world.log.names()
 
 
 async def test_grant__unreadable__permit_stays_and_nothing_is_started(world: World) -> None:
