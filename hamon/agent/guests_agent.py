@@ -211,7 +211,7 @@ class GuestsAgent:
         Work that ended while the round was reading has changed what was read; the next round, which
         its end asked for, reads how things are.
         """
-        return self._ended_lately.union(self._work)
+        return frozenset(self._work) | self._ended_lately
 
     # -- work on one guest ------------------------------------------------------------------------
 
