@@ -191,6 +191,7 @@ def a_host(
     entries: Iterable[InventoryEntry] = (),
     domains: Mapping[GuestId, DomainState] | None = None,
     is_libvirt_healthy: bool = True,
+    lost: Iterable[GuestId] = (),
     ram_mib: int = 8192,
     vcpus: int = 8,
     **others: Any,  # noqa: ANN401 - any field of the view
@@ -213,6 +214,7 @@ def a_host(
         entries: its inventory; its domains list them running unless ``domains`` says otherwise.
         domains: what its libvirt lists.
         is_libvirt_healthy: whether libvirt answered.
+        lost: guests whose definitions its libvirt lost.
         ram_mib: its memory.
         vcpus: its processors.
         others: fields of the view.
@@ -260,7 +262,9 @@ def a_host(
         registered_s=LONG_AGO_S if here else None,
         state_since_s=state_since_s,
         evidence=evidence,
-        domains=HostDomains(boot_id=boot_id, is_healthy=is_libvirt_healthy, domains=listed),
+        domains=HostDomains(
+            boot_id=boot_id, is_healthy=is_libvirt_healthy, domains=listed, lost=tuple(lost)
+        ),
         capacity=HostCapacity(boot_id=boot_id, ram_mib=ram_mib, vcpus=vcpus, architecture="x86_64"),
         inventory=inventory,
     )

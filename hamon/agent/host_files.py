@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from hamon.agent.permits import HostFolders, replace_file
+from hamon.agent.permits import HostFolders, guests_in, replace_file
 from hamon.model.host import Leaving
 from hamon.model.names import BootId, GuestId
 
@@ -47,6 +47,14 @@ class HostFiles(Protocol):
         """Write down that a definition was made for a rebuild, or that it is settled. Durable."""
         ...
 
+    def forgotten(self) -> frozenset[GuestId]:
+        """Tell which guests an operator of this host wants forgotten."""
+        ...
+
+    def answer_forgotten(self, guest: GuestId) -> None:
+        """Note that a guest was forgotten, or will not be. Idempotent."""
+        ...
+
 
 class FileHostFiles:
     """:class:`HostFiles` in the folders of docs/protocol.md."""
@@ -56,6 +64,7 @@ class FileHostFiles:
         self._boot_id = boot_id
         self._leaving = folders.run_dir / "leaving"
         self._in_service = folders.run_dir / "in-service"
+        self._forgotten = folders.run_dir / "forget"
         self._highest_file = folders.state_dir / "highest.json"
         self._held_file = folders.state_dir / "held.json"
         self._leftovers_file = folders.state_dir / "leftovers.json"
@@ -105,6 +114,14 @@ class FileHostFiles:
             replace_file(self._leftovers_file, json.dumps(dict.fromkeys(sorted(changed), 1)))
             self._leftovers = changed
 
+    def forgotten(self) -> frozenset[GuestId]:
+        """Tell which guests an operator of this host wants forgotten."""
+        return guests_in(self._forgotten) if self._forgotten.is_dir() else frozenset()
+
+    def answer_forgotten(self, guest: GuestId) -> None:
+        """Note that a guest was forgotten, or will not be. Idempotent."""
+        (self._forgotten / guest).unlink(missing_ok=True)
+
 
 def read_leaving(path: Path) -> Leaving | None:
     """Read the announcement; rubbish in it counts as a shutdown, because somebody did announce."""
@@ -125,6 +142,16 @@ def announce_leaving(run_dir: Path, leaving: Leaving | None) -> None:
         (run_dir / "leaving").unlink(missing_ok=True)
     else:
         replace_file(run_dir / "leaving", leaving)
+
+
+def ask_to_forget(run_dir: Path, guest: GuestId) -> None:
+    """Have the guests process forget a guest that libvirt has no definition of. Idempotent.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    (run_dir / "forget").mkdir(mode=0o700, exist_ok=True)
+    replace_file(run_dir / "forget" / guest, "")
 
 
 def _read_numbers(path: Path) -> dict[GuestId, int]:

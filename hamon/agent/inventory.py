@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from hamon.agent.context import AgentContext
-from hamon.agent.domain_listing import DomainListing
+from hamon.agent.domain_listing import DomainListing, Listing
 from hamon.agent.znodes import OwnZnode
 from hamon.backends.libvirt.definition import DefinitionError, to_entry
 from hamon.coordination.access import access_for
@@ -24,6 +24,10 @@ from hamon.ports import CreateNode, DeleteNode, Domain, SetData
 STOP_SETTLES_AFTER_S = 3.0
 """A guest must stay stopped for this long before its wanted state follows: a host that goes down
 takes its guests first, and they are wanted elsewhere."""
+
+LOST_AFTER_S = 3.0
+"""A definition must be missing for this long before it is called lost: libvirt's event that tells
+of an undefine may come a little after the listing that shows it."""
 
 CAPACITY_PERIOD_S = 15.0
 
@@ -43,6 +47,7 @@ class Publisher:
         self._capacity_due_s = 0.0
         self._entries: dict[GuestId, Versioned[InventoryEntry]] | None = None
         self._undefined: set[GuestId] = set()
+        self._missing_since_s: dict[GuestId, float] = {}
         self._domains_lock = asyncio.Lock()
         self._inventory_lock = asyncio.Lock()
         self._unread: set[tuple[GuestId, str]] = set()
@@ -88,9 +93,38 @@ class Publisher:
             listing = self._listing.current
             states = {guest: domain.state for guest, domain in sorted(listing.domains.items())}
             value = HostDomains(
-                boot_id=self._context.boot_id, is_healthy=listing.is_healthy, domains=states
+                boot_id=self._context.boot_id,
+                is_healthy=listing.is_healthy,
+                domains=states,
+                lost=self._lost(listing),
             )
             await self._domains.put(value)
+
+    def _lost(self, listing: Listing) -> tuple[GuestId, ...]:
+        """Name the guests whose definitions are gone without anybody having undefined them."""
+        now_s = self._clock.now_s()
+        if listing.is_healthy and self._entries is not None:
+            missing = [
+                guest
+                for guest, entry in self._entries.items()
+                if guest not in self._undefined
+                and not self._was_given_up(guest)
+                and _is_definition_gone(listing.domains.get(guest), entry.value)
+            ]
+            self._missing_since_s = {
+                guest: self._missing_since_s.get(guest, now_s) for guest in missing
+            }
+        return tuple(
+            sorted(
+                guest
+                for guest, since_s in self._missing_since_s.items()
+                if now_s - since_s >= LOST_AFTER_S
+            )
+        )
+
+    def _was_given_up(self, guest: GuestId) -> bool:
+        """Say whether an operator undefined the guest, or said that it is to be forgotten."""
+        return self._listing.was_undefined(guest) or guest in self._context.files.forgotten()
 
     async def publish_capacity(self) -> None:
         """Write what the host offers, now and then. Errors are those of Store and Hypervisor."""
@@ -126,6 +160,7 @@ class Publisher:
             return
         for _, domain in sorted(listing.domains.items()):
             await self._publish_entry(domain, may_follow=may_follow)
+        self._undefined |= self._to_forget(listing)
         # safety: an entry is all that another host could rebuild the guest from. A libvirtd that
         # came back without its configuration lists nothing and tells of no UNDEFINE either.
         self._undefined |= self._listing.take_undefined()
@@ -133,10 +168,29 @@ class Publisher:
             await self._remove_entry(guest)
         self._undefined.clear()
 
+    def _to_forget(self, listing: Listing) -> frozenset[GuestId]:
+        """Take an operator's word for the guests that libvirt does not list; refuse it for others.
+
+        A running guest is not removed: its entry has just become that of a transient one.
+        """
+        asked = self._context.files.forgotten()
+        for guest in sorted(asked & listing.domains.keys()):
+            if listing.domains[guest].is_persistent:
+                self._log.warning("forget_refused", guest=guest, why="libvirt has its definition")
+            self._context.files.answer_forgotten(guest)
+        return asked - listing.domains.keys()
+
     async def _publish_entry(self, domain: Domain, *, may_follow: bool) -> None:
         assert self._entries is not None
         published = self._entries.get(domain.guest)
-        if published is not None and self._has_lost_its_definition(domain, published.value):
+        if (
+            published is not None
+            and _is_definition_gone(domain, published.value)
+            and not self._was_given_up(domain.guest)
+        ):
+            # safety: libvirtd that came back without its configuration says so of every guest that
+            # runs. The entry stays as it was: the guest is looked after, and can be rebuilt
+            # elsewhere.
             return
         before = None if published is None else published.value.wanted
         wanted = self._wanted(domain, before, may_follow=may_follow)
@@ -175,18 +229,6 @@ class Publisher:
             not_movable=list(entry.not_movable),
         )
 
-    def _has_lost_its_definition(self, domain: Domain, published: InventoryEntry) -> bool:
-        """Say whether a running guest became transient without anybody having undefined it.
-
-        safety: libvirtd that came back without its configuration says so of every guest that runs.
-        The entry stays as it was: the guest is looked after, and can be rebuilt elsewhere.
-        """
-        return (
-            not domain.is_persistent
-            and NotMovable.TRANSIENT not in published.not_movable
-            and not self._listing.was_undefined(domain.guest)
-        )
-
     def _wanted(
         self,
         domain: Domain,
@@ -217,6 +259,7 @@ class Publisher:
         assert self._entries is not None
         published = self._entries.get(guest)
         if published is None:
+            self._context.files.answer_forgotten(guest)
             return
         path = self._entry_path(guest)
         try:
@@ -225,6 +268,7 @@ class Publisher:
             self._entries = None
             raise
         del self._entries[guest]
+        self._context.files.answer_forgotten(guest)
         self._log.info("inventory_removed", guest=guest, name=published.value.name)
 
     def _entry_path(self, guest: GuestId) -> str:
@@ -234,3 +278,10 @@ class Publisher:
 def domain_without_state(domain: Domain) -> Domain:
     """Drop what an entry does not depend on, so that the same definition is read only once."""
     return replace(domain, state=DomainState.UNKNOWN)
+
+
+def _is_definition_gone(domain: Domain | None, published: InventoryEntry) -> bool:
+    """Say whether libvirt has no definition of a guest any more that was published with one."""
+    return domain is None or (
+        not domain.is_persistent and NotMovable.TRANSIENT not in published.not_movable
+    )

@@ -62,7 +62,7 @@ class FilePermits:
 
     def protected(self) -> frozenset[GuestId]:
         """Tell which guests are protected."""
-        return _guests_in(self._protected)
+        return guests_in(self._protected)
 
     def give(self, guest: GuestId, generation: int) -> None:
         """Allow starts of the guest in this boot and forget earlier passages. Idempotent."""
@@ -95,7 +95,7 @@ class FilePermits:
         """Tell which guests have a permit now."""
         return frozenset(
             guest
-            for guest in _guests_in(self._permits)
+            for guest in guests_in(self._permits)
             if _boot_id_in(self._permits / guest) == self._boot_id
         )
 
@@ -140,7 +140,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _guests_in(folder: Path) -> frozenset[GuestId]:
+def guests_in(folder: Path) -> frozenset[GuestId]:
+    """Tell which guests have a file of their name in a folder."""
     guests = set()
     for path in folder.iterdir():
         try:

@@ -10,6 +10,10 @@ VERBS = {
     "heartbeat": ("hamon.cli.agent_heartbeat", "Say that this boot of the host lives."),
     "guests": ("hamon.cli.agent_guests", "Take care of this host's guests."),
     "leave": ("hamon.cli.agent_leave", "Announce an orderly shutdown or reboot."),
+    "forget": (
+        "hamon.cli.agent_forget",
+        "Give up a guest of this host whose definition libvirt lost.",
+    ),
     "install-hook": ("hamon.cli.agent_install_hook", "Put the gate where libvirt calls it."),
 }
 

@@ -14,7 +14,7 @@ from hamon.cli.client import Client
 from hamon.cli.failure import ExitCode
 from hamon.cli.request import send
 from hamon.cli.watching import Ended, Watched, progress_for, watch
-from hamon.decide.holds import CLUSTER, OVERRIDABLE
+from hamon.decide.holds import CLUSTER, NO_BAR_TO_EVACUATION, OVERRIDABLE
 from hamon.errors import RequestRefusedError
 from hamon.model.control import RequestKind
 from hamon.model.incident import MigrationStatus
@@ -80,7 +80,7 @@ def preview(client: Client, shown: Mapping[str, Any]) -> Iterator[Any]:
     if shown["session"]:
         yield line("its agent is registered: a host that lives is not evacuated, but refused", NOTE)
     for hold in client.ask("status")["holds"]:
-        if hold["scope"] not in {CLUSTER, shown["host"]}:
+        if hold["scope"] not in {CLUSTER, shown["host"]} or hold["kind"] in NO_BAR_TO_EVACUATION:
             continue
         text = f"({hold['kind']}) {hold['reason']}"
         if hold["kind"] in OVERRIDABLE:

@@ -227,6 +227,10 @@ HOLD_WORDINGS: Mapping[HoldKind, Wording] = {
         "ZooKeeper was restored from an old state",
         "compare with what runs on the hosts before anything else",
     ),
+    HoldKind.DEFINITIONS_LOST: Wording(
+        "definitions of guests are gone",
+        "restore libvirt's configuration there, or `hamon agent forget UUID` on that host",
+    ),
 }
 
 

@@ -7,10 +7,15 @@ Rules:
    on, so that a storm does not leave guests half moved. Disarm stops every intent.
 3. An operator may override storm, start-up and maintenance by hand; it is printed and audited.
    Nobody overrides disarm, own health, an unreadable znode, or the proof.
+4. Lost definitions hold what would follow from them (no guest is retired, none comes), but no
+   conviction: what was published of the guests is all there is, and enough to rebuild them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from hamon.decide.ownership import SETTLED, is_listing_sound
 from hamon.model.control import Hold, HoldKind
 from hamon.model.host import LIVE_STATES, DomainState, HostState
 from hamon.model.names import GuestId
@@ -21,6 +26,11 @@ CLUSTER = "cluster"
 
 OVERRIDABLE = frozenset({HoldKind.STORM, HoldKind.START_UP, HoldKind.MAINTENANCE})
 """Holds that ``evacuate-host`` and ``confirm-down`` may pass, printed and audited."""
+
+NO_BAR_TO_EVACUATION = frozenset({HoldKind.DEFINITIONS_LOST})
+"""Holds that say nothing against evacuating their host."""
+
+_NAMES_SHOWN = 8
 
 _TROUBLED = frozenset(
     {
@@ -44,6 +54,7 @@ def holds(view: ClusterView, policy: Policy, now_s: float) -> tuple[Hold, ...]:
         *_storm(view, policy, now_s),
         *_unreadable(view),
         *_maintenance(view),
+        *_definitions_lost(view),
     ]
     return tuple(sorted(found, key=lambda hold: (hold.scope != CLUSTER, hold.scope, hold.kind)))
 
@@ -55,7 +66,7 @@ def against_conviction(
     return tuple(
         hold
         for hold in in_force
-        if hold.scope == host.name
+        if (hold.scope == host.name and hold.kind not in NO_BAR_TO_EVACUATION)
         or (
             hold.scope == CLUSTER
             and not (hold.kind is HoldKind.START_UP and _was_lost_before(host, view))
@@ -168,13 +179,12 @@ def _storm(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
     limit = storm_limit(view, policy)
     if len(troubled) <= limit:
         return []
-    names = ", ".join(troubled[:8]) + (" …" if len(troubled) > 8 else "")  # noqa: PLR2004
     return [
         Hold(
             kind=HoldKind.STORM,
             scope=CLUSTER,
             reason=f"{len(troubled)} hosts lost within {policy.holds.storm_window_s:.0f} s,"
-            f" at most {limit} are handled at once: {names}",
+            f" at most {limit} are handled at once: {_named(troubled)}",
             needs_human=True,
         )
     ]
@@ -242,3 +252,33 @@ def _maintenance(view: ClusterView) -> list[Hold]:
         Hold(kind=HoldKind.MAINTENANCE, scope=host, reason=entry.reason, who=entry.who)
         for host, entry in sorted(view.control.value.maintenance.items())
     ]
+
+
+def _definitions_lost(view: ClusterView) -> list[Hold]:
+    """Hold a host whose libvirt lost definitions that nobody was seen removing.
+
+    A libvirtd that comes back with an emptied configuration does that; so does a guest undefined
+    while nobody looked. Only a human knows which.
+    """
+    found = []
+    for name, host in sorted(view.hosts.items()):
+        record = host.record.value
+        if record is None or record.state not in SETTLED or not is_listing_sound(host):
+            continue
+        assert host.domains is not None
+        lost = [
+            f"{owned.value.name} ({guest})"
+            for guest in host.domains.lost
+            if (owned := view.guests.get(guest)) is not None and owned.value.owner == name
+        ]
+        if lost:
+            why = f"libvirt no longer has, and nobody was seen undefining: {_named(lost)}"
+            found.append(
+                Hold(kind=HoldKind.DEFINITIONS_LOST, scope=name, reason=why, needs_human=True)
+            )
+    return found
+
+
+def _named(names: Sequence[str]) -> str:
+    """Join names for a human; of many, the first few."""
+    return ", ".join(names[:_NAMES_SHOWN]) + (" …" if len(names) > _NAMES_SHOWN else "")

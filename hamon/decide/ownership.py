@@ -38,13 +38,14 @@ from hamon.model.names import GuestId
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView
 
-_SETTLED = frozenset({HostState.UP, HostState.RESTARTED, HostState.QUARANTINED})
+SETTLED = frozenset({HostState.UP, HostState.RESTARTED, HostState.QUARANTINED})
+"""States in which what a host's libvirt says of its guests is taken for its operators' will."""
 
 
 def think_ownership(view: ClusterView, host: HostView) -> Thought:
     """Think about the guests that a live host's libvirt defines, or no longer does."""
     record = host.record.value
-    if record is None or record.state not in _SETTLED or not is_listing_sound(host):
+    if record is None or record.state not in SETTLED or not is_listing_sound(host):
         return Thought()
     changes: list[Change] = []
     reasons: list[Reason] = []
@@ -74,7 +75,7 @@ def think_retirement(view: ClusterView) -> Thought:
         host = view.hosts.get(owner)
         if host is None or host.record.value is None:
             continue
-        if host.record.value.state not in _SETTLED or not is_listing_sound(host):
+        if host.record.value.state not in SETTLED or not is_listing_sound(host):
             continue
         entry = host.inventory.get(guest)
         is_listed = host.domains is not None and guest in host.domains.domains

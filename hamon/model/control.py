@@ -45,6 +45,7 @@ class HoldKind(StrEnum):
     UNREADABLE = "unreadable"
     TWO_COPIES = "two_copies"
     ROLLED_BACK = "rolled_back"
+    DEFINITIONS_LOST = "definitions_lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,12 +156,14 @@ class HostDomains:
     """All domains libvirt has on the host, in this boot (znode ``domains``).
 
     ``is_healthy`` False means libvirt did not answer: the listing is the last one known, and
-    nothing may be concluded from what is missing in it.
+    nothing may be concluded from what is missing in it. ``lost``: guests whose published definition
+    libvirt no longer has, though nobody was seen undefining them.
     """
 
     boot_id: BootId
     is_healthy: bool
     domains: Mapping[GuestId, DomainState] = field(default_factory=dict)
+    lost: tuple[GuestId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,6 +79,7 @@ class InMemoryHostFiles:
         self._seen: dict[GuestId, int] = {}
         self._held: dict[GuestId, int] = {}
         self._leftovers: frozenset[GuestId] = frozenset()
+        self.to_forget: frozenset[GuestId] = frozenset()
 
     def leaving(self) -> Leaving | None:
         """Tell whether this host has announced that it goes, and why."""
@@ -112,8 +113,17 @@ class InMemoryHostFiles:
         """Write down that a definition was made for a rebuild, or that it is settled."""
         self._leftovers = self._leftovers | {guest} if is_leftover else self._leftovers - {guest}
 
+    def forgotten(self) -> frozenset[GuestId]:
+        """Tell which guests an operator of this host wants forgotten."""
+        return self.to_forget
+
+    def answer_forgotten(self, guest: GuestId) -> None:
+        """Note that a guest was forgotten, or will not be. Idempotent."""
+        self.to_forget -= {guest}
+
     def reboot(self) -> None:
         """Lose what lies on tmpfs."""
+        self.to_forget = frozenset()
         self.announced = None
         self.is_in_service = False
 

@@ -97,6 +97,7 @@ def test_libvirtd__restarted_with_an_emptied_configuration__no_guest_is_forgotte
     host.start_service(LIBVIRTD)
     world.wait(lambda: off not in world.domains("h1"), f"{off} lost by libvirt")
     world.wait(lambda: len(world.ask("host", host="h1")["guests"]) == 2, "both still known")
+    world.wait(lambda: "definitions_lost" in world.holds(), "a hold that names them")
     world.power_cut("h1")
 
     world.wait_moved([guest])

@@ -480,6 +480,64 @@ async def test_inventory__libvirtd_lost_its_configuration__entries_stay(world: W
     assert domains is not None
     assert domains.is_healthy
     assert {GUEST: DomainState.RUNNING} == dict(domains.domains)
+    assert (GUEST, OTHER) == domains.lost
+
+
+async def test_inventory__definition_back__is_no_longer_called_lost(world: World) -> None:
+    """Whoever restores libvirt's configuration has nothing else to do."""
+    await own_guest(world, is_running=False)
+    world.hypervisor.lose_configuration()
+    await world.pass_s(30)
+    world.hypervisor.define_now(definition())
+    await world.pass_s(10)
+
+    domains = await world.domains()
+    assert domains is not None
+    assert () == domains.lost
+
+
+async def test_forget__definition_lost__entry_goes(world: World) -> None:
+    """An operator can say that a definition which vanished was meant to go."""
+    await own_guest(world)
+    world.hypervisor.define_now(definition(OTHER, "db"))
+    await world.pass_s(1)
+    world.hypervisor.lose_configuration()
+    await world.pass_s(30)
+    world.files.to_forget = frozenset({GUEST, OTHER})
+    await world.pass_s(10)
+
+    inventory = await world.inventory()
+    domains = await world.domains()
+    assert domains is not None
+    assert () == domains.lost
+    assert {GUEST} == inventory.keys(), "it runs, so it is listed on"
+    assert (NotMovable.TRANSIENT,) == inventory[GUEST].not_movable
+    assert frozenset() == world.files.to_forget
+
+
+async def test_forget__libvirt_has_its_definition__is_refused(world: World) -> None:
+    """A guest that is defined is undefined through libvirt, and nowhere else."""
+    await own_guest(world)
+    world.files.to_forget = frozenset({GUEST})
+    await world.pass_s(10)
+
+    assert (await world.inventory())[GUEST].is_protected
+    assert "forget_refused" in world.log.names()
+    assert frozenset() == world.files.to_forget
+
+
+async def test_inventory__undefined_while_nobody_looked__is_called_lost(world: World) -> None:
+    """Without an event nobody knows whether an operator wanted it; the entry stays and pages."""
+    await own_guest(world, is_running=False)
+    await world.stop_agent()
+    world.hypervisor.undefine_now(GUEST)
+    await world.start_agent()
+    await world.pass_s(30)
+
+    domains = await world.domains()
+    assert domains is not None
+    assert (GUEST,) == domains.lost
+    assert GUEST in await world.inventory()
 
 
 async def test_inventory__running_guest_undefined__is_no_longer_protected(world: World) -> None:

@@ -465,6 +465,23 @@ def test_agent_leave__on_a_compute_host__announces_and_takes_back(agent_config: 
     assert (0, "reboot", 0, False) == (gone.returncode, said, back.returncode, mark.exists())
 
 
+def test_agent_forget__on_a_compute_host__leaves_word_for_the_guests_process(
+    agent_config: Path,
+) -> None:
+    """The process that knows libvirt decides; the command only carries an operator's word."""
+    uuid = "11111111-1111-4111-8111-111111111111"
+
+    done = run_without_extras("agent", "forget", uuid.upper(), "--config", agent_config)
+    wrong = run_without_extras("agent", "forget", "../web", "--config", agent_config)
+
+    assert (0, True) == (
+        done.returncode,
+        (agent_config.parent / "run" / "forget" / uuid).exists(),
+    )
+    assert ExitCode.USAGE == wrong.returncode
+    assert "not a guest's UUID" in wrong.stderr
+
+
 def test_agent_install_hook__twice__says_so_the_second_time(agent_config: Path) -> None:
     """The gate is installed once; doing it again changes nothing."""
     first = run_without_extras("agent", "install-hook", "--config", agent_config)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hamon.decide.holds import (
+    NO_BAR_TO_EVACUATION,
     OVERRIDABLE,
     against_action,
     against_conviction,
@@ -31,6 +32,7 @@ from tests.builders import (
     a_view,
     an_entry,
     an_own,
+    owned_by,
 )
 
 POLICY = Policy()
@@ -135,6 +137,40 @@ def test_two_copies__running_on_two_hosts__is_a_hold_of_the_guest(
     found = [hold for hold in holds(view, POLICY, NOW_S) if hold.kind is HoldKind.TWO_COPIES]
 
     assert ([a_guest()] if expected else []) == [hold.scope for hold in found]
+
+
+# -- lost definitions ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        (a_host(lost=[a_guest()]), [HOST]),
+        (a_host(), []),
+        (a_host(lost=[a_guest(2)]), []),
+        (a_host(lost=[a_guest()], is_libvirt_healthy=False), []),
+        (a_host(lost=[a_guest()], state=HostState.SUSPECT), []),
+    ],
+    ids=["lost", "none", "of another owner", "libvirt is silent", "host is suspected"],
+)
+def test_definitions_lost__of_a_guest_owned_there__is_a_hold_of_the_host(
+    host: HostView, expected: list[HostName]
+) -> None:
+    """Definitions that vanish without anybody's word are called out, with their guests."""
+    owned = {a_guest(): owned_by(HOST), a_guest(2): owned_by(SPARE)}
+    view = a_view(host, a_host(SPARE), guests=owned)
+
+    found = [hold for hold in holds(view, POLICY, NOW_S) if hold.kind is HoldKind.DEFINITIONS_LOST]
+
+    assert expected == [hold.scope for hold in found]
+    assert all(str(a_guest()) in hold.reason and hold.needs_human for hold in found)
+
+
+def test_definitions_lost__host_dies__does_not_keep_its_guests_from_moving() -> None:
+    """What was published of the guests is enough to rebuild them; waiting would help nobody."""
+    host = a_host(lost=[a_guest()])
+
+    assert set() == stopping(a_view(host, guests={a_guest(): owned_by(HOST)}), host)
 
 
 # -- start-up -------------------------------------------------------------------------------------
@@ -297,7 +333,8 @@ def test_against_conviction__of_another_host__does_not_stop(kind: HoldKind) -> N
     host = a_lost_host()
 
     assert not against_conviction(of_kind(kind, SPARE), host, a_view(host))
-    assert against_conviction(of_kind(kind, HOST), host, a_view(host))
+    is_bar = kind not in NO_BAR_TO_EVACUATION
+    assert is_bar == bool(against_conviction(of_kind(kind, HOST), host, a_view(host)))
 
 
 STOP_ALL = {HoldKind.DISARMED, HoldKind.UNREADABLE, HoldKind.OWN_HEALTH}
