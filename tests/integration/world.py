@@ -206,13 +206,17 @@ class World:
     ) -> subprocess.CompletedProcess[str]:
         """Run hamon's command line on a machine."""
         return subprocess.run(
-            self.lab.machine(on).exec_argv(
-                ["env", f"PYTHONPATH={PROJECT}", "COLUMNS=200", *HAMON, *arguments]
-            ),
+            self.hamon_argv(*arguments, on=on),
             capture_output=True,
             text=True,
             timeout=deadline_s,
             check=False,
+        )
+
+    def hamon_argv(self, *arguments: str, on: str = "c1") -> list[str]:
+        """The command that runs hamon's command line on a machine."""
+        return self.lab.machine(on).exec_argv(
+            ["env", f"PYTHONPATH={PROJECT}", "COLUMNS=200", *HAMON, *arguments]
         )
 
     # -- faults -----------------------------------------------------------------------------------
