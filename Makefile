@@ -32,6 +32,8 @@ uv_version := 0.13.9
 code := $(wildcard hamon lab bench tests tools/*.py)
 quick_tests := $(wildcard tests/unit tests/scenarios tests/sim tests/contract)
 all_tests := $(quick_tests) $(wildcard tests/integration)
+# What needs nothing but processor time runs on every core; labs have the machine for themselves.
+in_memory := $(bin)/pytest -n auto $(quick_tests)
 
 .PHONY: help
 help:
@@ -93,18 +95,20 @@ lint: venv
 
 .PHONY: check
 check: lint
-	@echo "check: $(quick_tests), in memory"
-	@$(bin)/pytest -m "not integration and not slow" $(quick_tests)
+	@echo "check: $(quick_tests), in memory, on every core"
+	@$(in_memory) -m "not integration and not slow"
 
 .PHONY: test
 test: packages lint
-	@echo "test: $(all_tests), all but the slow ones"
-	@$(bin)/pytest -m "not slow" $(all_tests)
+	@echo "test: what $(MAKE) check runs, then $(all_tests) with real parts; all but the slow ones"
+	@$(in_memory) -m "not integration and not slow"
+	@$(bin)/pytest -m "integration and not slow" $(all_tests)
 
 .PHONY: test-all
 test-all: packages lint
 	@echo "test-all: $(all_tests)"
-	@$(bin)/pytest $(all_tests)
+	@$(in_memory) -m "not integration"
+	@$(bin)/pytest -m integration $(all_tests)
 
 .PHONY: test-pythons
 test-pythons: build-packages

@@ -71,7 +71,7 @@ def reasons_given() -> list[Given]:
         assert around is not None
         through = codes_through(around, code.id, calls)
         assert through, f"{where}: cannot tell which codes {code.id} may be"
-        given += [Given(text, None, where) for text in through]
+        given += [Given(text, None, where) for text in sorted(through)]
     return given
 
 
@@ -133,11 +133,17 @@ def test_sentence__written_down__is_of_a_code_that_exists(code: str) -> None:
     assert code in {given.code for given in GIVEN}
 
 
-@pytest.mark.parametrize("given", GIVEN, ids=lambda given: f"{given.code}@{given.where}")
+@pytest.mark.parametrize(
+    "given",
+    [given for given in GIVEN if given.facts is not None],
+    ids=lambda given: f"{given.code}@{given.where}",
+)
 def test_sentence__filled_with_the_facts_of_each_place__has_no_gap(given: Given) -> None:
-    """A sentence mentions only facts that every place which gives its reason passes along."""
-    if given.facts is None:
-        pytest.skip("its facts are passed on from elsewhere")
+    """A sentence mentions only facts that every place which gives its reason passes along.
+
+    Places that pass on facts from elsewhere cannot be judged here.
+    """
+    assert given.facts is not None
     wording = WORDINGS[given.code]
 
     assert fields_of(wording.text) | fields_of(wording.advice) <= given.facts
