@@ -106,8 +106,8 @@ class Election:
                 return
 
     async def _try(self) -> Office | None:
-        if self._store.state is not SessionState.CONNECTED:
-            return None
+        # Without a session this tells which kind of trouble it is: one that passes, or a store that
+        # was refused and never comes back.
         names = await self._row()
         own = await self._own(names)
         if own is None:

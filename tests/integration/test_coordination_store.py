@@ -4,12 +4,17 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import replace
 
 import pytest
 
-from hamon.coordination.access import digest_of
+from hamon.clock import SystemClock
+from hamon.coordination.access import Identities, digest_of
+from hamon.coordination.bootstrap import bootstrap
+from hamon.coordination.election import Election
 from hamon.coordination.zookeeper import SessionCredentials, StoreSettings, ZooKeeperStore
-from hamon.errors import ConfigError, Outcome, StoreUnavailableError
+from hamon.errors import AccessDeniedError, ConfigError, Outcome, StoreUnavailableError
+from hamon.model.names import ControllerId
 from hamon.ports import AccessRule, CreateNode, Permission, SessionState, SetData
 from tests.contract.store_world import until
 from tests.ensemble import LOOPBACK, Ensemble
@@ -133,6 +138,43 @@ async def test_start__another_session_timeout_granted__is_refused(
     """Detection's arithmetic holds for the time-out that was configured, or hamon does not run."""
     with pytest.raises(ConfigError, match="tickTime"):
         await connect(session_timeout_s=asked_s)
+
+
+async def test_reconnect__another_session_timeout_granted__ends_the_election_too() -> None:
+    """A daemon whose ZooKeeper came back with other times ends and says why; it must not linger."""
+    controllers = digest_of(USER, PASSWORD)
+    identities = Identities(controllers=controllers)
+    ensemble = Ensemble(size=1, tick_ms=400)
+    try:
+        ensemble.start()
+        settings = StoreSettings(
+            servers=ensemble.addresses,
+            chroot="/",
+            session_timeout_s=SESSION_TIMEOUT_S,
+            user=USER,
+            password=PASSWORD,
+        )
+        first = ZooKeeperStore(settings)
+        await first.start(WITHIN_S)
+        await bootstrap(first, "/hamon/test", identities)
+        await first.close()
+        store = ZooKeeperStore(replace(settings, chroot="/hamon/test"))
+        await store.start(WITHIN_S)
+        election = Election(store, ControllerId("controller-1"), identities, SystemClock())
+        office = await election.wait_for_office()
+        (server,) = ensemble.servers
+        server.stop()
+        with (server.folder / "zoo.cfg").open("a") as config:
+            config.write("maxSessionTimeout=3000\n")
+        ensemble.start()
+
+        async with asyncio.timeout(WITHIN_S):
+            await office.lost.wait()
+            with pytest.raises(AccessDeniedError, match="tickTime"):
+                await election.wait_for_office()
+        await store.close()
+    finally:
+        ensemble.stop()
 
 
 async def test_start__chroot_missing__is_refused(connect: Connect) -> None:
