@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -349,6 +350,20 @@ async def test_libvirtd__paused_for_many_calls__stuck_ones_are_bounded(
     await until_reachable(world.hypervisor)
     await until(lambda: world.hypervisor.stuck_calls == 0)
     await world.hypervisor.close()
+
+
+@pytest.mark.integration
+async def test_libvirtd__stops_with_many_calls_under_way__the_client_survives(
+    libvirtd: PrivateLibvirtd,
+) -> None:
+    """Libvirt's client must not be used in ways that make it write over a stack (see lanes)."""
+    busy = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.contract.busy_client"),
+        *(libvirtd.uri, str(libvirtd.pid()), "3"),
+        cwd=Path(__file__).parents[2],
+    )
+
+    assert 0 == await busy.wait()
 
 
 @pytest.mark.integration

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
 import libvirt
 
-from hamon.backends.libvirt.calls import CallPool
 from hamon.backends.libvirt.capacity import read_capacity
 from hamon.backends.libvirt.event_loop import EventLoop
+from hamon.backends.libvirt.lanes import Lane, Lanes, is_broken
 from hamon.errors import (
     GuestNotFoundError,
     HypervisorError,
@@ -24,9 +25,8 @@ from hamon.ports import Domain, DomainEvent
 
 T = TypeVar("T")
 
-WORKERS = 6
-"""Calls at once. libvirtd takes five requests of one client at a time by default; a sixth waits
-in the client while the five are busy, so that a look at the host is never far behind."""
+LANES = 6
+"""Calls at once, so that starts under way do not keep a look at the host waiting."""
 
 KEEPALIVE_INTERVAL_S = 2
 KEEPALIVE_COUNT = 2
@@ -41,20 +41,6 @@ _STATES = {
     libvirt.VIR_DOMAIN_SHUTOFF: DomainState.SHUTOFF,
     libvirt.VIR_DOMAIN_CRASHED: DomainState.CRASHED,
 }
-
-_BROKEN = frozenset(
-    {
-        libvirt.VIR_ERR_INTERNAL_ERROR,
-        libvirt.VIR_ERR_NO_CONNECT,
-        libvirt.VIR_ERR_INVALID_CONN,
-        libvirt.VIR_ERR_RPC,
-        libvirt.VIR_ERR_SYSTEM_ERROR,
-    }
-)
-"""Codes with which libvirt's client tells that the connection broke, when the error is the
-client's own (domain RPC or remote) and not one that libvirtd sent."""
-
-_CLIENT_DOMAINS = frozenset({libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE})
 
 _UNDEFINE_FLAGS = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -80,8 +66,9 @@ class LibvirtHypervisor:
         self._uri = uri
         self._call_timeout_s = call_timeout_s
         self._start_timeout_s = start_timeout_s
-        self._calls = CallPool(WORKERS)
-        self._connection: libvirt.virConnect | None = None
+        self._lanes = Lanes(uri, LANES)
+        self._watch = Lane(uri)
+        self._is_connected = False
         self._events: list[EventCallback] = []
         self._connections: list[ConnectionCallback] = []
         self._loop = asyncio.get_running_loop()
@@ -92,7 +79,7 @@ class LibvirtHypervisor:
     @property
     def stuck_calls(self) -> int:
         """How many calls are past their deadline and have not come back."""
-        return self._calls.stuck
+        return self._lanes.stuck
 
     def on_event(self, callback: EventCallback) -> None:
         """Have ``callback`` called at domain events while connected (none is queued while not)."""
@@ -101,7 +88,7 @@ class LibvirtHypervisor:
     def on_connection(self, callback: ConnectionCallback) -> None:
         """Have ``callback`` called when libvirt becomes reachable (True) or unreachable (False)."""
         self._connections.append(callback)
-        if self._connection is not None:
+        if self._is_connected:
             callback(True)  # noqa: FBT003 - the port's signature
 
     async def domains(self) -> tuple[Domain, ...]:
@@ -177,11 +164,8 @@ class LibvirtHypervisor:
         self._keeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._keeper
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(HypervisorError):
-                await self._calls.call("close", self._uri, self._call_timeout_s, connection.close)
-        self._calls.close()
+        self._watch.close()
+        self._lanes.close()
 
     # -- calls ------------------------------------------------------------------------------------
 
@@ -192,53 +176,48 @@ class LibvirtHypervisor:
         work: Callable[[libvirt.virConnect], T],
         timeout_s: float | None = None,
     ) -> T:
-        connection = self._connection
-        if connection is None:
+        if not self._is_connected:
             why = "not connected"
             raise HypervisorUnreachableError("hypervisor", operation, target, Outcome.NOT_DONE, why)
-        timeout_s = timeout_s or self._call_timeout_s
         try:
-            return await self._calls.call(operation, target, timeout_s, lambda: work(connection))
+            return await self._lanes.call(
+                operation, target, timeout_s or self._call_timeout_s, work
+            )
         except libvirt.libvirtError as error:
-            if _is_broken(error):
-                self._broken.set()
             raise _translated(operation, target, error) from error
 
     # -- connection -------------------------------------------------------------------------------
 
     async def _keep_connected(self) -> None:
+        """Hold the connection that brings events and tells when libvirtd no longer answers."""
         while True:
             self._broken.clear()
             try:
-                connection = await self._calls.call(
-                    "connect", self._uri, self._call_timeout_s, self._open
-                )
-            except (HypervisorError, libvirt.libvirtError):
+                # Without a deadline: of a stopped libvirtd it comes back when that goes on.
+                await self._watch.begin(self._register, math.inf)
+            except libvirt.libvirtError:
                 await asyncio.sleep(RECONNECT_PAUSE_S)
                 continue
-            self._connection = connection
+            self._is_connected = True
             self._tell_connection(is_reachable=True)
             await self._broken.wait()
-            self._connection = None
+            self._is_connected = False
             self._tell_connection(is_reachable=False)
-            with contextlib.suppress(HypervisorError, libvirt.libvirtError):
-                await self._calls.call("close", self._uri, self._call_timeout_s, connection.close)
 
-    def _open(self) -> libvirt.virConnect:
-        connection = libvirt.open(self._uri)
-        connection.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
-        connection.registerCloseCallback(self._on_close, None)
-        for event in (
-            libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-            libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
-        ):
-            callback = (
-                self._on_lifecycle
-                if event == libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
-                else self._on_change
-            )
-            connection.domainEventRegisterAny(None, event, callback, None)
-        return connection
+    def _register(self, connection: libvirt.virConnect) -> None:
+        try:
+            connection.registerCloseCallback(self._on_close, None)
+            for event, callback in (
+                (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
+                (libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, self._on_change),
+            ):
+                connection.domainEventRegisterAny(None, event, callback, None)
+            # Last, because from now on nobody may wait for an answer here (see lanes).
+            connection.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
+        except libvirt.libvirtError:
+            # Half registered is of no use: the next try begins with a connection of its own.
+            connection.close()
+            raise
 
     def _tell_connection(self, *, is_reachable: bool) -> None:
         for callback in self._connections:
@@ -339,16 +318,10 @@ def _folded_stop(detail: int) -> DomainEvent:
             return DomainEvent.OTHER
 
 
-def _is_broken(error: libvirt.libvirtError) -> bool:
-    if error.err is None:
-        return True
-    return error.err[1] in _CLIENT_DOMAINS and error.get_error_code() in _BROKEN
-
-
 def _translated(operation: str, target: str, error: libvirt.libvirtError) -> HypervisorError:
     why = error.get_error_message() or str(error)
     if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
         return GuestNotFoundError("hypervisor", operation, target, Outcome.NOT_DONE, why)
-    if _is_broken(error):
+    if is_broken(error):
         return HypervisorUnreachableError("hypervisor", operation, target, Outcome.UNKNOWN, why)
     return HypervisorError("hypervisor", operation, target, Outcome.NOT_DONE, why)
