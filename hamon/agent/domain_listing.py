@@ -152,6 +152,8 @@ class DomainListing:
 
     def _on_connection(self, is_reachable: bool) -> None:  # noqa: FBT001 - the port's signature
         if not is_reachable:
+            if self.current.is_healthy:
+                self._log.warning("hypervisor_lost", why="the connection is gone")
             # Events may have been missed: what was seen undefined is not known to be so any more.
             self._undefined.clear()
             self._replace(Listing(domains=self.current.domains))

@@ -43,12 +43,12 @@ def test_storm__more_hosts_lost_than_may_be_at_once__the_rest_is_held(world: Wor
         lambda: any("conviction_held" in world.reasons(h) for h in ("h1", "h2", "h3")),
         "a conviction is held",
     )
-    convicted = [incident["host"] for incident in world.incidents()]
-    assert len(convicted) <= 2
+    assert len(world.incidents()) <= 2
 
+    # One host back may make the rest few enough to be helped; never were more than two shut out.
     world.bring_back()
     world.wait_moved(guests)
-    assert len(world.incidents()) == len(convicted)
+    assert len(world.incidents()) <= 2
 
 
 def test_maintenance__host_loses_power__is_left_alone(world: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from lab.deployment import CONFIG, DAEMON
@@ -65,8 +67,9 @@ def test_daemon__with_a_broken_configuration__refuses_to_start_and_says_where(
         for bad, where in (
             (good.replace("[fencing]", "[fencing]\nshots = 3"), "shots"),
             (good.replace("[fencing]", "[fencing"), "hamon.toml"),
-            (good.replace("session_timeout_s = 4.0", "session_timeout_s = 1.0"), "session"),
+            (re.sub(r"(session_timeout_s) = .*", r"\1 = 1.0", good), "session"),
         ):
+            assert bad != good
             file.write_text(bad)
             said = world.hamon(
                 "daemon", "--config", str(CONFIG / "hamon.toml"), on=str(standby.name)
@@ -76,5 +79,5 @@ def test_daemon__with_a_broken_configuration__refuses_to_start_and_says_where(
             assert "Traceback" not in said.stderr
     finally:
         file.write_text(good)
-    standby.start_service(DAEMON)
+        standby.start_service(DAEMON)
     world.wait(lambda: world.ask("status")["armed"], "a daemon answers")

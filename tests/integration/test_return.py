@@ -85,6 +85,7 @@ def test_room__none_anywhere__guest_waits_and_moves_when_there_is_some(world: Wo
         fill(world, other)
 
     world.power_cut("h1")
+    world.wait_told("no_valid_host")
     world.wait(
         lambda: "vCPU" in world.migration("h1", guest)["reason"], f"{guest} waits and says why"
     )

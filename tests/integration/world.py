@@ -216,7 +216,17 @@ class World:
     def hamon_argv(self, *arguments: str, on: str = "c1") -> list[str]:
         """The command that runs hamon's command line on a machine."""
         return self.lab.machine(on).exec_argv(
-            ["env", f"PYTHONPATH={PROJECT}", "COLUMNS=200", *HAMON, *arguments]
+            # Whoever gives up waiting ends the command, too, not only what entered the namespaces.
+            [
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "env",
+                f"PYTHONPATH={PROJECT}",
+                "COLUMNS=200",
+                *HAMON,
+                *arguments,
+            ]
         )
 
     # -- faults -----------------------------------------------------------------------------------
