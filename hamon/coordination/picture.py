@@ -60,7 +60,7 @@ class Picture:
 
     def take(self) -> StoredCluster | None:
         """Return the picture; None while the mirror is not whole or there is no control znode."""
-        control = self._versioned(Place(kind=PlaceKind.CONTROL), Control)
+        control = self._control()
         if self._mirror.whole_since_s is None or control is None:
             return None
         return StoredCluster(
@@ -72,6 +72,15 @@ class Picture:
             controllers=self._controllers(),
             unreadable=self._mirror.unreadable(),
         )
+
+    def _control(self) -> Versioned[Control] | None:
+        place = Place(kind=PlaceKind.CONTROL)
+        seen = self._seen(place)
+        if seen is not None and seen.unreadable is not None:
+            # safety: whoever cannot read the switches takes them for off, and overwrites nothing.
+            off = Control(is_armed=False, reason="the switches cannot be read", who="hamon")
+            return Versioned(value=off, version=seen.node.version)
+        return self._versioned(place, Control)
 
     # -- reading one znode ------------------------------------------------------------------------
 

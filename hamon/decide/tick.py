@@ -13,7 +13,8 @@ from hamon.decide.convicted import think_convicted
 from hamon.decide.holds import holds
 from hamon.decide.live import think_live
 from hamon.decide.ownership import think_ownership, think_retirement
-from hamon.decide.requests import end_of_maintenance, think_request
+from hamon.decide.requests import think_request
+from hamon.decide.switches import end_of_maintenance
 from hamon.decide.thought import Thought, together
 from hamon.evacuator import flow
 from hamon.evacuator.scheduler import Scheduler

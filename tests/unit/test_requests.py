@@ -377,6 +377,28 @@ def test_arm_and_disarm__are_written_with_who_and_why(kind: RequestKind, *, is_a
     assert (is_armed, "tests", "ada") == (control.is_armed, control.reason, control.who)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        RequestKind.ARM,
+        RequestKind.DISARM,
+        RequestKind.MAINTENANCE_ON,
+        RequestKind.MAINTENANCE_OFF,
+    ],
+)
+def test_switches__cannot_be_read__are_not_overwritten(kind: RequestKind) -> None:
+    """What a newer hamon wrote is not lost by an order to an older one (S21)."""
+    request = a_request(kind, HOST)
+
+    answered, decision = asked(
+        request, a_host(), maintenance=[HOST], is_armed=False, unreadable=("/control",)
+    )
+
+    assert RequestState.REFUSED is answered.state
+    assert "/control" in answered.answer
+    assert CONTROL not in writes(*changes_of(decision))
+
+
 def test_maintenance__on_and_off__touches_only_that_host() -> None:
     """A host is taken care of, with reason and end; others stay as they are."""
     on = a_request(RequestKind.MAINTENANCE_ON, HOST, reason="disks", until="2099-01-01")
