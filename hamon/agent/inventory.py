@@ -164,8 +164,10 @@ class Publisher:
         # safety: an entry is all that another host could rebuild the guest from. A libvirtd that
         # came back without its configuration lists nothing and tells of no UNDEFINE either.
         self._undefined |= self._listing.take_undefined()
-        for guest in sorted(self._undefined - listing.domains.keys()):
-            await self._remove_entry(guest)
+        for guest in sorted(self._undefined):
+            # By the newest listing: the one above may be from before it was undefined.
+            if guest not in self._listing.current.domains:
+                await self._remove_entry(guest)
         self._undefined.clear()
 
     def _to_forget(self, listing: Listing) -> frozenset[GuestId]:

@@ -188,6 +188,7 @@ class Rebuilder:
         Returns:
             True: the guest runs. False: it does not, and no start is under way.
         """
+        last_why = ""
         while True:
             try:
                 listing = await self.listing.refresh()
@@ -201,7 +202,9 @@ class Rebuilder:
                 if not (await self.listing.refresh()).is_active(guest):
                     return False
             except HypervisorError as error:
-                self.context.log.warning("outcome_unknown", guest=guest, why=error.why)
+                if error.why != last_why:
+                    self.context.log.warning("outcome_unknown", guest=guest, why=error.why)
+                last_why = error.why
             await self.context.clock.sleep(FIND_OUT_PAUSE_S)
 
     async def undefine_leftover(self, guest: GuestId) -> None:

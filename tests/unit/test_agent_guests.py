@@ -464,6 +464,24 @@ async def test_inventory__guest_undefined__entry_goes(world: World) -> None:
     assert {} == await world.inventory()
 
 
+@pytest.mark.parametrize("turns", range(12))
+async def test_inventory__undefined_while_it_is_published__entry_goes(
+    world: World, turns: int
+) -> None:
+    """An undefine is not lost between an older listing and the newest one."""
+    await own_guest(world, is_running=False)
+    world.hypervisor.define_now(definition(OTHER, "db"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    world.hypervisor.undefine_now(OTHER)
+    world.hypervisor.undefine_now(GUEST)
+    await world.pass_s(30)
+
+    domains = await world.domains()
+    assert domains is not None
+    assert ({}, ()) == (await world.inventory(), domains.lost)
+
+
 async def test_inventory__libvirtd_lost_its_configuration__entries_stay(world: World) -> None:
     """What another host could rebuild the guests from is not lost with libvirt's folder."""
     await own_guest(world)
