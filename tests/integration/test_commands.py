@@ -16,8 +16,7 @@ from lab.deployment import DAEMON
 from lab.processes import wait_until
 from tests.integration.world import World
 
-# In `make test-all` until it has been seen to pass again and again on an idle machine.
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
 UNKNOWN = 3
 

@@ -8,8 +8,7 @@ from lab.bmc import Fault
 from lab.names import Plane
 from tests.integration.world import World
 
-# In `make test-all` until it has been seen to pass again and again on an idle machine.
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
 
 def test_bmc__dead__pages_and_waits_for_an_operators_word(world: World) -> None:

@@ -8,8 +8,7 @@ import pytest
 
 from tests.integration.world import World
 
-# In `make test-all` until it has been seen to pass again and again on an idle machine.
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
 
 def test_disarm__in_mid_incident__stops_until_armed_again(world: World) -> None:

@@ -9,8 +9,7 @@ import pytest
 from lab.deployment import CONFIG, DAEMON
 from tests.integration.world import World
 
-# In `make test-all` until it has been seen to pass again and again on an idle machine.
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
 
 def test_evacuate_host__that_cannot_be__is_refused_and_nothing_opens(world: World) -> None:

@@ -10,8 +10,7 @@ from lab.deployment import GUESTS
 from lab.names import LabError
 from tests.integration.world import World
 
-# In `make test-all` until it has been seen to pass again and again on an idle machine.
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
 LIBVIRTD = "libvirtd"
 EMULATOR = "/etc/hamon/emulator"

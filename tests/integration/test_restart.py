@@ -10,8 +10,7 @@ from lab.bmc import Fault
 from lab.deployment import GUESTS, HEARTBEAT
 from tests.integration.world import World
 
-# In `make test-all` until it has been seen to pass again and again on an idle machine.
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
 
 def test_host__reboots_before_conviction__restores_its_guests_in_place(world: World) -> None:

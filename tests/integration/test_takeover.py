@@ -10,8 +10,7 @@ from lab.deployment import DAEMON
 from lab.machine import Machine
 from tests.integration.world import World
 
-# In `make test-all` until it has been seen to pass again and again on an idle machine.
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
 SLOW = pytest.mark.slow
 
