@@ -101,7 +101,6 @@ def test_demo__interrupted__leaves_nothing_behind(
     assert "tidying up" in said
 
 
-@pytest.mark.slow
 def test_demo__undisturbed__tells_the_story_and_leaves_nothing_behind(name: str) -> None:
     """Each step of an evacuation is shown in its order, then the return; then all is gone."""
     demo = start_demo(name)

@@ -81,7 +81,6 @@ def test_definition__refused_by_every_destination__waits_until_one_takes_it(worl
     world.lab.host("h2").run(["rm", EMULATOR])
 
 
-@pytest.mark.slow
 def test_libvirtd__restarted_with_an_emptied_configuration__no_guest_is_forgotten(
     world: World,
 ) -> None:

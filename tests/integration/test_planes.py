@@ -8,10 +8,16 @@ from lab.names import Plane
 from lab.network import Direction
 from tests.integration.world import World
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize("direction", list(Direction))
+@pytest.mark.parametrize(
+    "direction",
+    [
+        pytest.param(direction, marks=[] if direction is Direction.BOTH else [pytest.mark.slow])
+        for direction in Direction
+    ],
+)
 def test_management__cut_while_storage_answers__host_is_suspect_and_lives(
     world: World, direction: Direction
 ) -> None:
@@ -28,6 +34,7 @@ def test_management__cut_while_storage_answers__host_is_suspect_and_lives(
     assert world.incidents() == []
 
 
+@pytest.mark.slow
 def test_storage__cut_while_management_answers__host_stays_up(world: World) -> None:
     """A silent storage plane alone changes nothing about a host that is registered."""
     [guest] = world.run_guests("h1")

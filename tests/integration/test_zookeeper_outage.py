@@ -13,7 +13,7 @@ from lab.names import Plane
 from lab.processes import run
 from tests.integration.world import DEADLINE_S, World
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
 ZOOKEEPER = "zookeeper"
 CONTROLLERS = ("c1", "c2", "c3")
@@ -31,6 +31,7 @@ client.stop()
 """
 
 
+@pytest.mark.slow
 def test_quorum__lost_for_a_minute_in_mid_evacuation__all_guests_still_move(world: World) -> None:
     """Without ZooKeeper nothing new is started; with it the evacuation goes on."""
     guests = world.run_guests("h1", 2)
@@ -68,6 +69,7 @@ def test_sessions__all_expired_at_once__nobody_is_convicted(world: World) -> Non
     assert world.incidents() == []
 
 
+@pytest.mark.slow
 def test_zookeeper__restarted_with_hosts_cut_off__old_sessions_expire_without_conviction(
     world: World,
 ) -> None:
@@ -94,6 +96,7 @@ def test_zookeeper__restarted_with_hosts_cut_off__old_sessions_expire_without_co
     assert world.incidents() == []
 
 
+@pytest.mark.slow
 def test_site__loses_all_power_and_comes_back__every_guest_runs_where_it_was(
     world: World,
 ) -> None:
@@ -140,7 +143,9 @@ def test_daemon__started_without_zookeeper__says_so_and_serves_when_it_comes(
     assert len(world.watching.boots(guest)) == 1
 
 
-@pytest.mark.parametrize("text", ['{"schema": 99, "state": "UP"}', "rubbish"])
+@pytest.mark.parametrize(
+    "text", ['{"schema": 99, "state": "UP"}', pytest.param("rubbish", marks=pytest.mark.slow)]
+)
 def test_znode__of_a_newer_schema_or_rubbish__holds_its_host_and_nothing_else(
     world: World, text: str
 ) -> None:
