@@ -20,7 +20,8 @@ from hamon.model.names import BootId, GuestId, HostName
 from hamon.ports import Clock, Domain, DomainEvent, ProbeAnswer, ProbeResult
 from hamon.sim.ensemble import Ensemble, ProcessStore
 from hamon.sim.events import Events
-from hamon.sim.hypervisor import HostShape, InMemoryHostFiles, InMemoryHypervisor, InMemoryPermits
+from hamon.sim.host_files import InMemoryHostFiles, InMemoryPermits
+from hamon.sim.hypervisor import HostShape, InMemoryHypervisor
 from hamon.sim.process import Process
 
 T = TypeVar("T")

@@ -15,7 +15,8 @@ from hamon.model.guest import Grant, GrantState, InventoryEntry, PowerState
 from hamon.model.host import HostDomains, HostGuard, HostSpec, Right
 from hamon.model.names import BootId, GuestId, HostName, IncidentId
 from hamon.ports import CreateNode, Node, SetData
-from hamon.sim.hypervisor import HostShape, InMemoryHostFiles, InMemoryHypervisor, InMemoryPermits
+from hamon.sim.host_files import InMemoryHostFiles, InMemoryPermits
+from hamon.sim.hypervisor import HostShape, InMemoryHypervisor
 from hamon.sim.store import InMemoryStore, InMemoryZooKeeper
 from tests.virtual_clock import VirtualClock, rest
 

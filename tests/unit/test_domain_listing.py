@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hamon.agent.domain_listing import DomainListing
 from hamon.model.names import GuestId
-from hamon.sim.hypervisor import InMemoryHypervisor, InMemoryPermits
+from hamon.sim.host_files import InMemoryPermits
+from hamon.sim.hypervisor import InMemoryHypervisor
 from tests.unit.agent_world import GUEST, Events, definition
 from tests.virtual_clock import VirtualClock
 

@@ -1,0 +1,110 @@
+"""A host's permits and the agent's own files in memory; permits pass the same contract tests."""
+
+from __future__ import annotations
+
+from hamon.model.host import Leaving
+from hamon.model.names import GuestId
+
+
+class InMemoryPermits:
+    """The gate: permits live as long as the boot, protection outlives it."""
+
+    def __init__(self) -> None:
+        self._protected: frozenset[GuestId] = frozenset()
+        self._permits: dict[GuestId, int] = {}
+        self._passed: set[GuestId] = set()
+
+    def protect(self, guests: frozenset[GuestId]) -> None:
+        """Write down, durably across boots, which guests are protected. Idempotent."""
+        self._protected = guests
+
+    def protected(self) -> frozenset[GuestId]:
+        """Tell which guests are protected."""
+        return self._protected
+
+    def give(self, guest: GuestId, generation: int) -> None:
+        """Allow starts of the guest in this boot and forget earlier passages. Idempotent."""
+        if self._permits.get(guest) != generation:
+            self._permits[guest] = generation
+            self._passed.discard(guest)
+
+    def withdraw(self, guest: GuestId) -> bool:
+        """Allow no more starts of the guest; say whether none has passed."""
+        self._permits.pop(guest, None)
+        return guest not in self._passed
+
+    def held(self) -> frozenset[GuestId]:
+        """Tell which guests have a permit now."""
+        return frozenset(self._permits)
+
+    def admit(self, guest: GuestId) -> bool:
+        """Be the hook: say whether a start may go on, and note the passage."""
+        if guest not in self._protected:
+            return True
+        if guest not in self._permits:
+            return False
+        self._passed.add(guest)
+        return True
+
+    def reboot(self) -> None:
+        """Lose what lies on tmpfs."""
+        self._permits.clear()
+        self._passed.clear()
+
+
+class InMemoryHostFiles:
+    """:class:`hamon.agent.host_files.HostFiles` without a disk."""
+
+    def __init__(self) -> None:
+        self.announced: Leaving | None = None
+        self.is_in_service = False
+        self._seen: dict[GuestId, int] = {}
+        self._held: dict[GuestId, int] = {}
+        self._leftovers: frozenset[GuestId] = frozenset()
+        self.to_forget: frozenset[GuestId] = frozenset()
+
+    def leaving(self) -> Leaving | None:
+        """Tell whether this host has announced that it goes, and why."""
+        return self.announced
+
+    def set_in_service(self, *, is_in_service: bool) -> None:
+        """Say whether live migrations may arrive in this boot. Idempotent."""
+        self.is_in_service = is_in_service
+
+    def generation_seen(self, guest: GuestId) -> int:
+        """Tell the highest generation of a guest that ZooKeeper ever showed here; 0: none."""
+        return self._seen.get(guest, 0)
+
+    def generation_held(self, guest: GuestId) -> int:
+        """Tell the generation under which this host last had the guest; 0: not known."""
+        return self._held.get(guest, 0)
+
+    def remember_seen(self, guest: GuestId, generation: int) -> None:
+        """Write down a generation that ZooKeeper showed. Idempotent; never goes down."""
+        self._seen[guest] = max(generation, self.generation_seen(guest))
+
+    def remember_held(self, guest: GuestId, generation: int) -> None:
+        """Write down that this host has the guest under ``generation``. Idempotent."""
+        self._held[guest] = generation
+
+    def leftovers(self) -> frozenset[GuestId]:
+        """Tell which definitions were made here for a rebuild that is not settled."""
+        return self._leftovers
+
+    def set_leftover(self, guest: GuestId, *, is_leftover: bool) -> None:
+        """Write down that a definition was made for a rebuild, or that it is settled."""
+        self._leftovers = self._leftovers | {guest} if is_leftover else self._leftovers - {guest}
+
+    def forgotten(self) -> frozenset[GuestId]:
+        """Tell which guests an operator of this host wants forgotten."""
+        return self.to_forget
+
+    def answer_forgotten(self, guest: GuestId) -> None:
+        """Note that a guest was forgotten, or will not be. Idempotent."""
+        self.to_forget -= {guest}
+
+    def reboot(self) -> None:
+        """Lose what lies on tmpfs."""
+        self.to_forget = frozenset()
+        self.announced = None
+        self.is_in_service = False
