@@ -68,6 +68,7 @@ class GuestsAgent:
         self._remover = Remover(
             context=context,
             listing=self._listing,
+            publisher=self._publisher,
             znodes=self._znodes,
             rebuilder=self._rebuilder,
         )

@@ -141,6 +141,10 @@ class Publisher:
         """Take over the wanted power state that came with an offer; published with the domain."""
         self._granted[guest] = wanted
 
+    def give_up(self, guest: GuestId) -> None:
+        """Have the entry of a guest removed that lives elsewhere and is not defined here."""
+        self._undefined.add(guest)
+
     async def publish_inventory(self, *, may_follow: bool) -> None:
         """Write an entry for each domain; remove those seen undefined while libvirt was healthy.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hamon.agent.context import AgentContext
 from hamon.agent.domain_listing import DomainListing
+from hamon.agent.inventory import Publisher
 from hamon.agent.rebuild import Rebuilder
 from hamon.agent.znodes import HostZnodes
 from hamon.errors import HypervisorError
@@ -22,6 +23,7 @@ class Remover:
 
     context: AgentContext
     listing: DomainListing
+    publisher: Publisher
     znodes: HostZnodes
     rebuilder: Rebuilder
 
@@ -64,7 +66,11 @@ class Remover:
             await self.context.hypervisor.undefine(guest)
             listing = await self.listing.refresh()
         self.context.files.set_leftover(guest, is_leftover=False)
-        return guest not in listing.domains
+        if guest in listing.domains:
+            return False
+        # Its host has published it: also an entry whose definition libvirt had lost is of no use.
+        self.publisher.give_up(guest)
+        return True
 
     async def clean_up_leftover(self, guest: GuestId) -> None:
         """Undefine what an unsettled rebuild left behind while libvirt did not answer."""

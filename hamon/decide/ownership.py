@@ -2,7 +2,8 @@
 
 Rules (docs/protocol.md 12 and 13):
 
-1. A protected guest that nobody owns belongs to the live host whose libvirt defines it.
+1. A protected guest that nobody owns belongs to the live host whose libvirt defines it; an
+   inventory entry alone, whose definition libvirt lost, makes no owner.
 2. While hosts are UP, ownership follows what operators do: a guest seen running on one host
    and not on its owner's, both listings healthy and of the present boot, belongs to the former.
 3. Running on two hosts is an alert and a hold; nothing is done about it.
@@ -47,6 +48,7 @@ def think_ownership(view: ClusterView, host: HostView) -> Thought:
     record = host.record.value
     if record is None or record.state not in SETTLED or not is_listing_sound(host):
         return Thought()
+    assert host.domains is not None
     changes: list[Change] = []
     reasons: list[Reason] = []
     for guest, entry in sorted(host.inventory.items()):
@@ -54,6 +56,8 @@ def think_ownership(view: ClusterView, host: HostView) -> Thought:
             continue
         owned = view.guests.get(guest)
         if owned is None or owned.value.owner is None:
+            if guest not in host.domains.domains:
+                continue
             changes.append(_adopt(host, guest, entry, owned))
         elif owned.value.owner == host.name:
             change = _renew_offer(host, guest, entry, owned)

@@ -342,6 +342,20 @@ async def test_return__guest_moved_away__copy_goes_and_is_answered(world: World)
     assert {} == await world.inventory()
 
 
+async def test_return__moved_away_and_definition_lost__entry_goes(world: World) -> None:
+    """A guest that lives elsewhere leaves nothing here that could make this host its owner."""
+    await own_guest(world)
+    world.hypervisor.lose_configuration()
+    await world.write_guard(HostGuard(right=Right.SHUT_OUT, boot_id=BOOT, incident=INCIDENT))
+    await world.stop_agent()
+    await world.revoke(moved_to=ELSEWHERE, generation=2)
+    await world.reboot()
+    await world.pass_s(10)
+
+    assert GrantState.RELEASED is (await world.grant()).state
+    assert {} == await world.inventory()
+
+
 async def test_return__migration_still_open__copy_is_left_alone_and_cannot_start(
     world: World,
 ) -> None:

@@ -88,6 +88,7 @@ def test_adoption__retired_before__gets_the_next_generation() -> None:
         ("listing of another boot",
          replace(a_host(entries=[an_entry()]), domains=a_host(boot_id=NEXT_BOOT).domains)),
         ("no listing", replace(a_host(entries=[an_entry()]), domains=None)),
+        ("definition lost", a_host(entries=[an_entry()], domains={})),
     ],
 )  # fmt: skip
 def test_adoption__host_not_sound__waits(case: str, host: HostView) -> None:
