@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from hamon.backends.libvirt.hypervisor import LibvirtHypervisor
+from hamon.backends.libvirt.hypervisor import LANES, LibvirtHypervisor
 from hamon.backends.libvirt.processes import kill_guests
 from hamon.clock import SystemClock
 from hamon.errors import (
@@ -346,7 +346,7 @@ async def test_libvirtd__paused_for_many_calls__stuck_ones_are_bounded(
     answers = await asyncio.gather(*calls, return_exceptions=True)
 
     assert all(isinstance(answer, HypervisorUnreachableError) for answer in answers)
-    assert world.hypervisor.stuck_calls <= 6
+    assert world.hypervisor.stuck_calls <= LANES
     world.resume()
     await until_reachable(world.hypervisor)
     await until(lambda: world.hypervisor.stuck_calls == 0)

@@ -25,8 +25,10 @@ from hamon.ports import Domain, DomainEvent
 
 T = TypeVar("T")
 
-LANES = 6
-"""Calls at once, so that starts under way do not keep a look at the host waiting."""
+LANES = 3
+START_LANES = 5
+"""Calls at once. Starts take long and have lanes of their own, so that a look at the host, or the
+end of a guest, never waits behind them here. libvirtd works on twenty calls at once by default."""
 
 KEEPALIVE_INTERVAL_S = 2
 KEEPALIVE_COUNT = 2
@@ -67,6 +69,7 @@ class LibvirtHypervisor:
         self._call_timeout_s = call_timeout_s
         self._start_timeout_s = start_timeout_s
         self._lanes = Lanes(uri, LANES)
+        self._start_lanes = Lanes(uri, START_LANES)
         self._watch = Lane(uri)
         self._is_connected = False
         self._events: list[EventCallback] = []
@@ -79,7 +82,7 @@ class LibvirtHypervisor:
     @property
     def stuck_calls(self) -> int:
         """How many calls are past their deadline and have not come back."""
-        return self._lanes.stuck
+        return self._lanes.stuck + self._start_lanes.stuck
 
     def on_event(self, callback: EventCallback) -> None:
         """Have ``callback`` called at domain events while connected (none is queued while not)."""
@@ -132,7 +135,7 @@ class LibvirtHypervisor:
                 if not (is_refused and domain.isActive()):
                     raise
 
-        await self._call("start", guest, start, self._start_timeout_s)
+        await self._call("start", guest, start, is_start=True)
 
     async def destroy(self, guest: GuestId) -> None:
         """End the domain's process at once. Not running, or not there, is success."""
@@ -166,6 +169,7 @@ class LibvirtHypervisor:
             await self._keeper
         self._watch.close()
         self._lanes.close()
+        self._start_lanes.close()
 
     # -- calls ------------------------------------------------------------------------------------
 
@@ -174,15 +178,16 @@ class LibvirtHypervisor:
         operation: str,
         target: str,
         work: Callable[[libvirt.virConnect], T],
-        timeout_s: float | None = None,
+        *,
+        is_start: bool = False,
     ) -> T:
         if not self._is_connected:
             why = "not connected"
             raise HypervisorUnreachableError("hypervisor", operation, target, Outcome.NOT_DONE, why)
+        lanes = self._start_lanes if is_start else self._lanes
+        timeout_s = self._start_timeout_s if is_start else self._call_timeout_s
         try:
-            return await self._lanes.call(
-                operation, target, timeout_s or self._call_timeout_s, work
-            )
+            return await lanes.call(operation, target, timeout_s, work)
         except libvirt.libvirtError as error:
             raise _translated(operation, target, error) from error
 
