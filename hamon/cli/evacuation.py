@@ -124,6 +124,26 @@ def carry_out(
         boot_id=wanted.boot_id,
         force=wanted.force or None,
     )
+    try:
+        return _follow(
+            client, wanted, answer, no_wait=no_wait, timeout_s=timeout_s, on_stop=on_stop
+        )
+    except KeyboardInterrupt:
+        # Outside of watching proper; the request has been accepted all the same.
+        click.echo(on_stop or _WHY_UNKNOWN[Ended.INTERRUPTED], err=True)
+        return ExitCode.UNKNOWN
+
+
+def _follow(
+    client: Client,
+    wanted: Wanted,
+    answer: Mapping[str, Any],
+    *,
+    no_wait: bool,
+    timeout_s: float,
+    on_stop: str,
+) -> ExitCode:
+    """Watch what becomes of an accepted request, and tell it."""
     click.echo(answer["answer"])
     if no_wait:
         click.echo(f"not waiting: {_GOES_ON}")

@@ -89,9 +89,9 @@ def test_evacuate_host__standalone__needs_no_daemon_and_tolerates_none(world: Wo
     said = world.hamon("evacuate-host", "h1", "--standalone", "--yes")
     assert said.returncode == 1, said.stdout
     assert "controller" in said.stderr
+    lose_power_in_maintenance(world)
     for daemon in world.lab.daemons:
         daemon.stop_service(DAEMON)
-    world.power_cut("h1")
     try:
         said = world.hamon("evacuate-host", "h1", "--standalone", "--yes", deadline_s=240.0)
     finally:

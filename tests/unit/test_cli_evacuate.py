@@ -278,8 +278,9 @@ def test_is_over__incident_joined_anew__waits_for_the_guest_that_was_added(
 WATCH = "from hamon.cli.main import main\nmain()"
 
 
-def test_evacuate_host__ctrl_c__stops_watching_and_says_so(path: Path) -> None:
-    """Whoever stops looking does not stop the evacuation."""
+@pytest.mark.parametrize("seen", ["opened", "FENCING"])
+def test_evacuate_host__ctrl_c__stops_watching_and_says_so(path: Path, seen: str) -> None:
+    """Whoever stops looking does not stop the evacuation, at whatever moment."""
     with AnsweringDaemon(path, lost(), FENCING) as daemon:
         words = ["evacuate-host", HOST, "--yes", "--socket", str(path)]
         watcher = subprocess.Popen(
@@ -290,7 +291,7 @@ def test_evacuate_host__ctrl_c__stops_watching_and_says_so(path: Path) -> None:
         )
         assert watcher.stdout is not None
         for text in watcher.stdout:
-            if "FENCING" in text:
+            if seen in text:
                 break
         watcher.send_signal(signal.SIGINT)
         _, errors = watcher.communicate(timeout=60)
