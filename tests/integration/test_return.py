@@ -81,8 +81,8 @@ def wait_without_network(world: World) -> None:
 def test_room__none_anywhere__guest_waits_and_moves_when_there_is_some(world: World) -> None:
     """NoValidHost is visible, blocks nobody, and ends by itself when room appears."""
     [guest] = world.run_guests("h1")
-    for other in ("h2", "h3"):
-        fill(world, other)
+    filler = fill(world, "h2")
+    fill(world, "h3")
 
     world.power_cut("h1")
     world.wait_told("no_valid_host")
@@ -91,14 +91,16 @@ def test_room__none_anywhere__guest_waits_and_moves_when_there_is_some(world: Wo
     )
     assert world.migration("h1", guest)["status"] == "WAITING"
     assert "NoValidHost" in world.hamon("explain", "h1").stdout
-    world.lab.guests.remove_all([world.lab.host("h2")])
+    world.lab.guests.destroy(filler, world.lab.host("h2"))
+    world.lab.guests.undefine(filler, world.lab.host("h2"))
 
     world.wait_moved([guest])
     assert world.owner(guest) == "h2"
 
 
-def fill(world: World, host: str) -> None:
-    """Take all vCPUs of a host with a guest that is paused from its start."""
+def fill(world: World, host: str) -> str:
+    """Take all vCPUs of a host with a guest that is paused from its start; return its name."""
     name = world.define_guest(host, xml=lambda name: world.lab.guests.xml(name, vcpus=8))
     world.lab.host(host).run(["virsh", "-q", "start", "--paused", name])
     world.wait_owned(host, [name])
+    return name
