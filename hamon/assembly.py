@@ -139,25 +139,38 @@ class Daemon:
         devices = await self._devices()
         store = ZooKeeperStore(store_settings(settings, chroot_of(settings.cluster)))
         store.on_state(self._session_changed)
-        _log.info("zookeeper_connecting", servers=",".join(settings.zookeeper.servers))
-        await store.start()
         stack.push_async_callback(store.close)
         digest = controllers_digest(settings)
         cluster = ZooKeeperCluster(store, self._clock, settings.controller, settings.hosts, digest)
-        cluster.start()
         stack.push_async_callback(cluster.stop)
+        engine = self._engine(store, cluster, devices, Identities(controllers=digest))
+        stack.push_async_callback(engine.close)
+        # Before ZooKeeper is reached, so that whoever asks is told that it is not.
+        await self._open_socket(engine, cluster)
+        _log.info("zookeeper_connecting", servers=",".join(settings.zookeeper.servers))
+        await store.start()
+        cluster.start()
         if self._only_host is not None:
             await self._refuse_company(cluster)
+        return engine
+
+    def _engine(
+        self,
+        store: ZooKeeperStore,
+        cluster: ZooKeeperCluster,
+        devices: Devices,
+        identities: Identities,
+    ) -> Engine:
+        settings = self._settings
         knocker = self._knocker()
-        stack.push_async_callback(knocker.close)
+        self._stack.push_async_callback(knocker.close)
         health = OwnHealth(
             self._clock,
             lag_max_s=settings.policy.holds.tick_lag_max_s,
             session_timeout_s=settings.zookeeper.session_timeout_s,
             asleep_s=_asleep_s,
         )
-        identities = Identities(controllers=digest)
-        engine = Engine(
+        return Engine(
             cluster=cluster,
             election=Election(store, settings.controller, identities, self._clock),
             observer=Observer(cluster, knocker, self._memory, self._clock, settings.hosts),
@@ -181,9 +194,6 @@ class Daemon:
             on_round=self._came_round,
             only_host=self._only_host,
         )
-        stack.push_async_callback(engine.close)
-        await self._open_socket(engine, cluster)
-        return engine
 
     async def _open_socket(self, engine: Engine, cluster: ZooKeeperCluster) -> None:
         desk = Desk(lambda: engine.last, cluster, self._settings.policy, self._clock)
