@@ -60,7 +60,7 @@ def test_evacuate_host__interrupted__goes_on_without_its_watcher(world: World) -
 
     with started(world, "evacuate-host", "h1", "--yes") as (process, inside):
         assert process.stdout is not None
-        while "incident" not in (line := process.stdout.readline()):
+        while "opened" not in (line := process.stdout.readline()):
             assert line, "it ended before its request was accepted"
         os.kill(inside, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
