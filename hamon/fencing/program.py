@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -97,19 +98,24 @@ async def run_program(
         start_new_session=True,
     )
     wait_max_s = max(0.0, start_by_s - shot.boot_time_s()) + kill_after_s + _GRACE_S
+    communicating = asyncio.ensure_future(supervisor.communicate(text.encode()))
     try:
-        told, _ = await asyncio.wait_for(supervisor.communicate(text.encode()), wait_max_s)
-    except TimeoutError:
-        # Stopped or stuck. Its death takes the program with it (PR_SET_PDEATHSIG).
-        supervisor.kill()
-        await supervisor.wait()
-        return ProgramResult(ending=Ending.UNKNOWN, stderr="its supervisor did not answer")
+        done, _ = await asyncio.wait({communicating}, timeout=wait_max_s)
+        if not done:
+            # Stopped or stuck: its death takes the program with it (PR_SET_PDEATHSIG). Or it ended
+            # while this process was stopped, and what it said is still to be read.
+            _send(supervisor, signal.SIGKILL)
+        told, _ = await communicating
     except asyncio.CancelledError:
-        with contextlib.suppress(ProcessLookupError):
-            supervisor.terminate()
-        await supervisor.communicate()
+        _send(supervisor, signal.SIGTERM)
+        await communicating
         raise
     return _result(supervisor.returncode, told)
+
+
+def _send(supervisor: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        supervisor.send_signal(number)
 
 
 def _result(code: int | None, told: bytes) -> ProgramResult:

@@ -43,6 +43,19 @@ supervisor.stdin.close()
 supervisor.wait()
 """
 
+ORDERING_DAEMON = """
+import asyncio, os
+from hamon.fencing.program import run_program
+from hamon.fencing.shot import boot_time_s
+# The program stops the daemon that ordered it, and ends.
+program = ["/bin/sh", "-c", f"kill -STOP {os.getpid()}; echo done"]
+result = asyncio.run(run_program(
+    program, environment={}, start_by_s=boot_time_s() + 3.0, kill_after_s=2.0
+))
+print(result.ending, result.stdout.strip())
+"""
+ORDERING_WAITS_S = 3.0 + 2.0 + shot.REAP_FOR_S + 2.0
+
 
 def arguments(
     *program: str, start_in_s: float = WITHIN_S, kill_after_s: float = WITHIN_S
@@ -243,6 +256,24 @@ def test_shot__daemon_stopped_after_the_start__deadline_holds(tmp_path: Path) ->
             lambda: not any(is_running(pid) for pid in started),
             "the program outlived its deadline while the daemon was stopped",
         )
+
+
+def test_program__ends_while_the_daemon_is_stopped__is_told_when_it_goes_on() -> None:
+    """A daemon that was stopped beyond every deadline still reads what became of its order."""
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", ORDERING_DAEMON], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        _, status = os.waitpid(daemon.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        until_s = boot_time_s() + ORDERING_WAITS_S
+        wait_until(lambda: boot_time_s() > until_s, "the deadline to pass")
+        daemon.send_signal(signal.SIGCONT)
+        told, _ = daemon.communicate(timeout=WITHIN_S)
+    finally:
+        daemon.kill()
+
+    assert (0, "ended done\n") == (daemon.returncode, told)
 
 
 @pytest.mark.parametrize("size", [shot.INPUT_MAX_BYTES, shot.INPUT_MAX_BYTES + 1])
