@@ -21,6 +21,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import re
+import socket
+from functools import lru_cache
 
 from hamon.model.names import BootId, HostName, is_name
 from hamon.ports import ProbeAnswer, ProbeResult
@@ -37,7 +39,11 @@ _REFUSAL = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
 
 
 class TcpProbe:
-    """Knocks over TCP (implements ``ports.Probe``)."""
+    """Knocks over TCP (implements ``ports.Probe``).
+
+    With bare sockets: a knock is most of what an idle controller does, and asyncio's streams take
+    half as long again.
+    """
 
     async def knock(self, address: str, port: int, timeout_s: float) -> ProbeResult:
         """Connect, read the greeting, close; see ``ports.Probe``.
@@ -47,20 +53,45 @@ class TcpProbe:
             port: of the heartbeat process.
             timeout_s: for connecting and reading together.
         """
-        give_up = asyncio.get_running_loop().time() + timeout_s
+        is_connected = False
+        greeting = b""
         try:
-            async with asyncio.timeout_at(give_up):
-                reader, writer = await asyncio.open_connection(address, port, limit=ECHO_MAX_BYTES)
+            family, place = _numeric(address, port)
+            with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as connection:
+                async with asyncio.timeout(timeout_s):
+                    loop = asyncio.get_running_loop()
+                    await loop.sock_connect(connection, place)
+                    is_connected = True
+                    greeting = await _read_line(loop, connection)
         except OSError as error:  # TimeoutError is one, whoever's patience ended
-            return of_error(error)
-        try:
-            async with asyncio.timeout_at(give_up):
-                greeting = await reader.readuntil(b"\n")
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
-            greeting = b""
-        finally:
-            writer.transport.abort()
+            if not is_connected:
+                return of_error(error)
         return _of_greeting(greeting)
+
+
+@lru_cache(maxsize=16384)
+def _numeric(address: str, port: int) -> tuple[int, tuple[object, ...]]:
+    """Return the family of an IP address, and the address as a socket takes it.
+
+    Raises:
+        OSError: it is no IP address.
+    """
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    [(family, _, _, _, place), *_] = socket.getaddrinfo(
+        address, port, type=socket.SOCK_STREAM, flags=flags
+    )
+    return family, place
+
+
+async def _read_line(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> bytes:
+    """Read up to the end of a line, the end of what comes, or more than a greeting may have."""
+    read = b""
+    while not read.endswith(b"\n") and len(read) <= ECHO_MAX_BYTES:
+        part = await loop.sock_recv(connection, ECHO_MAX_BYTES)
+        if not part:
+            break
+        read += part
+    return read
 
 
 def _of_greeting(greeting: bytes) -> ProbeResult:
