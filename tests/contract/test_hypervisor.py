@@ -354,6 +354,27 @@ async def test_libvirtd__paused_for_many_calls__stuck_ones_are_bounded(
 
 
 @pytest.mark.integration
+async def test_call__waits_for_a_connection_past_its_deadline__is_never_begun(
+    libvirtd: PrivateLibvirtd, guest: GuestId
+) -> None:
+    """A call that everybody has given up is not carried out when libvirtd goes on."""
+    world = RealWorld(libvirtd)
+    await until_reachable(world.hypervisor)
+    world.pause()
+    # The first takes the one connection that there is; the second has to open another.
+    calls = [world.hypervisor.domains(), world.hypervisor.define(world.definition(guest))]
+
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+
+    world.resume()
+    await until(lambda: world.hypervisor.stuck_calls == 0)
+    await until_reachable(world.hypervisor)
+    assert all(isinstance(answer, HypervisorUnreachableError) for answer in answers)
+    assert guest not in {domain.guest for domain in await world.hypervisor.domains()}
+    await world.hypervisor.close()
+
+
+@pytest.mark.integration
 async def test_libvirtd__stops_with_many_calls_under_way__the_client_survives(
     libvirtd: PrivateLibvirtd,
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -199,7 +198,7 @@ class LibvirtHypervisor:
             self._broken.clear()
             try:
                 # Without a deadline: of a stopped libvirtd it comes back when that goes on.
-                await self._watch.begin(self._register, math.inf)
+                await self._watch.begin(self._register)
             except libvirt.libvirtError:
                 await asyncio.sleep(RECONNECT_PAUSE_S)
                 continue

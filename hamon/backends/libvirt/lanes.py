@@ -59,20 +59,15 @@ class Lane:
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="libvirt")
         self._connection: libvirt.virConnect | None = None
 
-    def begin(
-        self, work: Callable[[libvirt.virConnect], T], start_by_s: float
-    ) -> asyncio.Future[T]:
-        """Have the thread do ``work``.
+    def begin(self, work: Callable[[libvirt.virConnect], T]) -> asyncio.Future[T]:
+        """Have the thread do ``work``, as soon as there is a connection, however late that is.
 
-        The future raises what ``work`` raises, ``libvirtError`` when there is no connection, and
-        TimeoutError, with nothing done, when one was there only after ``start_by_s``.
+        The future raises what ``work`` raises, and ``libvirtError`` when there is no connection.
 
         Args:
             work: given the connection; it must be done with it when it returns.
-            start_by_s: monotonic second after which ``work`` is not started any more.
         """
-        loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._thread, self._do, work, start_by_s)
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
 
     def close(self) -> None:
         """Let go of the connection once the thread is free; a stuck one ends with the process."""
@@ -80,14 +75,12 @@ class Lane:
             self._thread.submit(self._drop)
         self._thread.shutdown(wait=False)
 
-    def _do(self, work: Callable[[libvirt.virConnect], T], start_by_s: float) -> T:
+    def _do(self, work: Callable[[libvirt.virConnect], T]) -> T:
         if self._connection is not None and not self._connection.isAlive():
             self._drop()
         if self._connection is None:
-            # Of a libvirtd that was stopped this returns when it goes on, however late.
+            # Of a libvirtd that was stopped this returns when it goes on.
             self._connection = libvirt.open(self._uri)
-        if time.monotonic() > start_by_s:
-            raise TimeoutError
         try:
             return work(self._connection)
         except libvirt.libvirtError as error:
@@ -133,8 +126,9 @@ class Lanes:
         """Run ``work`` in a lane and return what it returns, or raise what it raises.
 
         Raises:
-            HypervisorUnreachableError: no lane was free within ``timeout_s`` (NOT_DONE), or no
-                answer came within ``timeout_s`` of its start (UNKNOWN: it may be done yet).
+            HypervisorUnreachableError: no lane was free within ``timeout_s``, or no connection
+                within as long again (NOT_DONE); or no answer came in that time (UNKNOWN: it may be
+                done yet).
             libvirt.libvirtError: there is no connection, or libvirt refused.
         """
         try:
@@ -144,7 +138,18 @@ class Lanes:
             raise HypervisorUnreachableError(
                 "hypervisor", operation, target, Outcome.NOT_DONE, why
             ) from None
-        future = lane.begin(work, time.monotonic() + timeout_s)
+        start_by_s = time.monotonic() + timeout_s
+
+        def work_in_time(connection: libvirt.virConnect) -> T:
+            # safety: nobody waits for it any more; done now, it would undo what came after it.
+            if time.monotonic() > start_by_s:
+                why = f"no connection within {timeout_s} s"
+                raise HypervisorUnreachableError(
+                    "hypervisor", operation, target, Outcome.NOT_DONE, why
+                )
+            return work(connection)
+
+        future = lane.begin(work_in_time)
         # The lane is given back when its thread is, not when the caller stops waiting.
         future.add_done_callback(lambda _: self._idle.put_nowait(lane))
         done, _ = await asyncio.wait({future}, timeout=timeout_s)
