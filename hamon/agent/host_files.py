@@ -116,7 +116,7 @@ class FileHostFiles:
 
     def forgotten(self) -> frozenset[GuestId]:
         """Tell which guests an operator of this host wants forgotten."""
-        return guests_in(self._forgotten) if self._forgotten.is_dir() else frozenset()
+        return guests_in(self._forgotten)
 
     def answer_forgotten(self, guest: GuestId) -> None:
         """Note that a guest was forgotten, or will not be. Idempotent."""
@@ -144,14 +144,14 @@ def announce_leaving(run_dir: Path, leaving: Leaving | None) -> None:
         replace_file(run_dir / "leaving", leaving)
 
 
-def ask_to_forget(run_dir: Path, guest: GuestId) -> None:
+def ask_to_forget(folders: HostFolders, guest: GuestId) -> None:
     """Have the guests process forget a guest that libvirt has no definition of. Idempotent.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    (run_dir / "forget").mkdir(mode=0o700, exist_ok=True)
-    replace_file(run_dir / "forget" / guest, "")
+    folders.make()
+    replace_file(folders.run_dir / "forget" / guest, "")
 
 
 def _read_numbers(path: Path) -> dict[GuestId, int]:

@@ -107,9 +107,9 @@ class Publisher:
             missing = [
                 guest
                 for guest, entry in self._entries.items()
-                if guest not in self._undefined
+                if _is_definition_gone(listing.domains.get(guest), entry.value)
+                and guest not in self._undefined
                 and not self._was_given_up(guest)
-                and _is_definition_gone(listing.domains.get(guest), entry.value)
             ]
             self._missing_since_s = {
                 guest: self._missing_since_s.get(guest, now_s) for guest in missing

@@ -34,7 +34,7 @@ class HostFolders:
             OSError: one cannot be made.
         """
         for folder in (
-            *(self.run_dir / name for name in ("permits", "passed", "incoming")),
+            *(self.run_dir / name for name in ("permits", "passed", "incoming", "forget")),
             self.state_dir / "protected",
         ):
             folder.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ def command(invocation: Invocation, guest: str) -> None:
         raise click.UsageError(f"{guest} is not a guest's UUID") from error
     config = load_config(invocation.agent_config_path)
     try:
-        ask_to_forget(config.folders.run_dir, uuid)
+        ask_to_forget(config.folders, uuid)
     except OSError as error:
         raise Failure(f"{error.filename} cannot be written: {error.strerror}") from error
     click.echo(f"host {config.host} forgets guest {uuid}, unless libvirt defines it")
