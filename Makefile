@@ -41,12 +41,15 @@ help:
 
 # --- what is needed first
 
-.PHONY: packages build-packages
+.PHONY: packages build-packages test-packages
 build-packages:
 	@tools/install-debian-packages tools/debian-packages.txt
 
 packages:
 	@tools/install-debian-packages tools/debian-packages.txt lab/debian-packages.txt
+
+test-packages: packages
+	@tools/install-debian-packages tests/debian-packages.txt
 
 .PHONY: venv
 venv: build-packages $(stamp)
@@ -99,13 +102,13 @@ check: lint
 	@$(in_memory) -m "not integration and not slow"
 
 .PHONY: test
-test: packages lint
+test: test-packages lint
 	@echo "test: what $(MAKE) check runs, then $(all_tests) with real parts; all but the slow ones"
 	@$(in_memory) -m "not integration and not slow"
 	@$(bin)/pytest -m "integration and not slow" $(all_tests)
 
 .PHONY: test-all
-test-all: packages lint
+test-all: test-packages lint
 	@echo "test-all: $(all_tests)"
 	@$(in_memory) -m "not integration"
 	@$(bin)/pytest -m integration $(all_tests)

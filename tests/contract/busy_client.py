@@ -14,8 +14,7 @@ import sys
 from hamon.backends.libvirt.hypervisor import LibvirtHypervisor
 from hamon.errors import HypervisorError
 
-STOPPED_S = 12.0
-"""Longer than the calls' deadline and than keepalives, so that connections are given up."""
+WITHIN_S = 60.0
 
 
 async def keep_busy(uri: str, pid: int, rounds: int) -> None:
@@ -27,19 +26,24 @@ async def keep_busy(uri: str, pid: int, rounds: int) -> None:
         rounds: how often it is stopped.
     """
     hypervisor = LibvirtHypervisor(uri, call_timeout_s=3.0, start_timeout_s=10.0)
+    gone = asyncio.Event()
+    hypervisor.on_connection(lambda is_reachable: None if is_reachable else gone.set())
     for _ in range(rounds):
         await _until_reachable(hypervisor)
+        gone.clear()
         os.kill(pid, signal.SIGSTOP)
-        calls = [asyncio.ensure_future(hypervisor.domains()) for _ in range(6)]
-        await asyncio.sleep(STOPPED_S)
+        async with asyncio.timeout(WITHIN_S):
+            # Calls are made until the connection is given up, and are all late.
+            while not gone.is_set():
+                calls = [hypervisor.domains() for _ in range(6)]
+                await asyncio.gather(*calls, return_exceptions=True)
         os.kill(pid, signal.SIGCONT)
-        await asyncio.gather(*calls, return_exceptions=True)
     await _until_reachable(hypervisor)
     await hypervisor.close()
 
 
 async def _until_reachable(hypervisor: LibvirtHypervisor) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(WITHIN_S):
         while True:
             try:
                 await hypervisor.domains()

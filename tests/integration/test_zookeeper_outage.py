@@ -56,17 +56,9 @@ def test_sessions__all_expired_at_once__nobody_is_convicted(world: World) -> Non
 
     for host in HOSTS:
         world.lab.cut(host, Plane.MANAGEMENT)
-    world.wait(
-        lambda: not any(world.ask("explain", host=host)["session"] for host in HOSTS),
-        "every session expired",
-    )
+    wait_sessions_expired(world)
     world.wait(lambda: "storm" in world.holds(), "the storm is visible")
-    for host in HOSTS:
-        world.mend(host)
-
-    world.wait(lambda: {world.state(host) for host in HOSTS} == {"UP"}, "every host UP")
-    assert {len(world.watching.boots(name)) for name in guests} == {1}
-    assert world.incidents() == []
+    mend_and_see_nothing_done(world, guests)
 
 
 @pytest.mark.slow
@@ -84,16 +76,8 @@ def test_zookeeper__restarted_with_hosts_cut_off__old_sessions_expire_without_co
         world.lab.machine(controller).start_service(ZOOKEEPER)
     world.wait(world.lab.ensemble_ready, "the ensemble back")
     revive_daemons(world)
-    world.wait(
-        lambda: not any(world.ask("explain", host=host)["session"] for host in HOSTS),
-        "every session expired",
-    )
-    for host in HOSTS:
-        world.mend(host)
-
-    world.wait(lambda: {world.state(host) for host in HOSTS} == {"UP"}, "every host UP")
-    assert {len(world.watching.boots(name)) for name in guests} == {1}
-    assert world.incidents() == []
+    wait_sessions_expired(world)
+    mend_and_see_nothing_done(world, guests)
 
 
 @pytest.mark.slow
@@ -165,6 +149,23 @@ def test_znode__of_a_newer_schema_or_rubbish__holds_its_host_and_nothing_else(
 
     world.lab.host("h1").power_on()
     world.wait_moved([held])
+
+
+def wait_sessions_expired(world: World) -> None:
+    """Wait until no host has a session."""
+    world.wait(
+        lambda: not any(world.ask("explain", host=host)["session"] for host in HOSTS),
+        "every session expired",
+    )
+
+
+def mend_and_see_nothing_done(world: World, guests: list[str]) -> None:
+    """Join every host again: all are UP, no guest was started anew, no incident opened."""
+    for host in HOSTS:
+        world.mend(host)
+    world.wait(lambda: {world.state(host) for host in HOSTS} == {"UP"}, "every host UP")
+    assert {len(world.watching.boots(name)) for name in guests} == {1}
+    assert world.incidents() == []
 
 
 def revive_daemons(world: World) -> None:
