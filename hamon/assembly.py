@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -232,7 +231,6 @@ class Daemon:
             observer=self._settings.controller,
             pace=pace_of(self._settings.policy),
             on_change=lambda _host: self._wake.set(),
-            random=Random(),  # noqa: S311 - spreads knocks, guards nothing
         )
         watch_all(knocker, self._settings.hosts)
         return knocker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from hamon.coordination.access import Identities, access_for
 from hamon.coordination.bootstrap import enrol
@@ -34,6 +35,15 @@ from hamon.model.view import ControllerView
 from hamon.ports import CheckVersion, Clock, CreateNode, DeleteNode, SetData, Store, StoreOperation
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reported:
+    """The report as this controller wrote it last, and in which session."""
+
+    session_id: int
+    version: int
+    data: bytes
+
+
 class ZooKeeperCluster:
     """One controller's hold on the cluster's chroot (implements ``engine.ports.Cluster``).
 
@@ -61,6 +71,7 @@ class ZooKeeperCluster:
             hosts={spec.name: spec.zookeeper_digest for spec in specs},
         )
         self._report_path = to_path(Place(kind=PlaceKind.CONTROLLER, controller=controller))
+        self._reported: _Reported | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._mirror = Mirror(store, clock, self._changed)
         self._picture = Picture(self._mirror)
@@ -114,28 +125,38 @@ class ZooKeeperCluster:
         guard: list[StoreOperation] = []
         if epoch is not None:
             guard.append(CheckVersion(path=PlaceKind.EPOCH, version=epoch))
-        try:
-            node = await self._store.get(self._report_path)
-        except NodeMissingError:
-            access = access_for(self._report_path, self._identities)
-            write: list[StoreOperation] = [
-                CreateNode(path=self._report_path, data=data, access=access, is_ephemeral=True)
-            ]
+        before, self._reported = self._reported, None
+        if before is None or before.session_id != self._store.session_id:
+            version, write = await self._first_report(data)
+        elif before.data != data:
+            version = before.version + 1
+            write = [SetData(path=self._report_path, data=data, version=before.version)]
         else:
-            write = [SetData(path=self._report_path, data=data, version=node.version)]
-            if node.owner != self._store.session_id:
-                # Left by this controller's former session: it must die with the present one.
-                access = access_for(self._report_path, self._identities)
-                write = [
-                    DeleteNode(path=self._report_path, version=node.version),
-                    CreateNode(path=self._report_path, data=data, access=access, is_ephemeral=True),
-                ]
+            # Checks alone are committed by the quorum like any write, and wake nobody who watches.
+            version = before.version
+            write = [CheckVersion(path=self._report_path, version=version)]
+        session_id = self._store.session_id
         try:
             await self._store.commit([*guard, *write])
         except (WriteConflictError, NodeExistsError, NodeMissingError) as error:
             if error.target == PlaceKind.EPOCH:
                 raise DeposedError(f"epoch {epoch} is over: {error.why}") from error
             raise
+        self._reported = _Reported(session_id=session_id, version=version, data=data)
+
+    async def _first_report(self, data: bytes) -> tuple[int, list[StoreOperation]]:
+        """Return the version of the znode once written, and how to write it in this session."""
+        path = self._report_path
+        access = access_for(path, self._identities)
+        create = CreateNode(path=path, data=data, access=access, is_ephemeral=True)
+        try:
+            node = await self._store.get(path)
+        except NodeMissingError:
+            return 0, [create]
+        if node.owner == self._store.session_id:
+            return node.version + 1, [SetData(path=path, data=data, version=node.version)]
+        # Left by this controller's former session: it must die with the present one.
+        return 0, [DeleteNode(path=path, version=node.version), create]
 
     async def ask(self, request: Request) -> str:
         """Write a request for the leader. See ``engine.ports.Cluster``."""

@@ -39,13 +39,11 @@ class Mirrored:
     """A znode as last read.
 
     ``value``: None when it was made empty, or when it cannot be read: then ``unreadable`` says why.
-    ``seen_s``: since when this controller has seen it as it is, on the clock.
     """
 
     node: Node
     value: NodeValue | None
     unreadable: str | None
-    seen_s: float
 
 
 class Mirror:
@@ -248,9 +246,7 @@ class Mirror:
             self._keep(path, unknown, None, "access denied")
 
     def _keep(self, path: str, node: Node, value: NodeValue | None, unreadable: str | None) -> None:
-        self._values[path] = Mirrored(
-            node=node, value=value, unreadable=unreadable, seen_s=self._clock.now_s()
-        )
+        self._values[path] = Mirrored(node=node, value=value, unreadable=unreadable)
         if unreadable is None:
             self._unreadable.discard(path)
         else:

@@ -2,21 +2,24 @@
 
 Rules:
 
-1. An answered host is knocked at again after the period; the period grows with the fleet, so that a
-   controller sends at most ``knocks_per_s_max``.
-2. A host that missed a knock is knocked at again quickly until it is known to be late, then at the
-   configured period: what is said of a suspect must be fresh, however large the fleet is.
-3. A knock that could not be made is no vote. The last vote stands and ages.
-4. An echo by another host at the address is a weak sign of life: something is there, and it is not
+1. A calm host, one that answered on every plane with one boot, is knocked at once a beat, on its
+   planes in turn. All calm hosts are knocked at together: waking up costs more than a knock.
+2. A beat comes every period and knocks at no more hosts than ``knocks_per_s_max`` allows; a larger
+   fleet takes several beats.
+3. A host that is not calm, or that something else made suspect, is knocked at on every plane at
+   once: quickly until its silence is known to be late, then at the period. What is said of a
+   suspect is fresh, however large the fleet is.
+4. A knock that could not be made is no vote. The last vote stands and ages.
+5. An echo by another host at the address is a weak sign of life: something is there, and it is not
    known what became of ours.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from random import Random
 from typing import assert_never
 
 from hamon.model.host import PlaneAddress
@@ -24,7 +27,6 @@ from hamon.model.names import HostName
 from hamon.model.proof import Evidence, Source, Vote
 from hamon.ports import Clock, Probe, ProbeAnswer, ProbeResult
 
-_JITTER = 0.1
 _QUICK_SHARE = 0.25
 """A silence is looked at this part of ``late_after_s`` apart until it is late."""
 
@@ -33,10 +35,10 @@ _QUICK_SHARE = 0.25
 class KnockingPace:
     """How often to knock.
 
-    ``period_s``: between two knocks at one address while it answers and the fleet is small.
-    ``late_after_s``: silence of this length is lateness. ``timeout_s``: of one knock, less than the
-    second after which Linux repeats a SYN, so that each knock is one packet. ``knocks_per_s_max``:
-    of this controller to all hosts that answer. ``in_flight_max``: knocks at the same time.
+    ``period_s``: between two beats, and between two knocks at a suspect. ``late_after_s``: silence
+    of this length is lateness. ``timeout_s``: of one knock, less than the second after which Linux
+    repeats a SYN, so that each knock is one packet. ``knocks_per_s_max``: calm hosts that this
+    controller knocks at in a second. ``in_flight_max``: knocks at the same time.
     """
 
     period_s: float = 1.0
@@ -56,7 +58,6 @@ class Knocker:
         pace: how often.
         on_change: called with the host when a vote or the boot that gave it changed; on the event
             loop, must not block.
-        random: source of the jitter that keeps knocks apart.
     """
 
     def __init__(
@@ -67,56 +68,66 @@ class Knocker:
         observer: str,
         pace: KnockingPace,
         on_change: Callable[[HostName], None],
-        random: Random,
     ) -> None:
         self._probe = probe
         self._clock = clock
         self._observer = observer
         self._pace = pace
         self._on_change = on_change
-        self._random = random
         self._places = asyncio.Semaphore(pace.in_flight_max)
-        self._tasks: dict[HostName, dict[PlaneAddress, asyncio.Task[None]]] = {}
+        self._planes: dict[HostName, tuple[PlaneAddress, ...]] = {}
         self._latest: dict[HostName, dict[str, Evidence]] = {}
         self._hastened: frozenset[HostName] = frozenset()
+        self._close_looks: dict[HostName, asyncio.Task[None]] = {}
+        self._beating: asyncio.Task[None] | None = None
+        self._turns: dict[HostName, int] = {}
+        self._queue: list[HostName] = []
 
     # -- which hosts ------------------------------------------------------------------------------
 
     def watch(self, host: HostName, planes: tuple[PlaneAddress, ...]) -> None:
         """Knock at a host from now on, at these addresses only. Idempotent; on the event loop."""
-        running = self._tasks.setdefault(host, {})
-        for gone in running.keys() - set(planes):
-            running.pop(gone).cancel()
-            self._latest.get(host, {}).pop(gone.plane, None)
-        for place in planes:
-            if place not in running:
-                # Spread, so that a start of many does not knock at all of them at once.
-                first_s = self._random.random() * self._interval_s()
-                running[place] = self._begin(host, place, first_s)
+        if self._planes.get(host) == planes:
+            return
+        latest = self._latest.get(host, {})
+        for gone in set(self._planes.get(host, ())) - set(planes):
+            latest.pop(gone.plane, None)
+        if host not in self._planes:
+            self._queue.append(host)
+        self._planes[host] = planes
+        self._look_closely_if_due(host)
+        if self._beating is None:
+            self._beating = asyncio.create_task(self._beat_for_ever(), name="knock")
 
     def forget(self, host: HostName) -> None:
         """Knock at a host no more. Idempotent."""
-        for task in self._tasks.pop(host, {}).values():
-            task.cancel()
+        if self._planes.pop(host, None) is not None:
+            self._queue.remove(host)
         self._latest.pop(host, None)
+        self._turns.pop(host, None)
+        close_look = self._close_looks.pop(host, None)
+        if close_look is not None:
+            close_look.cancel()
 
     def hasten(self, hosts: frozenset[HostName]) -> None:
-        """Knock at these hosts, and only these, at the configured period whatever the fleet's is.
+        """Look closely at these hosts, and only these, also while they are calm.
 
-        For hosts that something else made suspect: what probes say of them must be fresh. Those
-        that are new are knocked at now. Idempotent.
+        For hosts that something else made suspect. Those that are new are knocked at now.
+        Idempotent.
         """
-        for host in sorted(hosts - self._hastened):
-            for place, task in self._tasks.get(host, {}).items():
-                task.cancel()
-                self._tasks[host][place] = self._begin(host, place, 0.0)
-        self._hastened = hosts
+        new, self._hastened = hosts - self._hastened, hosts
+        for host in sorted(new & self._planes.keys()):
+            self._look_closely_if_due(host)
 
     async def close(self) -> None:
         """Forget every host; return when no knock is under way. Idempotent."""
-        tasks = [task for planes in self._tasks.values() for task in planes.values()]
-        for host in list(self._tasks):
+        tasks = list(self._close_looks.values())
+        for host in list(self._planes):
             self.forget(host)
+        if self._beating is not None:
+            self._beating.cancel()
+            tasks.append(self._beating)
+            self._beating = None
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # -- what they say ----------------------------------------------------------------------------
@@ -163,20 +174,52 @@ class Knocker:
 
     # -- knocking ---------------------------------------------------------------------------------
 
-    def _begin(self, host: HostName, place: PlaneAddress, first_s: float) -> asyncio.Task[None]:
-        return asyncio.create_task(
-            self._knock_for_ever(host, place, first_s), name=f"knock {host} {place.plane}"
-        )
-
-    async def _knock_for_ever(self, host: HostName, place: PlaneAddress, first_s: float) -> None:
-        await self._clock.sleep(first_s)
+    async def _beat_for_ever(self) -> None:
         while True:
-            async with self._places:
-                asked_s = self._clock.now_s()
-                result = await self._probe.knock(place.address, place.port, self._pace.timeout_s)
-            self._take(host, place, asked_s, result)
-            due_s = asked_s + self._pause_s(host, place.plane, result)
+            due_s = self._clock.now_s() + self._pace.period_s
+            await asyncio.gather(*(self._knock_in_turn(host) for host in self._next_calm()))
             await self._clock.sleep(due_s - self._clock.now_s())
+
+    def _next_calm(self) -> list[HostName]:
+        """Choose the calm hosts of one beat: those that waited longest."""
+        calm = [host for host in self._queue if host not in self._close_looks]
+        chosen = calm[: self._per_beat()]
+        served = set(chosen)
+        self._queue = [host for host in self._queue if host not in served] + chosen
+        return chosen
+
+    async def _knock_in_turn(self, host: HostName) -> None:
+        """Knock on every other plane, on the others at the next beat."""
+        planes = self._planes.get(host)
+        if planes is None:
+            return
+        self._turns[host] = turn = 1 - self._turns.get(host, 1)
+        await asyncio.gather(*(self._knock(host, place) for place in planes[turn::2] or planes))
+        self._look_closely_if_due(host)
+
+    def _look_closely_if_due(self, host: HostName) -> None:
+        is_due = host in self._planes and not self._is_calm(host)
+        if is_due and host not in self._close_looks:
+            self._close_looks[host] = asyncio.create_task(
+                self._look_closely(host), name=f"knock {host}"
+            )
+
+    async def _look_closely(self, host: HostName) -> None:
+        """Knock on every plane until the host is calm."""
+        while True:
+            asked_s = self._clock.now_s()
+            await asyncio.gather(*(self._knock(host, place) for place in self._planes[host]))
+            if self._is_calm(host):
+                del self._close_looks[host]
+                return
+            await self._clock.sleep(asked_s + self._pause_s(host) - self._clock.now_s())
+
+    async def _knock(self, host: HostName, place: PlaneAddress) -> None:
+        async with self._places:
+            asked_s = self._clock.now_s()
+            result = await self._probe.knock(place.address, place.port, self._pace.timeout_s)
+        if place in self._planes.get(host, ()):
+            self._take(host, place, asked_s, result)
 
     def _take(
         self, host: HostName, place: PlaneAddress, asked_s: float, result: ProbeResult
@@ -209,30 +252,36 @@ class Knocker:
         if not is_same or became_late:
             self._on_change(host)
 
-    def _pause_s(self, host: HostName, plane: str, result: ProbeResult) -> float:
-        """Return the time from the knock just made to the next one."""
-        if result.answer is ProbeAnswer.ECHO and host not in self._hastened:
-            return self._interval_s() * self._random.uniform(1 - _JITTER, 1 + _JITTER)
-        latest = self._latest.get(host, {}).get(plane)
-        is_young_silence = (
-            latest is not None
-            and latest.vote is Vote.SILENT
-            and latest.observed_s - latest.changed_s < self._pace.late_after_s
+    def _is_calm(self, host: HostName) -> bool:
+        """Say whether every plane told of one and the same boot, and nobody suspects the host."""
+        latest = self._latest.get(host, {}).values()
+        return (
+            host not in self._hastened
+            and len(latest) == len(self._planes[host])
+            and all(one.vote is Vote.ALIVE_STRONG for one in latest)
+            and len({one.boot_id for one in latest}) <= 1
         )
-        if is_young_silence:
+
+    def _pause_s(self, host: HostName) -> float:
+        """Return the time from one close look to the next."""
+        has_young_silence = any(
+            one.vote is Vote.SILENT and one.observed_s - one.changed_s < self._pace.late_after_s
+            for one in self._latest.get(host, {}).values()
+        )
+        if has_young_silence:
             return min(self._pace.period_s, self._pace.late_after_s * _QUICK_SHARE)
         return self._pace.period_s
 
-    def _interval_s(self) -> float:
-        """Return the period for this size of fleet."""
-        places = sum(len(planes) for planes in self._tasks.values())
-        return max(self._pace.period_s, places / self._pace.knocks_per_s_max)
+    def _per_beat(self) -> int:
+        return max(1, int(self._pace.knocks_per_s_max * self._pace.period_s))
 
     def _is_current(self, host: HostName, evidence: Evidence, now_s: float) -> bool:
         """Say whether a vote is at most two knocks old; else they could not be made."""
-        is_slow = evidence.vote is Vote.ALIVE_STRONG and host not in self._hastened
-        interval_s = self._interval_s() if is_slow else self._pace.period_s
-        oldest_s = 2 * interval_s * (1 + _JITTER) + self._pace.timeout_s
+        interval_s = self._pace.period_s
+        if host not in self._close_looks:
+            beats = math.ceil(len(self._planes) / self._per_beat())
+            interval_s *= 2 * beats
+        oldest_s = 2 * interval_s + self._pace.timeout_s
         return now_s - evidence.observed_s <= oldest_s
 
 

@@ -179,6 +179,8 @@ class Engine:
                 continue
             self.last = finished
             self._on_round(finished)
+            # Whatever woke the loop may be worth a report; and one wake-up costs less than two.
+            self._reporter.look()
             wake_at_s = await self._rest(finished)
 
     async def _round(self, started_s: float) -> Round:

@@ -8,7 +8,7 @@ from hamon.engine.memory import Memory
 from hamon.engine.ports import Cluster, Probes
 from hamon.model.change import Versioned
 from hamon.model.control import Request
-from hamon.model.host import HostSpec
+from hamon.model.host import HostSpec, HostState
 from hamon.model.names import IncidentId
 from hamon.model.stored import StoredCluster, StoredHost, StoredIncident
 from hamon.model.view import (
@@ -52,6 +52,8 @@ class Observer:
     def view(self, own: OwnView) -> ClusterView | None:
         """Return the world as it is seen now; None while ZooKeeper's picture is not whole.
 
+        The probes are told which hosts are in trouble: what they say of these must be fresh.
+
         Args:
             own: how this controller is doing.
         """
@@ -59,15 +61,17 @@ class Observer:
         if stored is None:
             return None
         now_s = self._clock.now_s()
+        hosts = {
+            name: self._host(spec, stored.hosts[name], now_s)
+            for name, spec in self._specs.items()
+            if name in stored.hosts
+        }
+        self._probes.hasten(frozenset(name for name in hosts if _is_in_trouble(hosts[name])))
         return ClusterView(
             own=own,
             wall=self._clock.wall(),
             control=stored.control,
-            hosts={
-                name: self._host(spec, stored.hosts[name], now_s)
-                for name, spec in self._specs.items()
-                if name in stored.hosts
-            },
+            hosts=hosts,
             guests=stored.guests,
             incidents=self._incidents(stored, now_s),
             requests=self._requests(stored, now_s),
@@ -127,3 +131,9 @@ class Observer:
                 for guest, record in stored.migrations.items()
             },
         )
+
+
+def _is_in_trouble(host: HostView) -> bool:
+    """Say whether a decision about the host may rest on what the probes say of it."""
+    record = host.record.value
+    return host.heartbeat is None or (record is not None and record.state is not HostState.UP)

@@ -77,13 +77,14 @@ class Cluster(Protocol):
         ...
 
     async def report(self, view: ControllerView, epoch: Epoch | None) -> None:
-        """Write this controller's own ephemeral report; as leader, under its epoch. Idempotent.
+        """Keep this controller's own ephemeral report; as leader, under its epoch. Idempotent.
 
-        A success proves the own session (and the term) at the time the call was *sent*.
+        A success proves the own session (and the term) at the time the call was *sent*, also when
+        the report says what it said before: then its being there is what is committed.
 
         Raises:
             DeposedError: as in :meth:`commit`.
-            StoreError: it was not written, or nobody knows.
+            StoreError: it was not written or is there no more, or nobody knows; repeat.
         """
         ...
 
@@ -126,6 +127,13 @@ class Highest(Protocol):
 
 class Probes(Protocol):
     """The probes of the hosts' planes."""
+
+    def hasten(self, hosts: frozenset[HostName]) -> None:
+        """Keep what is said of these hosts, and only these, fresh however large the fleet is.
+
+        Idempotent.
+        """
+        ...
 
     def evidence(self, host: HostName) -> tuple[Evidence, ...]:
         """Return the latest vote of each plane of a host."""

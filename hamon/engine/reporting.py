@@ -1,11 +1,13 @@
-"""Reports: what a controller says of itself in ZooKeeper, once a second and when it changes.
+"""Reports: what a controller says of itself in ZooKeeper, when it changes and once a second.
 
-The write is also the proof of its session and, for a leader, of its term: only a committed write
+The commit is also the proof of its session and, for a leader, of its term: only a committed write
 shows that a participant still has its place (zookeeper.md 3.7).
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -20,10 +22,7 @@ from hamon.ports import Clock
 _log = structlog.get_logger()
 
 PERIOD_S = 1.0
-"""How often a report is written although nothing changed: well below any session time-out."""
-
-POLL_S = 0.2
-"""How often a change of what the probes hear is looked for."""
+"""How often the session is proven although nothing changed: well below any session time-out."""
 
 
 class Reporter:
@@ -57,6 +56,11 @@ class Reporter:
         self._controller = controller
         self._policy_hash = policy_hash
         self._version = version
+        self._look = asyncio.Event()
+
+    def look(self) -> None:
+        """Look now whether there is something new to report. Idempotent; on the event loop."""
+        self._look.set()
 
     async def run(self, epoch: Callable[[], Epoch | None]) -> None:
         """Report for ever.
@@ -70,12 +74,15 @@ class Reporter:
         written: ControllerView | None = None
         written_s = -PERIOD_S
         while True:
+            self._look.clear()
             report = self._report()
             now_s = self._clock.now_s()
             is_due = report != written or now_s - written_s >= PERIOD_S
             if is_due and await self._write(report, epoch()):
                 written, written_s = report, now_s
-            await self._clock.sleep(POLL_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PERIOD_S):
+                    await self._look.wait()
 
     def _report(self) -> ControllerView:
         return ControllerView(

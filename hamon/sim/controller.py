@@ -222,7 +222,6 @@ class SimulatedController:
                 late_after_s=policy.detection.late_after_s,
             ),
             on_change=lambda _host: wake.set(),
-            random=Random(world.random.random()),
         )
         for spec in world.specs:
             knocker.watch(spec.name, spec.planes)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from random import Random
 
 from hamon.coordination.access import Identities, digest_of, host_user
 from hamon.coordination.bootstrap import bootstrap, enrol
@@ -131,7 +130,6 @@ class Controller:
             observer=name,
             pace=KnockingPace(period_s=1.0, late_after_s=2.0),
             on_change=lambda _host: self.wake.set(),
-            random=Random(1),
         )
         self.health = OwnHealth(
             self.clock, lag_max_s=2.0, session_timeout_s=6.0, asleep_s=lambda: 0.0

@@ -7,7 +7,6 @@ import heapq
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from random import Random
 
 import pytest
 
@@ -100,7 +99,6 @@ class World:
             observer="controller-1",
             pace=self.pace,
             on_change=self.changes.append,
-            random=Random(7),
         )
 
     async def knock(self, address: str, port: int, timeout_s: float) -> ProbeResult:
@@ -178,6 +176,47 @@ async def test_knocker__host_dies__is_known_late_in_time(world: World) -> None:
     assert () == world.knocker.reaches()
     # One change for each plane when it went silent, and one when the silence became late.
     assert [HOST] * 4 == world.changes
+
+
+async def test_knocker__calm__knocks_once_a_beat_on_each_plane_in_turn(world: World) -> None:
+    """One connection a host a second is enough while all is well."""
+    world.knocks.clear()
+
+    await world.clock.advance(10.0)
+
+    assert [5, 5] == [
+        sum(address == f"192.0.{number}.1" for _, address in world.knocks) for number in (0, 1)
+    ]
+    gaps_s = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(world.knocks)]
+    assert gaps_s == pytest.approx([PACE.period_s] * 9)
+
+
+async def test_knocker__several_calm_hosts__are_knocked_at_in_one_wake_up(world: World) -> None:
+    """Waking up costs more than a knock."""
+    for number in range(2, 6):
+        world.add(number)
+    await world.clock.advance(3.0)
+    world.knocks.clear()
+
+    await world.clock.advance(4.0)
+
+    moments = [at_s for at_s, _ in world.knocks]
+    assert [5] * 4 == [moments.count(at_s) for at_s in sorted(set(moments))]
+
+
+async def test_knocker__one_missed_knock__asks_on_every_plane_at_once(world: World) -> None:
+    """A calm host is heard on one plane at a time; its silence is looked at on all of them."""
+    await world.clock.advance(PACE.period_s / 2)
+    world.hosts[HOST].result = ProbeResult(answer=ProbeAnswer.SILENT)
+    world.knocks.clear()
+    while Vote.SILENT not in world.votes().values():
+        await world.clock.advance(0.1)
+    missed_s = world.knocks[0][0] + PACE.timeout_s
+
+    await world.clock.advance(0.1)
+
+    asked = [address for at_s, address in world.knocks if at_s == pytest.approx(missed_s)]
+    assert ["192.0.0.1", "192.0.1.1"] == sorted(asked)
 
 
 async def test_knocker__long_period__is_still_known_late_in_time() -> None:
@@ -305,7 +344,7 @@ async def test_knocker__large_fleet__keeps_below_its_rate() -> None:
 
 
 async def test_knocker__suspect_of_a_large_fleet__is_heard_every_period() -> None:
-    """What is said of a suspect is fresh, however large the fleet is."""
+    """What is said of a suspect is fresh, however large the fleet is, and only of a suspect."""
     world = World(pace=KnockingPace(knocks_per_s_max=2.0))
     for number in range(1, 11):
         world.add(number)
@@ -322,6 +361,12 @@ async def test_knocker__suspect_of_a_large_fleet__is_heard_every_period() -> Non
     assert [10, 10] == [
         sum(address == f"192.0.{number}.1" for _, address in world.knocks) for number in (0, 1)
     ]
+
+    world.knocker.hasten(frozenset())
+    await world.clock.advance(2.0)
+    world.knocks.clear()
+    await world.clock.advance(20.0)
+    assert sum(address.endswith(".1") for _, address in world.knocks) <= 5
     await world.knocker.close()
 
 

@@ -1,0 +1,109 @@
+"""Observing: which hosts the probes are told to look at closely."""
+
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from hamon.coordination.access import Identities, access_for
+from hamon.coordination.cluster import ZooKeeperCluster
+from hamon.coordination.codec import encode
+from hamon.engine.memory import Memory
+from hamon.engine.observing import Observer
+from hamon.model.host import Heartbeat, HostRecord, HostState
+from hamon.model.names import Epoch, HostName
+from hamon.model.proof import Evidence
+from hamon.ports import CreateNode, DeleteNode, SetData
+from tests.builders import BOOT, HOST, ME, an_own
+from tests.unit.engine_world import CONTROLLERS, SPEC, World
+
+HEARTBEAT = f"/hosts/{HOST}/alive/hb"
+RECORD = f"/hosts/{HOST}/record"
+
+
+class Probes:
+    """Remembers which hosts are to be looked at closely; hears nothing."""
+
+    def __init__(self) -> None:
+        self.hastened: frozenset[HostName] = frozenset()
+
+    def hasten(self, hosts: frozenset[HostName]) -> None:
+        """See ``engine.ports.Probes``."""
+        self.hastened = hosts
+
+    def evidence(self, _: HostName) -> tuple[Evidence, ...]:
+        """See ``engine.ports.Probes``."""
+        return ()
+
+    def reaches(self) -> tuple[str, ...]:
+        """See ``engine.ports.Probes``."""
+        return ()
+
+    def silent(self) -> Mapping[str, tuple[HostName, ...]]:
+        """See ``engine.ports.Probes``."""
+        return {}
+
+
+class Watcher:
+    """A controller that only looks."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.probes = Probes()
+        self.cluster = ZooKeeperCluster(world.hand, world.clock, ME, (SPEC,), CONTROLLERS)
+        self._observer = Observer(self.cluster, self.probes, Memory(), world.clock, (SPEC,))
+
+    async def look(self) -> frozenset[HostName]:
+        """Have it look; return the hosts that it looks at closely."""
+        await self.world.clock.advance(0.1)
+        assert self._observer.view(an_own()) is not None
+        return self.probes.hastened
+
+    async def beat(self) -> None:
+        """Give the host a session."""
+        access = access_for(
+            HEARTBEAT,
+            Identities(controllers=CONTROLLERS, hosts={HOST: SPEC.zookeeper_digest}),
+        )
+        data = encode(HEARTBEAT, Heartbeat(boot_id=BOOT))
+        create = CreateNode(path=HEARTBEAT, data=data, access=access, is_ephemeral=True)
+        await self.world.hand.commit([create])
+
+    async def lose(self) -> None:
+        """End the host's session."""
+        await self.world.hand.commit([DeleteNode(path=HEARTBEAT, version=0)])
+
+    async def write_state(self, state: HostState, version: int) -> None:
+        """Write where the host stands."""
+        record = HostRecord(state=state, epoch=Epoch(1), since="T0")
+        write = SetData(path=RECORD, data=encode(RECORD, record), version=version)
+        await self.world.hand.commit([write])
+
+
+@pytest.fixture
+async def watcher() -> AsyncIterator[Watcher]:
+    """A controller that looks at one enrolled host."""
+    world = World()
+    await world.prepare()
+    watcher = Watcher(world)
+    watcher.cluster.start()
+    yield watcher
+    await watcher.cluster.stop()
+    await world.close()
+
+
+async def test_host_without_session__is_looked_at_closely(watcher: Watcher) -> None:
+    """What the probes say of a host is needed as soon as its session is gone."""
+    assert {HOST} == await watcher.look()
+    await watcher.beat()
+    assert frozenset() == await watcher.look()
+    await watcher.lose()
+    assert {HOST} == await watcher.look()
+
+
+async def test_host_not_up__is_looked_at_closely_though_it_has_a_session(watcher: Watcher) -> None:
+    """A host on its way back may contradict the proof of its death."""
+    await watcher.beat()
+    await watcher.write_state(HostState.UP, 0)
+    assert frozenset() == await watcher.look()
+    await watcher.write_state(HostState.RETURNING, 1)
+    assert {HOST} == await watcher.look()
