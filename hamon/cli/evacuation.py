@@ -14,10 +14,11 @@ from hamon.cli.client import Client
 from hamon.cli.failure import ExitCode
 from hamon.cli.request import send
 from hamon.cli.watching import Ended, Watched, progress_for, watch
-from hamon.decide.holds import CLUSTER, NO_BAR_TO_EVACUATION, OVERRIDABLE
+from hamon.decide.holds import NO_BAR_TO_EVACUATION, OVERRIDABLE
 from hamon.errors import RequestRefusedError
 from hamon.model.control import RequestKind
 from hamon.model.incident import MigrationStatus
+from hamon.model.names import CLUSTER
 
 TIMEOUT_S = 600.0
 

@@ -18,11 +18,9 @@ from collections.abc import Sequence
 from hamon.decide.ownership import SETTLED, is_listing_sound
 from hamon.model.control import Hold, HoldKind
 from hamon.model.host import LIVE_STATES, DomainState, HostState
-from hamon.model.names import GuestId
+from hamon.model.names import CLUSTER, GuestId
 from hamon.model.policy import LeavingPolicy, Policy
 from hamon.model.view import ClusterView, HostView
-
-CLUSTER = "cluster"
 
 OVERRIDABLE = frozenset({HoldKind.STORM, HoldKind.START_UP, HoldKind.MAINTENANCE})
 """Holds that ``evacuate-host`` and ``confirm-down`` may pass, printed and audited."""

@@ -20,6 +20,9 @@ PlaneName = NewType("PlaneName", str)
 Epoch = NewType("Epoch", int)
 """Data version of the ``epoch`` znode: the fencing token of the leader."""
 
+CLUSTER = "cluster"
+"""Scope of a hold, and subject of a reason, that concern everything: no host's name."""
+
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 
 
@@ -41,6 +44,8 @@ def host_name(text: str) -> HostName:
     if not is_name(text):
         msg = f"{text!r} is not a host name (lower-case letters, digits, '.' and '-', at most 63)"
         raise ValueError(msg)
+    if text == CLUSTER:
+        raise ValueError(f"{text!r} cannot be a host's name: it stands for the whole cluster")
     return HostName(text)
 
 

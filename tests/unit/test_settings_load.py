@@ -161,6 +161,7 @@ def test_check__wrong_key_or_value__says_where_and_what(
         ('[host."compute-{a..b}"]\n', ["write one range"]),
         ('[host."Compute"]\n', ["'Compute' is not a host name"]),
         ('[host."../x"]\n', ["is not a host name"]),
+        ('[host."cluster"]\n', ["'cluster' cannot be a host's name"]),
         ('[host."compute-{2..3}"]\n', ["compute-2 is in compute-{1..2} as well"]),
         (
             '[host.x]\nplanes.management.address = "{n}"\n',
