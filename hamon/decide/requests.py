@@ -30,6 +30,7 @@ from hamon.model.change import (
     migration_of,
 )
 from hamon.model.control import Hold, Request, RequestKind, RequestState
+from hamon.model.guest import GuestRecord
 from hamon.model.host import SHUT_OUT_STATES, HostState
 from hamon.model.incident import MigrationStatus, Trigger
 from hamon.model.names import GuestId, HostName, incident_id
@@ -131,11 +132,21 @@ def _host_of_guest(view: ClusterView, request: Request) -> HostView:
         msg = f"guest {request.guest} is not known to hamon"
         raise RefusedError(msg, "only protected guests are moved; `hamon host show` lists them")
     if owned.value.migration is not None:
-        incident = view.incidents.get(owned.value.migration)
-        on = f" (incident {incident.record.value.incident})" if incident is not None else ""
-        msg = f"guest {owned.value.name} is in an evacuation already{on}"
-        raise RefusedError(msg, "watch it with `hamon status --watch`")
+        _check_waits(view, owned.value, request)
     return known_host(view, owned.value.owner)
+
+
+def _check_waits(view: ClusterView, owned: GuestRecord, request: Request) -> None:
+    """Refuse a guest that is on its way; one that waits may be given another destination."""
+    incident = view.incidents.get(owned.migration) if owned.migration is not None else None
+    migration = incident.migrations.get(request.guest) if incident and request.guest else None
+    on = f" (incident {incident.record.value.incident})" if incident is not None else ""
+    msg = f"guest {owned.name} is in an evacuation already{on}"
+    if migration is None or migration.record.value.status is not MigrationStatus.WAITING:
+        raise RefusedError(msg, "watch it with `hamon status --watch`")
+    if request.target is None:
+        why = migration.record.value.reason or "its turn has not come"
+        raise RefusedError(f"{msg} and waits: {why}", "name a destination, or wait with it")
 
 
 def _check_target(view: ClusterView, host: HostView, target: HostName | None) -> None:

@@ -36,6 +36,25 @@ def test_evacuate__one_guest_of_a_dead_host__only_that_one_moves(world: World) -
     assert world.owner(other) != "h1"
 
 
+@pytest.mark.slow
+def test_evacuate__forced_to_a_full_host__skips_the_scheduler_and_nothing_else(
+    world: World,
+) -> None:
+    """Force has Nova's meaning: filters are not asked, the proof and the claim are."""
+    [guest] = world.run_guests("h1")
+    world.fill("h3")
+    lose_power_in_maintenance(world)
+
+    said = world.hamon("evacuate", guest, "h3", "--yes", "--timeout", "20")
+    assert said.returncode == UNKNOWN, said.stdout + said.stderr
+    world.wait(lambda: "vCPU" in world.migration("h1", guest)["reason"], "h3 has no room")
+    said = world.hamon("evacuate", guest, "h3", "--force", "--yes", deadline_s=180.0)
+
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert world.owner(guest) == "h3"
+    assert world.incident("h1")["proof"]["method"] == "power"
+
+
 def test_evacuate_host__rehearsed__says_where_each_could_go_and_changes_nothing(
     world: World,
 ) -> None:

@@ -81,8 +81,8 @@ def wait_without_network(world: World) -> None:
 def test_room__none_anywhere__guest_waits_and_moves_when_there_is_some(world: World) -> None:
     """NoValidHost is visible, blocks nobody, and ends by itself when room appears."""
     [guest] = world.run_guests("h1")
-    filler = fill(world, "h2")
-    fill(world, "h3")
+    filler = world.fill("h2")
+    world.fill("h3")
 
     world.power_cut("h1")
     world.wait_told("no_valid_host")
@@ -96,11 +96,3 @@ def test_room__none_anywhere__guest_waits_and_moves_when_there_is_some(world: Wo
 
     world.wait_moved([guest])
     assert world.owner(guest) == "h2"
-
-
-def fill(world: World, host: str) -> str:
-    """Take all vCPUs of a host with a guest that is paused from its start; return its name."""
-    name = world.define_guest(host, xml=lambda name: world.lab.guests.xml(name, vcpus=8))
-    world.lab.host(host).run(["virsh", "-q", "start", "--paused", name])
-    world.wait_owned(host, [name])
-    return name

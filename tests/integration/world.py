@@ -83,6 +83,13 @@ class World:
         self.lab.guests.define(name, self.lab.host(host), make(name))
         return name
 
+    def fill(self, host: str) -> str:
+        """Take all vCPUs of a host with a guest that is paused from its start; return its name."""
+        name = self.define_guest(host, xml=lambda name: self.lab.guests.xml(name, vcpus=8))
+        self.lab.host(host).run(["virsh", "-q", "start", "--paused", name])
+        self.wait_owned(host, [name])
+        return name
+
     def wait_owned(self, host: str, names: list[str]) -> None:
         """Wait until hamon has settled the guests on a host: from now on it looks after them."""
 

@@ -141,6 +141,11 @@ HEARD = a_host(is_here=False, evidence=(a_vote(Vote.ALIVE_WEAK),))
 NEVER_SEEN = a_host(HOST, None, is_here=False)
 
 
+def shut_out(state: HostState = HostState.EVACUATING) -> HostView:
+    """A fenced host with two guests."""
+    return a_host(HOST, state, entries=[an_entry(1), an_entry(2)], readings=off_twice())
+
+
 @pytest.mark.parametrize(
     ("case", "request_", "hosts", "world", "why", "advice"),
     [
@@ -172,6 +177,15 @@ NEVER_SEEN = a_host(HOST, None, is_here=False)
         ("guest moving already", EVACUATE, (QUIET,),
          {"guests": {GUEST: owned_by(HOST, migration=INCIDENT)}},
          "is in an evacuation already", "hamon status"),
+        ("guest in flight", a_request(RequestKind.EVACUATE, guest=GUEST, target=SPARE),
+         (shut_out(),),
+         {"guests": {GUEST: owned_by(HOST, migration=INCIDENT)},
+          "incidents": [an_incident(a_migration(1, MigrationStatus.ACCEPTED))]},
+         "is in an evacuation already", "hamon status"),
+        ("guest waits, and nowhere else is named", EVACUATE, (shut_out(),),
+         {"guests": {GUEST: owned_by(HOST, migration=INCIDENT)},
+          "incidents": [an_incident(a_migration(1, reason="NoValidHost: no room"))]},
+         "waits: NoValidHost: no room", "name a destination"),
         ("guest of a live host", EVACUATE, (a_host(entries=[an_entry()]),), {},
          "alive_by_session", "live-migrated"),
         ("not in maintenance", a_request(RequestKind.MAINTENANCE_OFF, HOST), (a_host(),), {},
@@ -269,11 +283,6 @@ def test_evacuate__one_guest_of_a_lost_host__moves_only_that_one() -> None:
 # -- joining an open incident ---------------------------------------------------------------------
 
 
-def shut_out(state: HostState = HostState.EVACUATING) -> HostView:
-    """A fenced host with two guests."""
-    return a_host(HOST, state, entries=[an_entry(1), an_entry(2)], readings=off_twice())
-
-
 @pytest.mark.parametrize(
     ("opened", "request_", "expected"),
     [
@@ -323,6 +332,34 @@ def test_join__with_a_target__waiting_guests_are_sent_there() -> None:
     assert (SPARE, "") == (waiting.target, waiting.reason)
     assert migration_of(INCIDENT, a_guest(2)) not in written
     assert SPARE == incident_in(decision, INCIDENT).target
+
+
+def test_join__for_one_guest_that_waits__only_that_one_is_sent_there() -> None:
+    """A guest that found no room is given the destination that an operator names, by force."""
+    incident = an_incident(
+        a_migration(1, reason="NoValidHost"),
+        a_migration(2, reason="NoValidHost"),
+        proof=a_power_word(),
+    )
+    request = a_request(RequestKind.EVACUATE, guest=GUEST, target=SPARE, force=True)
+
+    answered, decision = asked(
+        request,
+        shut_out(),
+        SPARE_HOST,
+        incidents=[incident],
+        guests={a_guest(n): owned_by(HOST, n, migration=INCIDENT) for n in (1, 2)},
+    )
+
+    assert RequestState.ACCEPTED is answered.state
+    written = writes(*changes_of(decision))
+    waiting = written[migration_of(INCIDENT, GUEST)]
+    assert isinstance(waiting, MigrationRecord)
+    assert (SPARE, True, "") == (waiting.target, waiting.force, waiting.reason)
+    other = written[migration_of(INCIDENT, a_guest(2))]
+    assert isinstance(other, MigrationRecord)
+    assert (None, False) == (other.target, other.force)
+    assert incident_of(INCIDENT) not in written
 
 
 # -- confirm-down ---------------------------------------------------------------------------------
