@@ -41,12 +41,15 @@ help:
 
 # --- what is needed first
 
-.PHONY: packages build-packages test-packages
+.PHONY: packages build-packages openstack-packages test-packages
 build-packages:
 	@tools/install-debian-packages tools/debian-packages.txt
 
 packages:
 	@tools/install-debian-packages tools/debian-packages.txt lab/debian-packages.txt
+
+openstack-packages: packages
+	@tools/install-debian-packages lab/openstack/debian-packages.txt
 
 test-packages: packages
 	@tools/install-debian-packages tests/debian-packages.txt
@@ -76,6 +79,9 @@ lock: $(uv)
 	@$(uv) pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--all-extras pyproject.toml --output-file requirements/lock.txt
+	@cd requirements && ../$(uv) pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		openstack.in --output-file openstack.txt
 
 $(uv): Makefile
 	@$(PYTHON) -m venv .lock-venv
@@ -108,7 +114,7 @@ test: test-packages lint
 	@$(bin)/pytest -m "integration and not slow" $(all_tests)
 
 .PHONY: test-all
-test-all: test-packages lint
+test-all: test-packages openstack-packages lint
 	@echo "test-all: $(all_tests)"
 	@$(in_memory) -m "not integration"
 	@$(bin)/pytest -m integration $(all_tests)

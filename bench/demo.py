@@ -13,8 +13,7 @@ from bench import footprint, report
 from bench.footprint import Footprint
 from bench.measured import Measured
 from bench.power_cuts import LOSSES, PowerCuts
-from lab import interruption
-from lab import lab as labs
+from lab import interruption, records
 from lab.event_log import EventLog
 from lab.interruption import Interrupted
 from lab.lab import Lab
@@ -39,7 +38,7 @@ def main() -> None:
     if os.geteuid() != 0:
         sys.exit("bench: needs root, for namespaces and libvirt")
     for name in (NAME, IDLE_NAME):
-        if name in labs.names():
+        if name in records.names():
             sys.exit(f"bench: the lab {name!r} is still up: `python -m lab --name {name} down`")
     results = _Results()
     status = _run(results)
@@ -68,8 +67,8 @@ def _run(results: _Results) -> int:
         print(f"\nbench: FAILED: {error}", file=sys.stderr, flush=True)
         return 1
     finally:
-        labs.remove(NAME)
-        labs.remove(IDLE_NAME)
+        records.remove(NAME)
+        records.remove(IDLE_NAME)
     return 0
 
 
@@ -88,14 +87,14 @@ def _measure_power_cuts(results: _Results) -> None:
             results.runs.append(cuts.run(number, loss))
             print(report.row(results.runs[-1]), flush=True)
         results.footprints["after the power cuts"] = footprint.memory(lab)
-    labs.remove(NAME)
+    records.remove(NAME)
 
 
 def _measure_idle(results: _Results) -> None:
     print(f"bench: {footprint.IDLE_HOSTS} hosts, nothing happens", flush=True)
     lab = Lab.create(IDLE_NAME, hosts=footprint.IDLE_HOSTS)
     results.footprints["idle"] = footprint.idle(lab)
-    labs.remove(IDLE_NAME)
+    records.remove(IDLE_NAME)
 
 
 def _number(variable: str, default: int) -> int:

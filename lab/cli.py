@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from lab import lab as labs
-from lab import observer
+from lab import observer, records
 from lab.bmc import Fault
-from lab.lab import Lab
+from lab.lab import Backend, Lab
 from lab.names import LabError, Plane
 from lab.network import Direction
 
 REFRESH_S = 0.5
+GUESTS_TIMEOUT_S = 180.0
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,6 +64,13 @@ def _open(context: click.Context) -> Lab:
     show_default=True,
     help="Controllers with a hamon daemon; 0: a lab without hamon.",
 )
+@click.option(
+    "--backend",
+    type=click.Choice([str(backend) for backend in Backend]),
+    default=str(Backend.LIBVIRT),
+    show_default=True,
+    help="nova: the hosts are the computes of a real OpenStack.",
+)
 @click.option("--durable", is_flag=True, help="Keep the machines' state on disk, not on a tmpfs.")
 @click.pass_context
 def up(
@@ -72,32 +79,53 @@ def up(
     hosts: int,
     guests: int,
     daemons: int,
+    backend: str,
     *,
     durable: bool,
 ) -> None:
     """Make the lab and wait until ZooKeeper, libvirt and BMCs answer."""
     began = time.monotonic()
     lab = Lab.create(
-        context.obj, controllers=int(controllers), hosts=hosts, daemons=daemons, durable=durable
+        context.obj,
+        controllers=int(controllers),
+        hosts=hosts,
+        daemons=daemons,
+        backend=Backend(backend),
+        durable=durable,
     )
     took_s = time.monotonic() - began
     click.echo(f"lab {context.obj} is up after {took_s:.1f} s in {lab.layout.folder}")
-    for number in range(guests):
-        host = lab.hosts[number % len(lab.hosts)]
-        lab.guests.force_start(f"g{number + 1}", host)
     if guests:
-        with lab.observer() as watching:
-            wanted = [f"g{number + 1}" for number in range(guests)]
-            if not watching.wait_for(lambda o: all(map(o.writing, wanted)), 180.0):
-                raise LabError("not every guest wrote to its disk within 180 s")
+        _start_guests(lab, guests)
         click.echo(f"{guests} guests write to their disks after {time.monotonic() - began:.1f} s")
+
+
+def _start_guests(lab: Lab, count: int) -> None:
+    """Start guests, spread over the hosts, and wait until they write.
+
+    Raises:
+        LabError: one could not be started, or did not write in time.
+    """
+    names = [f"g{number + 1}" for number in range(count)]
+    where = {name: lab.hosts[number % len(lab.hosts)] for number, name in enumerate(names)}
+    with lab.observer() as watching:
+        if lab.cloud is None:
+            for name, host in where.items():
+                lab.guests.force_start(name, host)
+            disks = names
+        else:
+            cloud = lab.cloud
+            disks = [str(cloud.boot(name, host)) for name, host in where.items()]
+            cloud.wait_active(names)
+        if not watching.wait_for(lambda o: all(map(o.writing, disks)), GUESTS_TIMEOUT_S):
+            raise LabError(f"not every guest wrote to its disk within {GUESTS_TIMEOUT_S:g} s")
 
 
 @cli.command()
 @click.pass_context
 def down(context: click.Context) -> None:
     """Remove the lab with all that it made; also a half-made one, and twice."""
-    labs.remove(context.obj)
+    records.remove(context.obj)
 
 
 @cli.command()
@@ -290,7 +318,7 @@ def exec_(context: click.Context, machine: str, command: tuple[str, ...]) -> Non
 @cli.command(name="list")
 def list_() -> None:
     """Print the names of the labs of this checkout."""
-    for name in labs.names():
+    for name in records.names():
         click.echo(name)
 
 

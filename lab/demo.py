@@ -10,8 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab import deployment, interruption, placement
-from lab import lab as labs
+from lab import deployment, interruption, placement, records
 from lab.event_log import EventLog
 from lab.interruption import Interrupted
 from lab.lab import Lab
@@ -43,7 +42,7 @@ def main() -> None:
     if os.geteuid() != 0:
         sys.exit("demo: needs root, for namespaces and libvirt")
     name = os.environ.get("DEMO_LAB") or NAME
-    if name in labs.names():
+    if name in records.names():
         sys.exit(f"demo: the lab {name!r} is still up; `{_lab_command(name)} down` removes it")
     sys.exit(_run(name, is_kept=os.environ.get("KEEP", "") not in {"", "0"}))
 
@@ -67,7 +66,7 @@ def _run(name: str, *, is_kept: bool) -> int:
         if is_kept:
             _say_how_to_play(name)
         else:
-            labs.remove(name)
+            records.remove(name)
     if not is_kept:
         print("demo: the lab is removed: no process, mount, namespace or bridge of it is left")
     return status

@@ -82,6 +82,10 @@ class Guests:
         """A guest's disk, as seen from outside."""
         return self.layout.guest_disks / f"{name}.raw"
 
+    def disks(self) -> dict[str, Path]:
+        """The disk of each guest that has one, as seen from outside."""
+        return {disk.stem: disk for disk in self.layout.guest_disks.glob("*.raw")}
+
     def xml(
         self, name: str, *, memory_mib: int = 96, vcpus: int = 1, with_interface: bool = False
     ) -> str:

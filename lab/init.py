@@ -230,8 +230,25 @@ def make_file_system(spec: dict[str, Any]) -> None:
     _command("mount", "--bind", str(boot_id), "/proc/sys/kernel/random/boot_id")
 
 
-def slow_down_guests() -> None:
-    """Let every QEMU run at nice 19, whoever starts it: TCG guests must not starve the rest."""
+# Nova's disks are not <shareable/>, and QEMU would take this machine's locks on them: shared block
+# storage has none, so that a double start would go unseen here and not there.
+UNLOCK = """
+for word in "$@"; do
+    shift
+    case "$word" in
+        '{"driver":"file",'*) word="{\\"locking\\":\\"off\\",${word#?}" ;;
+    esac
+    set -- "$@" "$word"
+done
+"""
+
+
+def slow_down_guests(*, is_image_locked: bool) -> None:
+    """Let every QEMU run at nice 19, whoever starts it: TCG guests must not starve the rest.
+
+    Args:
+        is_image_locked: leave it to QEMU and the definition whether an image is locked.
+    """
     # QEMU finds its modules and firmware beside the folder that it runs from.
     prefix = RUN / "usr"
     (prefix / "bin").mkdir(parents=True)
@@ -240,7 +257,8 @@ def slow_down_guests() -> None:
     real, wrapper = prefix / "bin" / QEMU.name, RUN / "qemu-at-nice-19"
     real.touch()
     _command("mount", "--bind", str(QEMU), str(real))
-    wrapper.write_text(f'#!/bin/sh\nexec nice -n 19 {real} "$@"\n')
+    unlock = "" if is_image_locked else UNLOCK
+    wrapper.write_text(f'#!/bin/sh\n{unlock}exec nice -n 19 {real} "$@"\n')
     wrapper.chmod(0o755)
     _command("mount", "--bind", str(wrapper), str(QEMU))
 
@@ -279,7 +297,7 @@ def main() -> None:
     socket.sethostname(spec["hostname"])
     make_file_system(spec)
     if spec["role"] == "host":
-        slow_down_guests()
+        slow_down_guests(is_image_locked=spec["is_image_locked"])
     bring_up_network(spec["addresses"])
     Init(spec).serve()
 

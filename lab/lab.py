@@ -1,25 +1,18 @@
 """A whole lab: up, down, repair, and the ways to its parts."""
 
-import contextlib
-import fcntl
-import json
-import shutil
 import signal
-import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any, TypeVar
 
-from lab import bmc, deployment, guest_image, guests, network, zookeeper
+from lab import bmc, deployment, guest_image, guests, network, records, zookeeper
 from lab.bmc import Bmc
 from lab.guests import Guests
 from lab.machine import Machine
 from lab.names import (
-    LABS,
     PLANES_OF_ROLE,
-    SLOTS,
     LabError,
     Layout,
     MachineName,
@@ -28,12 +21,28 @@ from lab.names import (
     valid_lab_name,
 )
 from lab.observer import Observer
-from lab.processes import kill_session, read_record, run, wait_until
+from lab.openstack.cloud import Cloud
+from lab.processes import run, wait_until
 
 _T = TypeVar("_T")
 
 READY_TIMEOUT_S = 60.0
-_MACHINE_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Backend(StrEnum):
+    """Who schedules and rebuilds the guests of a lab."""
+
+    LIBVIRT = "libvirt"
+    NOVA = "nova"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """How many machines a lab has, and for what."""
+
+    controllers: int
+    hosts: int
+    backend: Backend = Backend.LIBVIRT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +54,14 @@ class Lab:
         controllers: 1 or 3, each with a ZooKeeper server.
         hosts: virtual compute hosts, each with a BMC.
         guests: what is needed to define and start guests.
+        cloud: the OpenStack whose computes the hosts are, None: there is none.
     """
 
     layout: Layout
     controllers: tuple[Machine, ...]
     hosts: tuple[Machine, ...]
     guests: Guests
+    cloud: Cloud | None = None
 
     @classmethod
     def create(
@@ -60,6 +71,7 @@ class Lab:
         controllers: int = 3,
         hosts: int = 3,
         daemons: int = 2,
+        backend: Backend = Backend.LIBVIRT,
         durable: bool = False,
         tick_s: float = zookeeper.TICK_S,
     ) -> "Lab":
@@ -70,6 +82,7 @@ class Lab:
             controllers: 1 or 3.
             hosts: 1 to 100.
             daemons: how many controllers run hamon's daemon; 0: the lab is without hamon.
+            backend: whether the hosts are the computes of an OpenStack.
             durable: keep the machines' state on disk and not on a tmpfs.
             tick_s: ZooKeeper's tick; sessions last `deployment.SESSION_TICKS` of them.
 
@@ -78,22 +91,24 @@ class Lab:
         """
         if controllers not in (1, 3) or not 1 <= hosts <= 100:
             raise LabError("a lab has 1 or 3 controllers and 1 to 100 hosts")
+        if backend is Backend.NOVA and daemons:
+            raise LabError("hamon does not work with nova yet: ask for --daemons 0")
         image = guest_image.cached_image()
         accelerator = guest_image.accelerator(image)
-        layout = _take_name(valid_lab_name(name))
+        layout = records.take_name(valid_lab_name(name))
         try:
             return _build(
                 layout,
                 image,
                 accelerator,
-                (controllers, hosts),
+                Topology(controllers=controllers, hosts=hosts, backend=backend),
                 daemons=daemons,
                 durable=durable,
                 tick_s=tick_s,
             )
         except BaseException:
             # Also after Ctrl-C: what is half made has no use.
-            remove(name)
+            records.remove(name)
             raise
 
     @classmethod
@@ -103,19 +118,19 @@ class Lab:
         Raises:
             LabError: there is none of that name, or it was made before this machine booted.
         """
-        saved = _saved(valid_lab_name(name))
+        saved = records.saved_of(valid_lab_name(name))
         if saved is None or "topology" not in saved:
             raise LabError(f"no lab {name!r}: make one with `python -m lab --name {name} up`")
-        if saved["machine_boot_id"] != _MACHINE_BOOT_ID.read_text().strip():
+        if saved["machine_boot_id"] != records.MACHINE_BOOT_ID.read_text().strip():
             raise LabError(f"lab {name!r} did not survive the reboot of this machine: take it down")
-        topology = saved["topology"]
         layout = Layout(lab=name, slot=saved["slot"])
-        return _lab(layout, saved["accelerator"], topology["controllers"], topology["hosts"])
+        return _lab(layout, saved["accelerator"], Topology(**saved["topology"]))
 
     @property
     def machines(self) -> tuple[Machine, ...]:
-        """Controllers, then hosts."""
-        return (*self.controllers, *self.hosts)
+        """Controllers, then OpenStack's machine, then hosts."""
+        cloud = () if self.cloud is None else (self.cloud.machine,)
+        return (*self.controllers, *cloud, *self.hosts)
 
     def machine(self, name: str) -> Machine:
         """A machine by its name, `c1` or `h1`.
@@ -165,7 +180,7 @@ class Lab:
 
     def observer(self) -> Observer:
         """A new observer of all guest disks; use it in a `with`."""
-        return Observer(self.layout.guest_disks)
+        return Observer(self.guests.disks if self.cloud is None else self.cloud.disks)
 
     def cut(
         self, machine: str, plane: Plane, direction: network.Direction = network.Direction.BOTH
@@ -200,6 +215,8 @@ class Lab:
         """
         wait_until(self.ensemble_ready, "a ZooKeeper server on each controller", READY_TIMEOUT_S)
         _in_parallel(_wait_for_libvirt, self.hosts)
+        if self.cloud is not None:
+            self.cloud.wait_ready()
         if self.daemons:
             deployment.wait_in_service(self.daemons, self.hosts)
 
@@ -222,6 +239,8 @@ class Lab:
         _in_parallel(_repair_machine, self.machines)
         if self.daemons:
             deployment.bring_into_service(self.daemons, self.hosts)
+        if self.cloud is not None:
+            self.cloud.repair(remove_servers=remove_guests)
         self.wait_ready()
         if remove_guests:
             self.guests.remove_all(list(self.hosts))
@@ -270,53 +289,20 @@ class Lab:
         return None not in modes and ("leader" in modes or modes == ["standalone"])
 
 
-def names() -> list[str]:
-    """The labs of this checkout, also half-made ones."""
-    return sorted(file.parent.name for file in LABS.glob("*/lab.json"))
-
-
-def remove(name: str) -> None:
-    """Take a lab down and remove all that it made. Idempotent, also for half-made labs.
-
-    Raises:
-        LabError: a process would not die, or a folder would not unmount.
-    """
-    saved = _saved(valid_lab_name(name))
-    if saved is None:
-        return
-    layout = Layout(lab=name, slot=saved["slot"])
-    same_boot = saved["machine_boot_id"] == _MACHINE_BOOT_ID.read_text().strip()
-    layout.closing.touch()
-    if same_boot:
-        _kill_recorded(layout)
-        # By identity: a namespace of that name that another checkout made is not ours.
-        for namespace, identity in saved["namespaces"].items():
-            if identity is None or network.namespace_identity(namespace) == identity:
-                network.remove_namespace(namespace)
-        if _mounted(layout.state):
-            wait_until(lambda: _unmounted(layout.state), f"{layout.state} unmounted", 10.0)
-    # The record goes last: whatever is interrupted can be repeated.
-    for entry in layout.folder.iterdir():
-        if entry.name != "lab.json":
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    shutil.rmtree(layout.folder)
-    _remove_empty_folders()
-
-
 def _build(
     layout: Layout,
     image: guest_image.GuestImage,
     accelerator: str,
-    size: tuple[int, int],
+    topology: Topology,
     *,
     daemons: int,
     durable: bool,
     tick_s: float,
 ) -> Lab:
-    lab = _lab(layout, accelerator, *size)
+    lab = _lab(layout, accelerator, topology)
     if not durable:
         run(["mount", "-t", "tmpfs", "-o", "mode=755", f"hamon-{layout.lab}", str(layout.state)])
-    _add_namespace(layout, layout.switch)
+    records.add_namespace(layout, layout.switch)
     network.build_switch(layout)
     lab.guests.prepare(image)
     controller_names = [controller.name for controller in lab.controllers]
@@ -325,20 +311,25 @@ def _build(
     for controller in controller_names:
         zookeeper.prepare(layout, controller, controller_names, tick_s)
     for device in lab.bmcs:
-        _add_namespace(layout, layout.bmc_namespace(device.host))
+        records.add_namespace(layout, layout.bmc_namespace(device.host))
         bmc.connect(layout, device.host)
         device.prepare()
     if daemons:
         _configure_hamon(lab, daemons, tick_s)
+    if lab.cloud is not None:
+        lab.cloud.prepare(accelerator)
     # Before the power is on: a command in the lab finds it, for example that of a BMC.
-    topology = {"controllers": size[0], "hosts": size[1]}
-    _save(layout, {"topology": topology, "accelerator": accelerator})
+    records.save(layout, {"topology": asdict(topology), "accelerator": accelerator})
+    if lab.cloud is not None:
+        lab.cloud.power_on()
     _in_parallel(Machine.power_on, lab.controllers)
     _in_parallel(Bmc.start, lab.bmcs)
     if daemons:
         _bring_hamon_up(lab)
     _in_parallel(Machine.power_on, lab.hosts)
     lab.wait_ready()
+    if lab.cloud is not None:
+        lab.cloud.add_images(image)
     return lab
 
 
@@ -357,18 +348,22 @@ def _bring_hamon_up(lab: Lab) -> None:
         controller.start_service(deployment.DAEMON)
 
 
-def _lab(layout: Layout, accelerator: str, controllers: int, hosts: int) -> Lab:
+def _lab(layout: Layout, accelerator: str, topology: Topology) -> Lab:
     def machines(role: Role, count: int) -> tuple[Machine, ...]:
         numbers = range(1, count + 1)
         return tuple(
             Machine(layout=layout, name=MachineName(role=role, number=number)) for number in numbers
         )
 
+    hosts = machines(Role.HOST, topology.hosts)
+    [cloud] = machines(Role.CLOUD, 1)
+    has_cloud = topology.backend == Backend.NOVA
     return Lab(
         layout=layout,
-        controllers=machines(Role.CONTROLLER, controllers),
-        hosts=machines(Role.HOST, hosts),
+        controllers=machines(Role.CONTROLLER, topology.controllers),
+        hosts=hosts,
         guests=Guests(layout=layout, accelerator=accelerator),
+        cloud=Cloud(machine=cloud, hosts=hosts) if has_cloud else None,
     )
 
 
@@ -393,89 +388,3 @@ def _repair_machine(machine: Machine) -> None:
 def _in_parallel(work: Callable[[_T], None], items: Iterable[_T]) -> None:
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(work, items))
-
-
-@contextlib.contextmanager
-def _all_labs_locked() -> Iterator[None]:
-    LABS.mkdir(exist_ok=True)
-    with (LABS / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _take_name(name: str) -> Layout:
-    with _all_labs_locked():
-        if _saved(name) is not None:
-            raise LabError(f"lab {name!r} exists: `python -m lab --name {name} down` removes it")
-        taken = {saved["slot"] for other in names() if (saved := _saved(other))}
-        slot = next((slot for slot in range(SLOTS) if slot not in taken), None)
-        if slot is None:
-            raise LabError(f"there are {SLOTS} labs already")
-        layout = Layout(lab=name, slot=slot)
-        for folder in (layout.state, layout.processes, layout.secrets):
-            folder.mkdir(parents=True, exist_ok=True)
-        layout.secrets.chmod(0o700)
-        boot_id = _MACHINE_BOOT_ID.read_text().strip()
-        _write(layout, {"slot": slot, "machine_boot_id": boot_id, "namespaces": {}})
-        return layout
-
-
-def _add_namespace(layout: Layout, namespace: str) -> None:
-    if network.namespace_identity(namespace) is not None:
-        raise LabError(f"the network namespace {namespace} exists and is not of this lab")
-    # Noted first, so that an interrupted lab can be removed whole.
-    _save(layout, {"namespaces": {namespace: None}})
-    _save(layout, {"namespaces": {namespace: network.add_namespace(namespace)}})
-
-
-def _saved(name: str) -> dict[str, Any] | None:
-    try:
-        saved: dict[str, Any] = json.loads((LABS / name / "lab.json").read_text())
-    except FileNotFoundError:
-        return None
-    return saved
-
-
-def _save(layout: Layout, more: dict[str, Any]) -> None:
-    saved = _saved(layout.lab)
-    assert saved is not None
-    namespaces = saved["namespaces"] | more.get("namespaces", {})
-    _write(layout, saved | more | {"namespaces": namespaces})
-
-
-def _write(layout: Layout, saved: dict[str, Any]) -> None:
-    new = layout.folder / "lab.json.new"
-    new.write_text(json.dumps(saved, indent=2) + "\n")
-    new.rename(layout.folder / "lab.json")
-
-
-def _kill_recorded(layout: Layout) -> None:
-    # BMCs first: one that lives can still switch a host on.
-    for record in layout.processes.glob("*-bmc"):
-        process = read_record(record)
-        if process is not None:
-            kill_session(process)
-    for switch in layout.processes.glob("*-switch"):
-        machine, _, _ = switch.name.partition("-")
-        role = Role.CONTROLLER if machine.startswith("c") else Role.HOST
-        name = MachineName(role=role, number=int(machine[1:]))
-        Machine(layout=layout, name=name).power_cut()
-
-
-def _mounted(folder: Path) -> bool:
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    return any(mount.split()[4] == str(folder) for mount in mounts)
-
-
-def _unmounted(folder: Path) -> bool:
-    # A namespace that is just ending can hold it for a moment.
-    subprocess.run(["umount", str(folder)], capture_output=True, check=False)
-    return not _mounted(folder)
-
-
-def _remove_empty_folders() -> None:
-    with _all_labs_locked():
-        if not names() and {entry.name for entry in LABS.iterdir()} <= {"lock", "cache"}:
-            (LABS / "lock").unlink()
-    with contextlib.suppress(OSError):
-        LABS.rmdir()

@@ -271,6 +271,7 @@ class Machine:
             "folder": str(self.folder),
             "project": str(PROJECT),
             "role": self.name.role,
+            "is_image_locked": not (self.folder / "etc" / "upper" / "nova").exists(),
             "hostname": str(self.name),
             "shared_storage": str(self.layout.shared_storage),
             "shared_storage_target": str(SHARED_STORAGE),

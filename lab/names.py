@@ -16,8 +16,6 @@ CACHE = LABS / "cache"
 SHARED_STORAGE = Path("/srv/hamon-lab-shared")
 
 SLOTS = 64
-FIRST_CONTROLLER_ADDRESS = 11
-FIRST_HOST_ADDRESS = 101
 PREFIX_LENGTH = 24
 
 _LAB_NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
@@ -41,25 +39,39 @@ class Role(StrEnum):
 
     CONTROLLER = "controller"
     HOST = "host"
+    CLOUD = "cloud"
 
 
 # Controllers are on the storage plane too, so that they can probe a host on both of its planes.
 PLANES_OF_ROLE = {
     Role.CONTROLLER: (Plane.MANAGEMENT, Plane.STORAGE, Plane.BMC),
     Role.HOST: (Plane.MANAGEMENT, Plane.STORAGE),
+    Role.CLOUD: (Plane.MANAGEMENT,),
+}
+_LETTERS = {Role.CONTROLLER: "c", Role.HOST: "h", Role.CLOUD: "o"}
+_FIRST_ADDRESSES = {
+    Role.CONTROLLER: 11,
+    Role.HOST: 101,
+    Role.CLOUD: 21,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineName:
-    """One machine of a lab: `c1` is the first controller, `h1` the first host."""
+    """One machine of a lab: `c1` is the first controller, `h1` the first host, `o1` OpenStack's."""
 
     role: Role
     number: int
 
+    @classmethod
+    def parse(cls, text: str) -> "MachineName":
+        """The machine that is called `text`."""
+        [role] = (role for role, letter in _LETTERS.items() if letter == text[0])
+        return cls(role=role, number=int(text[1:]))
+
     @override
     def __str__(self) -> str:
-        return f"{'c' if self.role is Role.CONTROLLER else 'h'}{self.number}"
+        return f"{_LETTERS[self.role]}{self.number}"
 
 
 def valid_lab_name(name: str) -> str:
@@ -146,8 +158,7 @@ class Layout:
     def address(self, machine: MachineName, plane: Plane) -> str:
         """The IPv4 address of a machine on a plane; a host's one on `bmc` is its BMC's."""
         network = 4 * self.slot + list(Plane).index(plane)
-        first = FIRST_CONTROLLER_ADDRESS if machine.role is Role.CONTROLLER else FIRST_HOST_ADDRESS
-        return f"10.77.{network}.{first + machine.number - 1}"
+        return f"10.77.{network}.{_FIRST_ADDRESSES[machine.role] + machine.number - 1}"
 
     def product_uuid(self, machine: MachineName) -> uuid.UUID:
         """The machine's product uuid: the same at each power-on, different in each lab."""

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -159,13 +159,16 @@ def read_rings(disk: Path) -> dict[str, list[Record]]:
 
 
 class Observer:
-    """Watches every guest disk in a folder, from a thread of its own.
+    """Watches every guest's disk, from a thread of its own.
 
     Use it as a context manager. Disks that appear or disappear are followed.
+
+    Args:
+        find_disks: gives the disk of each guest that there is.
     """
 
-    def __init__(self, guest_disks: Path) -> None:
-        self._folder = guest_disks
+    def __init__(self, find_disks: Callable[[], Mapping[str, Path]]) -> None:
+        self._find_disks = find_disks
         self._lock = threading.Lock()
         self._timelines: dict[str, GuestTimeline] = {}
         self._files: dict[str, tuple[int, int]] = {}
@@ -247,7 +250,7 @@ class Observer:
                         self._timelines[guest].add(Sighting(record=record, seen_s=seen_s))
 
     def _follow_disks(self) -> None:
-        present = {disk.stem: disk for disk in self._folder.glob("*.raw")}
+        present = self._find_disks()
         for guest, (file, inode) in list(self._files.items()):
             disk = present.get(guest)
             if disk is None or _inode_of(disk) != inode:

@@ -5,28 +5,12 @@ To add a daemon or an agent to the lab, add a `Service` to the list of its role 
 
 import shlex
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.names import PROJECT, Layout, MachineName, Role
+from lab.openstack import programs, venv
+from lab.service import Service
 from lab.zookeeper import java_argv
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """A program that the init of a machine starts, in the machine's namespaces.
-
-    Attributes:
-        name: what `python -m lab process` calls it.
-        argv: the program and its arguments; it stays in the foreground.
-        environment: added to a small fixed environment.
-        stop_timeout_s: after SIGTERM, how long until SIGKILL; at most 60.
-    """
-
-    name: str
-    argv: tuple[str, ...]
-    environment: dict[str, str] = field(default_factory=dict)
-    stop_timeout_s: float = 5.0
 
 
 def services_of(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
@@ -36,6 +20,8 @@ def services_of(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
             return _controller_services(layout, machine)
         case Role.HOST:
             return _host_services(layout, machine)
+        case Role.CLOUD:
+            return _cloud_services(layout, machine)
 
 
 def log_of(layout: Layout, machine: MachineName, service: str) -> Path:
@@ -50,7 +36,20 @@ def _controller_services(layout: Layout, machine: MachineName) -> tuple[Service,
     return (zookeeper, _hamon("hamon", "daemon", "--config", "/etc/hamon/hamon.toml"))
 
 
+def _cloud_services(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
+    if not programs.is_seeded(layout.machine_folder(machine)):
+        return (programs.databases(), programs.identity(venv.path()))
+    return programs.control_plane(venv.path())
+
+
 def _host_services(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
+    services = _hypervisor_services(layout, machine)
+    if not (layout.machine_folder(machine) / "etc" / "upper" / "nova").exists():
+        return services
+    return (*services, programs.compute(venv.path()))
+
+
+def _hypervisor_services(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
     virtlogd = Service(name="virtlogd", argv=("/usr/sbin/virtlogd",))
     if not _is_configured(layout, machine, "agent.toml"):
         return (virtlogd, Service(name="libvirtd", argv=("/usr/sbin/libvirtd",)))

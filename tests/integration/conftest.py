@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from lab import lab as labs
+from lab import records
 from lab.lab import Lab
 from lab.names import LabError
 from tests.integration.world import World
@@ -44,7 +44,7 @@ class SharedLab:
     def remove(self) -> None:
         """Take the lab down. Idempotent."""
         if self._lab is not None:
-            labs.remove(self._lab.layout.lab)
+            records.remove(self._lab.layout.lab)
             self._lab = None
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import lab as labs
-from lab import network
+from lab import network, records
 from lab.names import LABS, PROJECT
 from lab.processes import Process, process_of, signal_process
 
@@ -64,7 +63,7 @@ def name() -> Iterator[str]:
     """A lab name that no other run on this machine has."""
     name = f"d{uuid.uuid4().hex[:10]}"
     yield name
-    labs.remove(name)
+    records.remove(name)
 
 
 def test_demo__backend_that_is_not_built__is_refused(name: str) -> None:

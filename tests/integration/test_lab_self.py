@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import lab as labs
-from lab import network
+from lab import network, records
 from lab.bmc import Fault
 from lab.lab import Lab
 from lab.names import LABS, PROJECT, Plane
@@ -37,7 +36,7 @@ def whole_lab() -> Iterator[Lab]:
     try:
         yield Lab.create(name, controllers=1, hosts=2, daemons=0)
     finally:
-        labs.remove(name)
+        records.remove(name)
 
 
 @pytest.fixture
@@ -270,7 +269,7 @@ def test_second_lab__beside_the_first__shares_nothing_and_goes_without_trace(lab
         assert links_here() == links_before
         assert traces(name)
     finally:
-        labs.remove(name)
+        records.remove(name)
 
     assert traces(name) == set()
     assert links_here() == links_before
