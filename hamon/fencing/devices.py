@@ -150,6 +150,8 @@ class TakingTurns:
 
     async def cut_power(self, start_by_s: float, deadline_s: float) -> ShotResult:
         """Order in turn; NOT_DONE when the device was busy. See ``ports.FenceDevice``."""
+        if self._clock.now_s() > start_by_s:
+            return ShotResult(outcome=ShotOutcome.LATE, detail="its lease was over")
 
         def shoot() -> Coroutine[Any, Any, ShotResult]:
             return self._device.cut_power(start_by_s, deadline_s)

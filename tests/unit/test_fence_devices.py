@@ -303,6 +303,18 @@ async def test_turns__order_behind_an_order__is_not_done_when_its_lease_ends() -
     assert ["order begins", "order ends"] == device.events
 
 
+async def test_turns__order_whose_lease_is_over__is_late_and_never_given() -> None:
+    """A controller that was paused between the journal and the device says what it was."""
+    device = HandDevice()
+    turns = TakingTurns(device, Turns(), CLOCK)
+    device.answered.set()
+
+    ordered = await turns.cut_power(CLOCK.now_s() - 0.001, WITHIN_S)
+
+    assert ShotOutcome.LATE is ordered.outcome
+    assert [] == device.events
+
+
 async def test_turns__read_given_up__frees_the_device() -> None:
     """A caller that goes away takes its read along and blocks nobody."""
     device = HandDevice()
