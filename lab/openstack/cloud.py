@@ -24,6 +24,7 @@ BOOT_TIMEOUT_S = 180.0
 IMAGE, FLAVOR = "guest", "guest"
 DISK_BYTES = 8 << 20
 MEMORY_MIB = 96
+_COMPUTES = "/os-services?binary=nova-compute"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +90,21 @@ class Cloud:
             for server in self.servers().values():
                 self.compute("POST", f"/servers/{server['id']}/action", {"forceDelete": None})
             wait_until(lambda: not self.servers(), "every server gone", READY_TIMEOUT_S)
-        for service in self.compute("GET", "/os-services?binary=nova-compute")["services"]:
+        # Nova calls a service up for a while after its host died; and one that does not run yet
+        # cannot hear that it is enabled.
+        before = self._beats()
+        wait_until(
+            lambda: all(self._beats()[h] != beat for h, beat in before.items()),
+            "a heartbeat of every nova-compute",
+            READY_TIMEOUT_S,
+        )
+        for service in self.compute("GET", _COMPUTES)["services"]:
             well = {"forced_down": False, "status": "enabled"}
             self.compute("PUT", f"/os-services/{service['id']}", well)
+
+    def _beats(self) -> dict[str, str]:
+        found = self.compute("GET", _COMPUTES)["services"]
+        return {str(service["host"]): str(service["updated_at"]) for service in found}
 
     def wait_ready(self) -> None:
         """Wait until nova's services and every host's nova-compute are up.
