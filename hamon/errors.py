@@ -136,3 +136,23 @@ class HypervisorUnreachableError(HypervisorError):
 
 class GuestNotFoundError(HypervisorError):
     """libvirt does not know the guest."""
+
+
+class CloudError(PortError):
+    """Nova did not do what was asked."""
+
+
+class CloudUnavailableError(CloudError):
+    """Nova or keystone did not answer, or answered that it is unwell; a change may be done."""
+
+
+class CloudRefusedError(CloudError):
+    """Nova understood and refused; nothing was done. ``why`` is Nova's message."""
+
+
+class CloudConflictError(CloudRefusedError):
+    """Nova refused because of the state something is in (409). Look again."""
+
+
+class CloudMissingError(CloudRefusedError):
+    """Nova does not know the server or the service (404)."""

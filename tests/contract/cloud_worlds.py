@@ -1,0 +1,158 @@
+"""The worlds in which ``ports.Cloud`` keeps one contract: Nova in memory, and a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Protocol
+
+from hamon.backends.nova.cloud import NovaCloud
+from hamon.backends.nova.connection import NovaSettings
+from hamon.clock import SystemClock
+from hamon.model.names import GuestId, guest_id
+from hamon.ports import Cloud
+from hamon.sim.cloud import CloudFault, SimulatedCloud
+from lab import network
+from lab.lab import Lab
+from lab.names import Plane
+from lab.openstack import programs, seed
+from lab.openstack.configuration import COMPUTE_PORT, IDENTITY_PORT
+from lab.openstack.proxy import Fault, What, write_faults
+
+HOSTS = ("h1", "h2")
+WITHIN_S = 90.0
+
+
+class World(Protocol):
+    """A Nova with two computes."""
+
+    cloud: Cloud
+
+    def place(self) -> AbstractContextManager[None]:
+        """Where calls have to be made from."""
+        ...
+
+    async def boot(self, host: str) -> GuestId:
+        """Have a server run on a host."""
+        ...
+
+    async def lose(self, host: str) -> None:
+        """Cut a host's power; Nova need not know."""
+        ...
+
+    async def come_back(self, host: str) -> None:
+        """Switch it on again, with its nova-compute."""
+        ...
+
+    async def go_on(self) -> None:
+        """Have what Nova does by itself come a little further."""
+        ...
+
+    def spoil(self, fault: CloudFault | None) -> None:
+        """Have the next calls fail, None: no more."""
+        ...
+
+
+class MemoryWorld:
+    """The simulator's Nova."""
+
+    def __init__(self) -> None:
+        self._nova = SimulatedCloud(SystemClock(), HOSTS)
+        self.cloud: Cloud = self._nova
+        self._made = 0
+
+    def place(self) -> AbstractContextManager[None]:
+        """See :class:`World`."""
+        return nullcontext()
+
+    async def boot(self, host: str) -> GuestId:
+        """See :class:`World`."""
+        self._made += 1
+        guest = guest_id(f"00000000-0000-4000-8000-{self._made:012}")
+        self._nova.add_server(guest, f"g{self._made}", host)
+        return guest
+
+    async def lose(self, host: str) -> None:
+        """See :class:`World`."""
+        self._nova.lose(host)
+
+    async def come_back(self, host: str) -> None:
+        """See :class:`World`."""
+        self._nova.come_back(host)
+
+    async def go_on(self) -> None:
+        """See :class:`World`."""
+        self._nova.rebuild_all()
+        self._nova.settle()
+
+    def spoil(self, fault: CloudFault | None) -> None:
+        """See :class:`World`."""
+        self._nova.fault = fault
+
+
+class RealWorld:
+    """The lab's Nova, behind its proxy."""
+
+    def __init__(self, lab: Lab) -> None:
+        assert lab.cloud is not None
+        self._lab = lab
+        self._openstack = lab.cloud
+        address = lab.layout.address(lab.cloud.machine.name, Plane.MANAGEMENT)
+        self._nova = NovaCloud(
+            NovaSettings(
+                auth_url=f"http://{address}:{IDENTITY_PORT}/v3",
+                username="admin",
+                password=seed.password(),
+                project="admin",
+                endpoint_override=f"http://{address}:{COMPUTE_PORT}/v2.1",
+            )
+        )
+        self.cloud: Cloud = self._nova
+        self._made = 0
+
+    def place(self) -> AbstractContextManager[None]:
+        """See :class:`World`."""
+        init = self._openstack.machine.init_process()
+        assert init is not None
+        return network.inside(Path(f"/proc/{init.pid}/ns/net"))
+
+    async def boot(self, host: str) -> GuestId:
+        """See :class:`World`."""
+        self._made += 1
+        name = f"g{self._made}"
+        server = self._openstack.boot(name, self._lab.host(host))
+        await asyncio.to_thread(self._openstack.wait_active, [name])
+        return guest_id(str(server))
+
+    async def lose(self, host: str) -> None:
+        """See :class:`World`."""
+        self._lab.host(host).power_cut()
+
+    async def come_back(self, host: str) -> None:
+        """See :class:`World`."""
+        self._lab.host(host).power_on()
+
+    async def go_on(self) -> None:
+        """See :class:`World`."""
+        await asyncio.sleep(0.2)
+
+    def spoil(self, fault: CloudFault | None) -> None:
+        """See :class:`World`."""
+        what = {CloudFault.UNWELL: What.ANSWER, CloudFault.LOSES_ANSWER: What.SWALLOW}
+        faults = () if fault is None else (Fault(name=str(fault), what=what[fault], status=503),)
+        write_faults(self._openstack.machine.path(programs.FAULTS), faults)
+
+    def close(self) -> None:
+        """Make no more calls."""
+        self._nova.close()
+
+
+async def until(world: World, is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something has come about, and fail when it does not."""
+    deadline_s = time.monotonic() + WITHIN_S
+    while not await is_so():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        await world.go_on()
