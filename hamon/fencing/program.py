@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -99,23 +100,43 @@ async def run_program(
     )
     wait_max_s = max(0.0, start_by_s - shot.boot_time_s()) + kill_after_s + _GRACE_S
     communicating = asyncio.ensure_future(supervisor.communicate(text.encode()))
-    try:
-        done, _ = await asyncio.wait({communicating}, timeout=wait_max_s)
-        if not done:
-            # Stopped or stuck: its death takes the program with it (PR_SET_PDEATHSIG). Or it ended
-            # while this process was stopped, and what it said is still to be read.
-            _send(supervisor, signal.SIGKILL)
-        told, _ = await communicating
-    except asyncio.CancelledError:
-        _send(supervisor, signal.SIGTERM)
-        await communicating
-        raise
+    with _handle_of(supervisor.pid) as send:
+        try:
+            done, _ = await asyncio.wait({communicating}, timeout=wait_max_s)
+            if not done:
+                # Stopped or stuck: its death takes the program with it (PR_SET_PDEATHSIG). Or it
+                # ended while this process was stopped, and what it said is still to be read.
+                send(signal.SIGKILL)
+            told, _ = await communicating
+        except asyncio.CancelledError:
+            send(signal.SIGTERM)
+            await communicating
+            raise
     return _result(supervisor.returncode, told)
 
 
-def _send(supervisor: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        supervisor.send_signal(number)
+@contextlib.contextmanager
+def _handle_of(pid: int) -> Iterator[Callable[[signal.Signals], None]]:
+    """Yield what sends signals to a child of this process, and to no later one of its pid.
+
+    asyncio's own way would not do: it looks whether the child has ended, and then who waits for the
+    child is told an exit code that nobody gave.
+    """
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        # It has ended, and is waited for already.
+        yield lambda _: None
+        return
+
+    def send(number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, number)
+
+    try:
+        yield send
+    finally:
+        os.close(handle)
 
 
 def _result(code: int | None, told: bytes) -> ProgramResult:
