@@ -39,7 +39,7 @@ from hamon.metrics.instruments import Instruments
 from hamon.model.host import HostSpec
 from hamon.model.names import HostName
 from hamon.model.policy import Policy
-from hamon.ports import SessionState
+from hamon.ports.store import SessionState
 from hamon.service_manager import notify
 from hamon.settings.secrets import read_secret, zookeeper_digest
 from hamon.settings.values import Settings

@@ -10,7 +10,9 @@ from hamon.agent.host_files import HostFiles
 from hamon.backends.libvirt.definition import SharedStorage
 from hamon.coordination.access import Identities
 from hamon.model.names import BootId, GuestId, HostName
-from hamon.ports import Clock, Hypervisor, Permits, Store
+from hamon.ports.clock import Clock
+from hamon.ports.hypervisor import Hypervisor, Permits
+from hamon.ports.store import Store
 
 PathCheck = Callable[[tuple[str, ...]], Awaitable[tuple[str, ...]]]
 """Returns which of these paths exist and can be read on this host; hangs no longer than its own

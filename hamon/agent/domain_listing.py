@@ -11,7 +11,8 @@ from hamon.agent.wake import Wake
 from hamon.errors import HypervisorError
 from hamon.model.host import DomainState
 from hamon.model.names import GuestId
-from hamon.ports import Clock, Domain, DomainEvent, Hypervisor
+from hamon.ports.clock import Clock
+from hamon.ports.hypervisor import Domain, DomainEvent, Hypervisor
 
 PERIOD_S = 5.0
 RETRY_S = 1.0

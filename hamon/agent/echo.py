@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from hamon.agent.events import EventLog
 from hamon.model.names import BootId, HostName
-from hamon.ports import Clock
+from hamon.ports.clock import Clock
 
 CONNECTIONS_MAX = 64
 CLOSE_WITHIN_S = 2.0

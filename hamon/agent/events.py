@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Protocol, TextIO
 
-from hamon.ports import Clock
+from hamon.ports.clock import Clock
 
 
 class EventLog(Protocol):

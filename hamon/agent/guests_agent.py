@@ -27,7 +27,7 @@ from hamon.model.change import Versioned
 from hamon.model.guest import Grant, GrantState
 from hamon.model.host import HostGuard, Right
 from hamon.model.names import GuestId
-from hamon.ports import SessionState
+from hamon.ports.store import SessionState
 
 PERIOD_S = 5.0
 INTERRUPTED_PAUSE_S = 0.2

@@ -22,7 +22,7 @@ from hamon.coordination.access import Identities, digest_of, host_user
 from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
 from hamon.errors import AccessDeniedError, ConfigError
 from hamon.model.host import HostSelf
-from hamon.ports import SessionState
+from hamon.ports.store import SessionState
 from hamon.service_manager import notify
 
 LEAVING_PERIOD_S = 0.2

@@ -19,7 +19,8 @@ from hamon.model.change import Versioned
 from hamon.model.guest import InventoryEntry, NotMovable, PowerState
 from hamon.model.host import DomainState, HostDomains
 from hamon.model.names import GuestId
-from hamon.ports import CreateNode, DeleteNode, Domain, SetData
+from hamon.ports.hypervisor import Domain
+from hamon.ports.store import CreateNode, DeleteNode, SetData
 
 STOP_SETTLES_AFTER_S = 3.0
 """A guest must stay stopped for this long before its wanted state follows: a host that goes down

@@ -20,9 +20,9 @@ from hamon.errors import (
 )
 from hamon.model.host import Heartbeat, HostGuard, HostSelf, Leaving, Right
 from hamon.model.names import HostName
-from hamon.ports import (
+from hamon.ports.clock import Clock
+from hamon.ports.store import (
     CheckVersion,
-    Clock,
     CreateNode,
     DeleteNode,
     Node,

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Coroutine
 
-from hamon.ports import Clock
+from hamon.ports.clock import Clock
 from hamon.service_manager import notify
 
 CONFIG_ERROR_STATUS = 78

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hamon.ports import Clock
+from hamon.ports.clock import Clock
 
 
 class Wake:

@@ -13,7 +13,7 @@ from hamon.model.change import Versioned
 from hamon.model.guest import Grant, GrantState
 from hamon.model.host import HostGuard
 from hamon.model.names import BootId, GuestId, HostName
-from hamon.ports import CheckVersion, SetData, Store, WatchCallback
+from hamon.ports.store import CheckVersion, SetData, Store, WatchCallback
 
 V = TypeVar("V")
 

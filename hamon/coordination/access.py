@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hamon.coordination.paths import DIRECTORIES, PlaceKind, child, parse
 from hamon.errors import NodeMissingError
 from hamon.model.names import HostName
-from hamon.ports import AccessRule, Permission, Store
+from hamon.ports.store import AccessRule, Permission, Store
 
 CONTROLLERS_USER = "controllers"
 

@@ -24,7 +24,7 @@ from hamon.model.guest import OPEN_GRANTS, Grant
 from hamon.model.host import HostGuard, HostSpec, Right
 from hamon.model.incident import IncidentRecord
 from hamon.model.names import Epoch, HostName
-from hamon.ports import CheckVersion, CreateNode, DeleteNode, Node, Store, StoreOperation
+from hamon.ports.store import CheckVersion, CreateNode, DeleteNode, Node, Store, StoreOperation
 
 _CLUSTER = (
     PlaceKind.FORMAT,

@@ -32,7 +32,8 @@ from hamon.model.host import HostSpec
 from hamon.model.names import ControllerId, Epoch, HostName
 from hamon.model.stored import StoredCluster
 from hamon.model.view import ControllerView
-from hamon.ports import CheckVersion, Clock, CreateNode, DeleteNode, SetData, Store, StoreOperation
+from hamon.ports.clock import Clock
+from hamon.ports.store import CheckVersion, CreateNode, DeleteNode, SetData, Store, StoreOperation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

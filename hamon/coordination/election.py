@@ -22,7 +22,8 @@ from hamon.errors import (
     WriteConflictError,
 )
 from hamon.model.names import ControllerId, Epoch
-from hamon.ports import CheckVersion, Clock, DeleteNode, SessionState, SetData, Store
+from hamon.ports.clock import Clock
+from hamon.ports.store import CheckVersion, DeleteNode, SessionState, SetData, Store
 
 _RELIST_AFTER_S = 10.0
 """A watch is a hint: the row is read again at least this often."""

@@ -10,15 +10,8 @@ from hamon.coordination.paths import PlaceKind, parent, path_of
 from hamon.errors import DeposedError, NodeExistsError, NodeMissingError, WriteConflictError
 from hamon.model.change import Change, Check, Create, Delete, NodeKind, Operation, Update
 from hamon.model.names import Epoch
-from hamon.ports import (
-    CheckVersion,
-    Clock,
-    CreateNode,
-    DeleteNode,
-    SetData,
-    Store,
-    StoreOperation,
-)
+from hamon.ports.clock import Clock
+from hamon.ports.store import CheckVersion, CreateNode, DeleteNode, SetData, Store, StoreOperation
 
 
 class Journal:

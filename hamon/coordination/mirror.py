@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from hamon.coordination.codec import NodeValue, decode
 from hamon.coordination.paths import DIRECTORIES, PlaceKind, child, parent, parse
 from hamon.errors import AccessDeniedError, NodeMissingError, StoreError, UnreadableNodeError
-from hamon.ports import Clock, Node, SessionState, Store
+from hamon.ports.clock import Clock
+from hamon.ports.store import Node, SessionState, Store
 
 _ROOTS = (
     PlaceKind.CONTROL,

@@ -16,7 +16,7 @@ from hamon.errors import (
     StoreUnavailableError,
     WriteConflictError,
 )
-from hamon.ports import AccessRule, Permission
+from hamon.ports.store import AccessRule, Permission
 
 
 def translated(

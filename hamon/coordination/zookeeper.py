@@ -22,7 +22,7 @@ from hamon.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from hamon.ports import (
+from hamon.ports.store import (
     AccessRule,
     CheckVersion,
     CreateNode,

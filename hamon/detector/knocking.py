@@ -25,7 +25,8 @@ from typing import assert_never
 from hamon.model.host import PlaneAddress
 from hamon.model.names import HostName
 from hamon.model.proof import Evidence, Source, Vote
-from hamon.ports import Clock, Probe, ProbeAnswer, ProbeResult
+from hamon.ports.clock import Clock
+from hamon.ports.probe import Probe, ProbeAnswer, ProbeResult
 
 _QUICK_SHARE = 0.25
 """A silence is looked at this part of ``late_after_s`` apart until it is late."""

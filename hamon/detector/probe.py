@@ -25,7 +25,7 @@ import socket
 from functools import lru_cache
 
 from hamon.model.names import BootId, HostName, is_name
-from hamon.ports import ProbeAnswer, ProbeResult
+from hamon.ports.probe import ProbeAnswer, ProbeResult
 
 ECHO_MAX_BYTES = 160
 """The longest greeting: 13 + a name of 63 + a boot id of 36, and some room."""

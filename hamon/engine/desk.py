@@ -13,7 +13,7 @@ from hamon.errors import RequestRefusedError, StoreError
 from hamon.model.control import Request, RequestKind, RequestState
 from hamon.model.names import BootId, GuestId, HostName, guest_id, is_name
 from hamon.model.policy import Policy
-from hamon.ports import Clock
+from hamon.ports.clock import Clock
 
 ANSWER_WITHIN_S = 30.0
 """How long the leader may take to answer: longer than a take-over, shorter than a request lives."""

@@ -26,7 +26,8 @@ from hamon.errors import (
 from hamon.model.change import Change, Decision, Intent, Look, Shoot
 from hamon.model.incident import ShotOutcome
 from hamon.model.names import Epoch, HostName
-from hamon.ports import Clock, FenceDevice
+from hamon.ports.clock import Clock
+from hamon.ports.fencing import FenceDevice
 
 _log = structlog.get_logger()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hamon.ports import Clock
+from hamon.ports.clock import Clock
 
 CLOCK_JUMP_MAX_S = 1.0
 """BOOTTIME and MONOTONIC part only while a machine sleeps; beyond this it was suspended."""

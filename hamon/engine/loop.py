@@ -28,7 +28,7 @@ from hamon.model.host import HostSpec
 from hamon.model.names import ControllerId, Epoch, HostName
 from hamon.model.policy import Policy
 from hamon.model.view import ClusterView, OwnView
-from hamon.ports import Clock
+from hamon.ports.clock import Clock
 
 _log = structlog.get_logger()
 

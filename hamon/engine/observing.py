@@ -18,7 +18,7 @@ from hamon.model.view import (
     MigrationView,
     OwnView,
 )
-from hamon.ports import Clock
+from hamon.ports.clock import Clock
 
 REQUEST_LIFE_S = 60.0
 """A request older than this is not carried out: whoever asked has gone (DESIGN §5)."""

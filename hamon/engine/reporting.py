@@ -17,7 +17,7 @@ from hamon.engine.ports import Cluster, Probes
 from hamon.errors import StoreError
 from hamon.model.names import ControllerId, Epoch
 from hamon.model.view import ControllerView
-from hamon.ports import Clock
+from hamon.ports.clock import Clock
 
 _log = structlog.get_logger()
 

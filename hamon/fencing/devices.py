@@ -20,7 +20,8 @@ from hamon.fencing.ipmi import PASSWORD_MAX_BYTES, IpmiDevice
 from hamon.model.host import FenceDeviceSpec, HostSpec
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power, PowerReading
-from hamon.ports import Clock, FenceDevice, ShotResult
+from hamon.ports.clock import Clock
+from hamon.ports.fencing import FenceDevice, ShotResult
 from hamon.settings.secrets import read_secret
 
 AGENT_FOLDERS = ("/usr/sbin", "/usr/bin")

@@ -20,7 +20,8 @@ from hamon.fencing.program import PATH, Ending, ProgramResult, run_program
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power, PowerReading
-from hamon.ports import Clock, ShotResult
+from hamon.ports.clock import Clock
+from hamon.ports.fencing import ShotResult
 
 IPMITOOL = "/usr/bin/ipmitool"
 PASSWORD_MAX_BYTES = 20

@@ -16,7 +16,7 @@ from hamon.model.incident import ShotOutcome
 from hamon.model.names import Epoch
 from hamon.model.proof import Power
 from hamon.model.view import ClusterView
-from hamon.ports import SessionState
+from hamon.ports.store import SessionState
 
 
 class Instruments:

@@ -90,12 +90,14 @@ class HostGuard:
 
     ``boot_id`` is the boot that was shut out (None: none was ever seen); a different boot may
     register so that the leader sees the host return, but claims and starts stay refused until the
-    right reads LIVE again.
+    right reads LIVE again. ``is_gate_open``: in a nova cloud, nova-compute may start on the
+    returned host although Nova and hamon still give it no guests: only its start cleans up there.
     """
 
     right: Right
     boot_id: BootId | None = None
     incident: IncidentId | None = None
+    is_gate_open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +220,7 @@ class HostSpec:
 
     ``product_uuid`` is what its BMC must answer for (S12); empty: the uuid its agent registered.
     ``zookeeper_digest`` is the digest (never the password) its ACLs are made with.
+    ``service_host``: the name of its nova-compute in Nova, "": the host's own name.
     """
 
     name: HostName
@@ -226,3 +229,4 @@ class HostSpec:
     product_uuid: str = ""
     zookeeper_digest: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    service_host: str = ""

@@ -111,10 +111,18 @@ class ReturnPolicy:
     forget_after_s: float = 3600.0
 
 
+class Backend(StrEnum):
+    """Who schedules and rebuilds guests: hamon with the hosts' agents, or Nova."""
+
+    LIBVIRT = "libvirt"
+    NOVA = "nova"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """All of it, with a digest that controllers compare (``policy hash``)."""
 
+    backend: Backend = Backend.LIBVIRT
     detection: DetectionPolicy = DetectionPolicy()
     holds: HoldPolicy = HoldPolicy()
     fencing: FencingPolicy = FencingPolicy()

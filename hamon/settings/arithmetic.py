@@ -42,6 +42,8 @@ def _ranges(policy: Policy) -> Iterator[Problem]:
     """Refuse what is not positive; zero where it has a meaning."""
     for table in dataclasses.fields(policy):
         section = getattr(policy, table.name)
+        if not dataclasses.is_dataclass(section):
+            continue
         for field in dataclasses.fields(section):
             value = getattr(section, field.name)
             key = (table.name, field.name)

@@ -19,7 +19,7 @@ from hamon.errors import (
 )
 from hamon.model.cloud import CloudMigration, ComputeService, Server
 from hamon.model.names import GuestId
-from hamon.ports import Clock
+from hamon.ports.clock import Clock
 
 EVACUATION = "evacuation"
 _EVACUABLE = frozenset({"active", "stopped", "error"})

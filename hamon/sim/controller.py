@@ -24,7 +24,8 @@ from hamon.model.host import FenceDeviceSpec, HostSpec
 from hamon.model.names import ControllerId, HostName
 from hamon.model.policy import Policy
 from hamon.model.proof import PowerReading
-from hamon.ports import Clock, FenceDevice, ShotResult
+from hamon.ports.clock import Clock
+from hamon.ports.fencing import FenceDevice, ShotResult
 from hamon.sim.ensemble import Ensemble, ProcessStore
 from hamon.sim.events import Events
 from hamon.sim.network import SimulatedNetwork, SimulatedProbe

@@ -7,14 +7,8 @@ from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from random import Random
 
-from hamon.ports import (
-    AccessRule,
-    Clock,
-    Node,
-    SessionState,
-    StoreOperation,
-    WatchCallback,
-)
+from hamon.ports.clock import Clock
+from hamon.ports.store import AccessRule, Node, SessionState, StoreOperation, WatchCallback
 from hamon.sim.process import Process
 from hamon.sim.store import InMemoryStore, InMemoryZooKeeper
 from hamon.sim.tree import TreeChange

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.model.host import Leaving
 from hamon.model.names import ControllerId, GuestId, HostName
-from hamon.ports import SetData
+from hamon.ports.store import SetData
 from hamon.sim.controller import SimulatedController
 from hamon.sim.host import SimulatedHost
 from hamon.sim.power import DeviceFault, SimulatedFenceDevice

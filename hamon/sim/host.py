@@ -17,7 +17,9 @@ from hamon.coordination.access import Identities
 from hamon.errors import HypervisorError
 from hamon.model.host import HostCapacity, HostSelf, HostSpec, Leaving
 from hamon.model.names import BootId, GuestId, HostName
-from hamon.ports import Clock, Domain, DomainEvent, ProbeAnswer, ProbeResult
+from hamon.ports.clock import Clock
+from hamon.ports.hypervisor import Domain, DomainEvent
+from hamon.ports.probe import ProbeAnswer, ProbeResult
 from hamon.sim.ensemble import Ensemble, ProcessStore
 from hamon.sim.events import Events
 from hamon.sim.host_files import InMemoryHostFiles, InMemoryPermits

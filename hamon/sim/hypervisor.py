@@ -19,7 +19,8 @@ from hamon.errors import (
 )
 from hamon.model.host import DomainState, HostCapacity
 from hamon.model.names import BootId, GuestId
-from hamon.ports import Clock, Domain, DomainEvent
+from hamon.ports.clock import Clock
+from hamon.ports.hypervisor import Domain, DomainEvent
 from hamon.sim.host_files import InMemoryPermits
 
 T = TypeVar("T")

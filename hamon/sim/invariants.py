@@ -20,7 +20,7 @@ from hamon.model.incident import (
 )
 from hamon.model.names import BootId, ControllerId, GuestId, HostName
 from hamon.model.policy import Policy
-from hamon.ports import CheckVersion
+from hamon.ports.store import CheckVersion
 from hamon.sim.ensemble import Commit
 from hamon.sim.host import SimulatedHost
 from hamon.sim.ledger import Ledger, Written

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hamon.ports import Clock, ProbeAnswer, ProbeResult
+from hamon.ports.clock import Clock
+from hamon.ports.probe import ProbeAnswer, ProbeResult
 
 
 class Endpoint(Protocol):

@@ -11,7 +11,8 @@ from typing import Protocol
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power, PowerReading
-from hamon.ports import Clock, ShotResult
+from hamon.ports.clock import Clock
+from hamon.ports.fencing import ShotResult
 
 OTHER_IDENTITY = "5ca1ab1e-0000-4000-8000-0123456789ab"
 """Whom a wrongly mapped device answers for."""

@@ -14,9 +14,9 @@ from enum import Enum, auto
 from typing import TypeVar
 
 from hamon.errors import Outcome, SessionLostError, StoreUnavailableError
-from hamon.ports import (
+from hamon.ports.clock import Clock
+from hamon.ports.store import (
     AccessRule,
-    Clock,
     CreateNode,
     Node,
     SessionState,

@@ -19,7 +19,7 @@ from hamon.errors import (
     StoreError,
     WriteConflictError,
 )
-from hamon.ports import (
+from hamon.ports.store import (
     AccessRule,
     CheckVersion,
     CreateNode,

@@ -19,7 +19,9 @@ from hamon.model.guest import InventoryEntry, PowerState
 from hamon.model.host import FenceDeviceSpec, HostSpec, PlaneAddress
 from hamon.model.names import ControllerId, GuestId, HostName
 from hamon.model.policy import DetectionPolicy, Policy
-from hamon.ports import DomainEvent, FenceDevice, ProbeAnswer
+from hamon.ports.fencing import FenceDevice
+from hamon.ports.hypervisor import DomainEvent
+from hamon.ports.probe import ProbeAnswer
 from hamon.sim.clock import VirtualClock
 from hamon.sim.controller import SimulatedController
 from hamon.sim.ensemble import Commit, Ensemble

@@ -13,7 +13,7 @@ from hamon.backends.nova.cloud import NovaCloud
 from hamon.backends.nova.connection import NovaSettings
 from hamon.clock import SystemClock
 from hamon.model.names import GuestId, guest_id
-from hamon.ports import Cloud
+from hamon.ports.cloud import Cloud
 from hamon.sim.cloud import CloudFault, SimulatedCloud
 from lab import network
 from lab.lab import Lab

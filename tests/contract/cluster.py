@@ -5,7 +5,7 @@ from hamon.coordination.codec import encode
 from hamon.model.guest import Grant, GrantState, PowerState
 from hamon.model.host import Heartbeat, HostSelf, HostSpec
 from hamon.model.names import BootId, GuestId, HostName
-from hamon.ports import CheckVersion, CreateNode, SetData, Store
+from hamon.ports.store import CheckVersion, CreateNode, SetData, Store
 from tests.contract.store_world import password_of
 
 HOST = HostName("compute-1")

@@ -9,7 +9,7 @@ from hamon.coordination.bootstrap import enrol
 from hamon.coordination.codec import encode
 from hamon.coordination.paths import path_of
 from hamon.model.change import grant_of
-from hamon.ports import Store
+from hamon.ports.store import Store
 from tests.contract.cluster import CONTROLLERS, GRANT, GUEST, HOST, IDENTITIES, OTHER, create, spec
 from tests.contract.store_world import REAL_TIMEOUT_S, MemoryWorld, RealWorld, StoreWorld
 from tests.ensemble import Ensemble

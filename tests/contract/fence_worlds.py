@@ -12,7 +12,7 @@ from hamon.clock import SystemClock
 from hamon.fencing.devices import DeviceBuilder
 from hamon.model.host import FenceDeviceSpec, HostSpec
 from hamon.model.names import host_name
-from hamon.ports import FenceDevice
+from hamon.ports.fencing import FenceDevice
 from hamon.sim.power import DeviceFault, SimulatedFenceDevice
 from tests.contract.ipmi_rig import CIPHER, PASSWORD, PRODUCT_UUID, USERNAME, IpmiRig
 

@@ -12,7 +12,7 @@ from hamon.clock import SystemClock
 from hamon.coordination.access import CONTROLLERS_USER, Identities, access_for, digest_of
 from hamon.coordination.bootstrap import bootstrap
 from hamon.coordination.zookeeper import SessionCredentials, StoreSettings, ZooKeeperStore
-from hamon.ports import AccessRule, CreateNode, Permission, Store
+from hamon.ports.store import AccessRule, CreateNode, Permission, Store
 from hamon.sim.store import InMemoryStore, InMemoryZooKeeper
 
 REAL_TIMEOUT_S = 4.0

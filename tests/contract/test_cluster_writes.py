@@ -28,7 +28,7 @@ from hamon.model.host import HostGuard, Right
 from hamon.model.incident import IncidentRecord, MigrationRecord, MigrationStatus, Trigger
 from hamon.model.names import Epoch, HostName, IncidentId
 from hamon.model.reason import reason
-from hamon.ports import DeleteNode, SetData, Store
+from hamon.ports.store import DeleteNode, SetData, Store
 from tests.contract.cluster import (
     CONTROLLERS,
     GRANT,

@@ -14,7 +14,7 @@ from hamon.model.change import CONTROL, Change, Update
 from hamon.model.control import Control
 from hamon.model.names import ControllerId
 from hamon.model.reason import reason
-from hamon.ports import DeleteNode, SessionState, SetData, Store
+from hamon.ports.store import DeleteNode, SessionState, SetData, Store
 from hamon.sim.store import InMemoryStore, Loss
 from tests.contract.cluster import IDENTITIES
 from tests.contract.store_world import StoreWorld, until

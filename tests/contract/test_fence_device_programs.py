@@ -13,7 +13,7 @@ from hamon.fencing.fence_agent import FenceAgentDevice, read_metadata
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power
-from hamon.ports import FenceDevice
+from hamon.ports.fencing import FenceDevice
 from tests.contract.fence_worlds import build, open_world
 from tests.contract.ipmi_rig import CIPHER, PASSWORD, USERNAME, IpmiRig, is_installed
 

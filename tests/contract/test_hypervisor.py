@@ -23,7 +23,7 @@ from hamon.errors import (
 )
 from hamon.model.host import DomainState
 from hamon.model.names import BootId, GuestId
-from hamon.ports import DomainEvent, Hypervisor, Permits
+from hamon.ports.hypervisor import DomainEvent, Hypervisor, Permits
 from hamon.sim.host_files import InMemoryPermits
 from hamon.sim.hypervisor import InMemoryHypervisor
 from tests.contract.private_libvirtd import PrivateLibvirtd, private_libvirtd

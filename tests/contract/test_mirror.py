@@ -12,7 +12,7 @@ from hamon.coordination.paths import path_of
 from hamon.model.change import grant_of, guest_of
 from hamon.model.control import Control
 from hamon.model.host import HostGuard, HostSelf, Right
-from hamon.ports import CreateNode, DeleteNode, SessionState, SetData, Store
+from hamon.ports.store import CreateNode, DeleteNode, SessionState, SetData, Store
 from hamon.sim.store import InMemoryStore
 from tests.contract.cluster import GRANT, GUEST, HEARTBEAT, HOST, OTHER, create, register
 from tests.contract.store_world import StoreWorld, until

@@ -9,7 +9,7 @@ import pytest
 from hamon.agent.hook_files import hook_files, install_hook, is_hook_installed
 from hamon.agent.permits import FilePermits, HostFolders
 from hamon.model.names import BootId, GuestId
-from hamon.ports import Permits
+from hamon.ports.hypervisor import Permits
 from hamon.sim.host_files import InMemoryPermits
 
 pytestmark = pytest.mark.contract

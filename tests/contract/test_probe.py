@@ -14,7 +14,7 @@ import pytest
 from hamon.clock import SystemClock
 from hamon.detector.probe import TcpProbe, of_error
 from hamon.model.names import BootId, host_name
-from hamon.ports import Probe, ProbeAnswer, ProbeResult
+from hamon.ports.probe import Probe, ProbeAnswer, ProbeResult
 from hamon.sim.network import SimulatedNetwork, SimulatedProbe
 
 pytestmark = pytest.mark.contract

@@ -9,7 +9,7 @@ from hamon.coordination.codec import decode
 from hamon.errors import DeposedError, StoreError
 from hamon.model.names import ControllerId, Epoch
 from hamon.model.view import ControllerView
-from hamon.ports import DeleteNode, Node, SessionState, SetData, Store
+from hamon.ports.store import DeleteNode, Node, SessionState, SetData, Store
 from tests.contract.cluster import CONTROLLERS, HOST, spec
 from tests.contract.store_world import StoreWorld, until
 

@@ -12,7 +12,7 @@ from hamon.errors import (
     StoreUnavailableError,
     WriteConflictError,
 )
-from hamon.ports import (
+from hamon.ports.store import (
     CheckVersion,
     CreateNode,
     DeleteNode,

@@ -7,7 +7,7 @@ from hamon.coordination.codec import encode
 from hamon.coordination.paths import path_of
 from hamon.errors import AccessDeniedError
 from hamon.model.change import grant_of
-from hamon.ports import CheckVersion, CreateNode, DeleteNode, SetData, Store, StoreOperation
+from hamon.ports.store import CheckVersion, CreateNode, DeleteNode, SetData, Store, StoreOperation
 from tests.contract.cluster import (
     CONTROLLERS,
     GRANT,

@@ -41,7 +41,7 @@ from hamon.model.host import Heartbeat, HostGuard, HostSelf, HostSpec, Right
 from hamon.model.incident import IncidentRecord, Trigger
 from hamon.model.names import BootId, ControllerId, HostName, incident_id
 from hamon.model.reason import reason
-from hamon.ports import CheckVersion, CreateNode, DeleteNode, SetData
+from hamon.ports.store import CheckVersion, CreateNode, DeleteNode, SetData
 from tests.contract.store_world import password_of, until
 from tests.ensemble import Ensemble
 

@@ -15,7 +15,7 @@ from hamon.coordination.election import Election
 from hamon.coordination.zookeeper import SessionCredentials, StoreSettings, ZooKeeperStore
 from hamon.errors import AccessDeniedError, ConfigError, Outcome, StoreUnavailableError
 from hamon.model.names import ControllerId
-from hamon.ports import AccessRule, CreateNode, Permission, SessionState, SetData
+from hamon.ports.store import AccessRule, CreateNode, Permission, SessionState, SetData
 from tests.contract.store_world import until
 from tests.ensemble import LOOPBACK, Ensemble
 

@@ -14,7 +14,7 @@ from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.model.guest import Grant, GrantState, InventoryEntry, PowerState
 from hamon.model.host import HostDomains, HostGuard, HostSpec, Right
 from hamon.model.names import BootId, GuestId, HostName, IncidentId
-from hamon.ports import CreateNode, Node, SetData
+from hamon.ports.store import CreateNode, Node, SetData
 from hamon.sim.host_files import InMemoryHostFiles, InMemoryPermits
 from hamon.sim.hypervisor import HostShape, InMemoryHypervisor
 from hamon.sim.store import InMemoryStore, InMemoryZooKeeper

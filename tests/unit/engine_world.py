@@ -20,7 +20,7 @@ from hamon.model.host import HostSpec
 from hamon.model.incident import ShotOutcome
 from hamon.model.names import ControllerId, HostName
 from hamon.model.policy import Policy
-from hamon.ports import SetData
+from hamon.ports.store import SetData
 from hamon.sim.network import SimulatedNetwork, SimulatedProbe
 from hamon.sim.power import SimulatedFenceDevice
 from hamon.sim.store import InMemoryStore, InMemoryZooKeeper

@@ -9,7 +9,7 @@ import pytest
 from hamon.model.guest import GrantState, NotMovable, PowerState
 from hamon.model.host import DomainState, HostGuard, Leaving, Right
 from hamon.model.names import BootId, GuestId, HostName
-from hamon.ports import SetData
+from hamon.ports.store import SetData
 from tests.unit.agent_world import BOOT, GUEST, INCIDENT, LIVE, OTHER, World, definition
 
 ELSEWHERE = HostName("compute-2")

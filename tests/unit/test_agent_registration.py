@@ -11,7 +11,7 @@ from hamon.coordination.codec import decode, encode
 from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.model.host import Heartbeat, HostGuard, HostSelf, Leaving, Right
 from hamon.model.names import BootId
-from hamon.ports import Node, SetData
+from hamon.ports.store import Node, SetData
 from hamon.sim.store import InMemoryStore
 from tests.unit.agent_world import BOOT, HOST, IDENTITIES, OWN, World
 from tests.virtual_clock import rest

@@ -11,7 +11,7 @@ from hamon.backends.libvirt.definition import (
 from hamon.model.guest import NotMovable, PowerState
 from hamon.model.host import DomainState
 from hamon.model.names import GuestId
-from hamon.ports import Domain
+from hamon.ports.hypervisor import Domain
 
 GUEST = GuestId("11111111-1111-4111-8111-111111111111")
 SHARED = SharedStorage(paths=("/srv/guests", "/dev/mapper/san"), pools=("images",))

@@ -16,7 +16,7 @@ from hamon.model.host import FenceDeviceSpec, HostSpec
 from hamon.model.incident import ShotOutcome
 from hamon.model.names import host_name
 from hamon.model.proof import Power, PowerReading
-from hamon.ports import ShotResult
+from hamon.ports.fencing import ShotResult
 
 CLOCK = SystemClock()
 WITHIN_S = 10.0

@@ -14,7 +14,7 @@ from hamon.detector.knocking import Knocker, KnockingPace
 from hamon.model.host import PlaneAddress
 from hamon.model.names import BootId, HostName, host_name
 from hamon.model.proof import Source, Vote
-from hamon.ports import ProbeAnswer, ProbeResult
+from hamon.ports.probe import ProbeAnswer, ProbeResult
 from hamon.sim.network import SimulatedNetwork, SimulatedProbe
 
 BOOT = BootId("1b4e28ba-2fa1-41d2-883f-0016d3cca427")

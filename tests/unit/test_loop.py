@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hamon.model.names import ControllerId
-from hamon.ports import SetData
+from hamon.ports.store import SetData
 from tests.builders import HOST, OTHER
 from tests.unit.engine_world import World
 

@@ -37,7 +37,7 @@ from hamon.model.view import (
     MigrationView,
     OwnView,
 )
-from hamon.ports import SessionState
+from hamon.ports.store import SessionState
 
 A, B = HostName("compute-a"), HostName("compute-b")
 GUEST = GuestId("00000000-0000-0000-0000-000000000001")

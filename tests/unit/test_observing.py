@@ -12,7 +12,7 @@ from hamon.engine.observing import Observer
 from hamon.model.host import Heartbeat, HostRecord, HostState
 from hamon.model.names import Epoch, HostName
 from hamon.model.proof import Evidence
-from hamon.ports import CreateNode, DeleteNode, SetData
+from hamon.ports.store import CreateNode, DeleteNode, SetData
 from tests.builders import BOOT, HOST, ME, an_own
 from tests.unit.engine_world import CONTROLLERS, SPEC, World
 

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from hamon.model.guest import InventoryEntry, NotMovable, PowerState
 from hamon.model.names import GuestId, guest_id
-from hamon.ports import Domain
+from hamon.ports.hypervisor import Domain
 
 HAMON_NAMESPACE = "urn:hamon:guest:1"
 """Of the element that an operator may put into a domain's metadata:

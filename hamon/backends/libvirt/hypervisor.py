@@ -20,7 +20,7 @@ from hamon.errors import (
 )
 from hamon.model.host import DomainState, HostCapacity
 from hamon.model.names import BootId, GuestId, guest_id
-from hamon.ports import Domain, DomainEvent
+from hamon.ports.hypervisor import Domain, DomainEvent
 
 T = TypeVar("T")
 
