@@ -38,6 +38,18 @@ def problems(zookeeper: ZooKeeperSettings, policy: Policy) -> Iterator[Problem]:
         yield from _evacuation_and_return(policy)
 
 
+def cloud(request_timeout_s: float, call_timeout_s: float) -> Iterator[Problem]:
+    """Say what is wrong with the times that Nova is given."""
+    if request_timeout_s > call_timeout_s:
+        yield _problem(
+            "nova.request_timeout_s",
+            f"{request_timeout_s:g} > call_timeout_s {call_timeout_s:g}: a call would be given up "
+            "while its first request may still be answered, and its thread stay busy for "
+            f"{request_timeout_s:g} - {call_timeout_s:g} = {request_timeout_s - call_timeout_s:g} "
+            "s more; lower it, or raise the other",
+        )
+
+
 def _ranges(policy: Policy) -> Iterator[Problem]:
     """Refuse what is not positive; zero where it has a meaning."""
     for table in dataclasses.fields(policy):

@@ -114,7 +114,12 @@ def dotted(key: Iterable[str]) -> str:
 
 def _keys_below(table: Mapping[str, Any], definitions: Mapping[str, Any], at: Key) -> Iterator[Key]:
     for name, description in table["properties"].items():
-        target = definitions.get(description.get("$ref", "").removeprefix("#/$defs/"), {})
+        # A table that may be absent is a choice of it and null.
+        choices = (description, *description.get("anyOf", ()))
+        named = (choice.get("$ref", "").removeprefix("#/$defs/") for choice in choices)
+        target: Mapping[str, Any] = next(
+            (definitions[name] for name in named if name in definitions), {}
+        )
         if "properties" in target:
             yield from _keys_below(target, definitions, (*at, name))
         else:
@@ -128,7 +133,7 @@ def _explained(kind: str, message: str, value: object, where: Key, known: tuple[
     if kind in _MISSING:
         return "is missing and has no default"
     told = message[0].lower() + message[1:].removeprefix("alue error, ")
-    if "password" in where[-1]:
+    if "password" in where[-1] or "secret" in where[-1]:
         return told
     return f"{json.dumps(value, default=str)}: {told}"
 

@@ -6,22 +6,36 @@ A typing error here fences the wrong host, so nothing of it is only warned about
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 from hamon.errors import ConfigError
 from hamon.model.host import FenceDeviceSpec
+from hamon.model.policy import Backend
 from hamon.settings.devices import IPMI_PASSWORD_BYTES_MAX, is_bmc, outlet_of
 from hamon.settings.document import Key
 from hamon.settings.hosts import HostEntry
 from hamon.settings.secrets import read_secret
 
+_Claim = tuple[Key, Hashable, str]
+"""Where it was written, what only one host may have, and how it is called."""
 
-def problems(entries: Sequence[HostEntry], *, allow_loopback: bool) -> Iterator[ConfigError]:
+
+def problems(
+    entries: Sequence[HostEntry], *, backend: Backend, allow_loopback: bool
+) -> Iterator[ConfigError]:
     """Say what is wrong with the hosts as a whole."""
     for entry in entries:
         yield from _addresses(entry, allow_loopback=allow_loopback)
         yield from _fencing(entry)
-    yield from _twice(entries)
+        if entry.spec.service_host and backend is not Backend.NOVA:
+            why = (
+                f'is the name of a nova-compute, and this cluster has cluster.backend = "{backend}"'
+                ": remove it, or set the backend"
+            )
+            yield entry.error(("service_host",), why)
+    yield from _twice(entries, _claims)
+    if backend is Backend.NOVA:
+        yield from _twice(entries, _service_host)
     yield from _secrets(entries)
 
 
@@ -78,18 +92,26 @@ def _fencing(entry: HostEntry) -> Iterator[ConfigError]:
         yield entry.error(("fence",), why)
 
 
-def _twice(entries: Sequence[HostEntry]) -> Iterator[ConfigError]:
+def _twice(
+    entries: Sequence[HostEntry], claims: Callable[[HostEntry], Iterator[_Claim]]
+) -> Iterator[ConfigError]:
     """Find what two hosts must not share."""
     owners: dict[Hashable, HostEntry] = {}
     for entry in entries:
-        for key, what, said in _claims(entry):
+        for key, what, said in claims(entry):
             owner = owners.setdefault(what, entry)
             if owner is not entry:
                 why = f"{said} is already that of {owner.spec.name} in {owner.document.path.name}"
                 yield entry.error(key, why)
 
 
-def _claims(entry: HostEntry) -> Iterator[tuple[Key, Hashable, str]]:
+def _service_host(entry: HostEntry) -> Iterator[_Claim]:
+    name = entry.spec.service_host or entry.spec.name
+    # Nova's database does not tell upper from lower case.
+    yield ("service_host",), name.casefold(), f"the service host {name}"
+
+
+def _claims(entry: HostEntry) -> Iterator[_Claim]:
     spec = entry.spec
     yield (), ("name", spec.name), f"the name {spec.name}"
     if spec.product_uuid:

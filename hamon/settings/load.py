@@ -13,11 +13,13 @@ from hamon.model.policy import Policy
 from hamon.settings import arithmetic, fleet
 from hamon.settings.document import Document, validated
 from hamon.settings.hosts import HostEntry, load_hosts
+from hamon.settings.nova import nova_settings
 from hamon.settings.schema import MainFile
 from hamon.settings.secrets import read_secret
 from hamon.settings.values import (
     LogSettings,
     MetricsSettings,
+    NovaSettings,
     Settings,
     ZooKeeperSettings,
     digest_of,
@@ -67,8 +69,16 @@ def _read(path: Path) -> tuple[Settings | None, tuple[ConfigError, ...]]:
     found = list(errors)
     hosts_dir = _beside(path, file.cluster.hosts_dir)
     entries = _hosts(document, hosts_dir, found)
-    found.extend(fleet.problems(entries, allow_loopback=file.overrides.allow_loopback))
-    settings = _settings(path, file, hosts_dir, entries)
+    found.extend(
+        fleet.problems(
+            entries,
+            backend=file.cluster.backend,
+            allow_loopback=file.overrides.allow_loopback,
+        )
+    )
+    nova, errors = nova_settings(document, file, lambda written: _beside(path, written))
+    found.extend(errors)
+    settings = _settings(path, file, hosts_dir, entries, nova)
     found.extend(_own_problems(document, settings))
     return settings, tuple(found)
 
@@ -105,11 +115,16 @@ def _hosts(document: Document, hosts_dir: Path, found: list[ConfigError]) -> tup
 
 
 def _settings(
-    path: Path, file: MainFile, hosts_dir: Path, entries: tuple[HostEntry, ...]
+    path: Path,
+    file: MainFile,
+    hosts_dir: Path,
+    entries: tuple[HostEntry, ...],
+    nova: NovaSettings | None,
 ) -> Settings:
     zookeeper = file.zookeeper
     # Agents and controllers use one session time-out; it is written once.
     policy = Policy(
+        backend=file.cluster.backend,
         detection=dataclasses.replace(
             file.detection, session_timeout_s=zookeeper.session_timeout_s
         ),
@@ -135,6 +150,7 @@ def _settings(
             sync_limit=zookeeper.sync_limit,
             password_file=_beside(path, zookeeper.password_file),
         ),
+        nova=nova,
         metrics=MetricsSettings(
             address=address.removeprefix("[").removesuffix("]"), port=int(port or 0)
         ),

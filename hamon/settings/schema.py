@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from hamon.logs import LogFormat, LogLevel
 from hamon.model.names import is_name
 from hamon.model.policy import (
+    Backend,
     DetectionPolicy,
     EvacuationPolicy,
     FencingPolicy,
@@ -66,12 +67,20 @@ def _address(text: str) -> str:
     return str(ipaddress.ip_address(text))
 
 
+def _url(text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("write a whole URL, for example https://192.0.2.10:5000/v3")
+    return _one_line(text)
+
+
 def _uuid(text: str) -> str:
     return str(UUID(text)) if text else ""
 
 
 Name = Annotated[str, AfterValidator(_name)]
 Line = Annotated[str, AfterValidator(_one_line)]
+Word = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
+Url = Annotated[str, AfterValidator(_url)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
 Address = Annotated[str, AfterValidator(_address)]
 Port = Annotated[int, Field(ge=1, le=PORT_MAX)]
@@ -89,6 +98,7 @@ class ClusterTable(Table):
 
     name: Name
     controller: Name | Literal[""] = ""
+    backend: Backend = Backend.LIBVIRT
     hosts_dir: FilePath = "hosts.d"
     state_dir: FilePath = "/var/lib/hamon"
     run_dir: FilePath = "/run/hamon"
@@ -103,6 +113,28 @@ class ZooKeeperTable(Table):
     connect_timeout_s: Seconds = 0.5
     tick_time_s: Seconds = 1.0
     sync_limit: Annotated[int, Field(ge=1)] = 3
+
+
+class NovaTable(Table):
+    """``[nova]``; which keys may stand together, ``nova`` knows."""
+
+    cloud: Line = ""
+    clouds_file: FilePath = "/etc/openstack/clouds.yaml"
+    auth_url: Url = ""
+    username: Line = ""
+    password_file: Line = ""
+    project: Line = ""
+    user_domain: Word = "Default"
+    project_domain: Word = "Default"
+    application_credential_id: Line = ""
+    application_credential_secret_file: Line = ""
+    region: Line = ""
+    interface: Literal["public", "internal", "admin"] = "internal"
+    endpoint_override: Url = ""
+    ca_file: Line = ""
+    request_timeout_s: Seconds = 30.0
+    call_timeout_s: Seconds = 60.0
+    threads: Annotated[int, Field(ge=1, le=256)] = 16
 
 
 class MetricsTable(Table):
@@ -129,6 +161,7 @@ class MainFile(Table):
 
     cluster: ClusterTable
     zookeeper: ZooKeeperTable
+    nova: NovaTable | None = None
     metrics: MetricsTable = MetricsTable()
     log: LogTable = LogTable()
     detection: DetectionPolicy = DetectionPolicy()
@@ -191,6 +224,8 @@ class HostTable(Table):
     zookeeper_digest: Line = ""
     zookeeper_password_file: Line = ""
     accept_bmc_only: bool = False
+    # What Nova itself takes for a host's name.
+    service_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,255}$")] = ""
 
 
 class HostsFile(Table):

@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from hamon.errors import ConfigError
 from hamon.logs import REDACTOR
@@ -29,20 +30,42 @@ def read_secret(path: str) -> str:
         ConfigError: it is missing or unreadable, no plain file, open to others, empty, shorter than
             4 characters, or no single line of UTF-8 text. The message never shows the content.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise ConfigError(path, "", f"the secret cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    with _opened(path) as file:
         # Asked of the open file, so that nobody swaps it in between.
         _check_access(path, os.fstat(file.fileno()))
         content = file.read(_SIZE_MAX + 1)
     value = _text_of(path, content)
+    keep_out_of_logs(path, value)
+    return value
+
+
+def keep_out_of_logs(path: str, value: str) -> None:
+    """Have a secret taken out of every log line from now on. Idempotent.
+
+    Args:
+        path: the file it was read from.
+        value: the secret.
+
+    Raises:
+        ConfigError: it is too short to be recognised.
+    """
     try:
         REDACTOR.add(value)
     except ValueError as error:
         raise ConfigError(path, "", f"{error}; set a longer one") from error
-    return value
+
+
+def check_secret_file(path: str) -> None:
+    """Refuse a file with a secret somewhere in it that others can get at.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ConfigError: it is missing or unreadable, no plain file, or open to others.
+    """
+    with _opened(path) as file:
+        _check_access(path, os.fstat(file.fileno()))
 
 
 def zookeeper_digest(user: str, password: str) -> str:
@@ -58,6 +81,14 @@ def zookeeper_digest(user: str, password: str) -> str:
     # ZooKeeper's digest scheme is SHA-1; the password is long and random, so that this holds.
     digest = hashlib.sha1(f"{user}:{password}".encode(), usedforsecurity=False).digest()
     return f"{user}:{base64.b64encode(digest).decode()}"
+
+
+def _opened(path: str) -> BinaryIO:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise ConfigError(path, "", f"the secret cannot be read: {error.strerror}") from error
+    return os.fdopen(descriptor, "rb")
 
 
 def _check_access(path: str, status: os.stat_result) -> None:

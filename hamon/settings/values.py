@@ -32,6 +32,58 @@ class ZooKeeperSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordLogin:
+    """A user of keystone, in a project. ``password_file``: read it with ``read_secret``."""
+
+    auth_url: str
+    username: str
+    password_file: Path
+    project: str
+    user_domain: str = "Default"
+    project_domain: str = "Default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationCredential:
+    """A credential of keystone that names user and project by itself, and may do less than they.
+
+    ``secret_file``: read it with ``read_secret``.
+    """
+
+    auth_url: str
+    id: str
+    secret_file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudEntry:
+    """An entry of a clouds.yaml; read it with ``hamon.settings.clouds.access_of``."""
+
+    name: str
+    clouds_file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NovaSettings:
+    """How Nova is reached, and as whom.
+
+    ``region``, ``interface``, ``endpoint_override``: "": what a cloud's entry says, or else what
+    the catalog has. ``ca_file``: None: what the entry says, or else the machine's own authorities.
+    ``request_timeout_s``: of one HTTP request. ``call_timeout_s``: of one call of the port, with
+    the wait for a thread and every page. ``threads``: calls at the same time.
+    """
+
+    login: PasswordLogin | ApplicationCredential | CloudEntry
+    region: str = ""
+    interface: str = ""
+    endpoint_override: str = ""
+    ca_file: Path | None = None
+    request_timeout_s: float = 30.0
+    call_timeout_s: float = 60.0
+    threads: int = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSettings:
     """Where metrics are served; ``address`` is empty when they are not."""
 
@@ -52,9 +104,10 @@ class Settings:
     """One controller's whole configuration, checked.
 
     ``path``: the file it came from. All paths are absolute. ``hosts`` are sorted by name.
+    ``nova``: None in a cluster of plain libvirt.
     ``digest``: equal on two controllers exactly if they would decide alike: made from the cluster's
     name, the policy and the hosts, not from what is each machine's own matter (addresses of this
-    controller, folders, where password files lie).
+    controller, folders, where password files lie, how it reaches Nova).
     """
 
     path: Path
@@ -64,6 +117,7 @@ class Settings:
     state_dir: Path
     run_dir: Path
     zookeeper: ZooKeeperSettings
+    nova: NovaSettings | None
     metrics: MetricsSettings
     log: LogSettings
     policy: Policy
