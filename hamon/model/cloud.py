@@ -37,7 +37,10 @@ class Server:
 
     ``host`` is the service host that Nova gives it to, ``node`` the hypervisor there. ``vm_state``
     and ``task_state`` are Nova's words, ``task_state`` "" when nothing is under way.
-    ``fault``: Nova's message while it is in ERROR.
+    ``fault``: Nova's message while it is in ERROR. ``updated_at``: when anything of it last
+    changed, in Nova's clock. ``image``: the id of what it was booted from, "": it boots from a
+    volume. ``vcpus``, ``ram_mib``, ``disk_gib`` (the root disk) and ``extra_specs`` are those of
+    its flavor when it was made; ``extra_specs`` is empty too when Nova's policy hides them.
     """
 
     guest: GuestId
@@ -49,6 +52,12 @@ class Server:
     is_locked: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
     fault: str = ""
+    updated_at: str = ""
+    image: str = ""
+    vcpus: int = 0
+    ram_mib: int = 0
+    disk_gib: int = 0
+    extra_specs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +65,8 @@ class CloudMigration:
     """One row of Nova's migrations, of whatever kind.
 
     ``number`` grows with each row. ``kind``: ``evacuation``, ``live-migration``, ``migration``,
-    ``resize``. ``destination``: "" until a destination has claimed it.
+    ``resize``. ``destination``: "" until a destination has claimed it. ``updated_at``: "" while
+    nothing has changed since ``created_at``.
     """
 
     number: int
@@ -67,3 +77,16 @@ class CloudMigration:
     destination: str = ""
     created_at: str = ""
     updated_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerGroup:
+    """Servers that shall run together, or apart.
+
+    ``policy``: ``affinity``, ``anti-affinity`` or one of them with ``soft-`` before it.
+    """
+
+    id: str
+    name: str
+    policy: str
+    members: frozenset[GuestId] = frozenset()

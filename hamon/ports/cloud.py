@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hamon.model.cloud import CloudMigration, ComputeService, Server
+from hamon.model.cloud import CloudMigration, ComputeService, Server, ServerGroup
 from hamon.model.names import GuestId
 
 
@@ -21,20 +21,55 @@ class Cloud(Protocol):
         """List every nova-compute, sorted by host. Idempotent."""
         ...
 
-    async def servers(self, host: str) -> tuple[Server, ...]:
-        """List every project's servers that Nova gives to a host, sorted by id. Idempotent."""
-        ...
+    async def servers(self, *, host: str = "", since: str = "") -> tuple[Server, ...]:
+        """List servers of every project, sorted by id. Idempotent.
 
-    async def migrations(self, since: str) -> tuple[CloudMigration, ...]:
-        """List the migrations that changed at or after a moment, oldest first. Idempotent.
+        Exactly one of the arguments is given. Those in a cell that is down are left out.
 
         Args:
-            since: ISO 8601 UTC in Nova's clock; "": all that Nova remembers.
+            host: only those that Nova gives to this service host.
+            since: only those that changed at or after this moment, ISO 8601 UTC in Nova's clock;
+                also those that are gone, in vm_state ``deleted``.
+        """
+        ...
+
+    async def server(self, name_or_uuid: str) -> Server:
+        """Find one server of any project. Idempotent.
+
+        Args:
+            name_or_uuid: its uuid, or its exact name.
+
+        Raises:
+            CloudMissingError: there is none.
+            CloudConflictError: several have this name; ``why`` has their uuids.
+        """
+        ...
+
+    async def groups(self) -> tuple[ServerGroup, ...]:
+        """List the server groups of every project, sorted by id. Idempotent."""
+        ...
+
+    async def migrations(self, *, host: str = "", since: str = "") -> tuple[CloudMigration, ...]:
+        """List migrations of every kind, oldest first. Idempotent.
+
+        Exactly one of the arguments is given.
+
+        Args:
+            host: only those with this service host as source or destination.
+            since: only those that changed at or after this moment, ISO 8601 UTC in Nova's clock.
+                Not those that nothing has changed since they were made: a new evacuation is seen
+                only when a destination has claimed it, or none was found.
         """
         ...
 
     async def shut_out(self, service_id: str, reason: str) -> None:
-        """Force a compute service down and disable it with a reason, in one write. Idempotent."""
+        """Force a compute service down and disable it with a reason, in one write. Idempotent.
+
+        Args:
+            service_id: the service.
+            reason: why it is disabled; "": it is only forced down, and what an operator has
+                disabled keeps the operator's reason.
+        """
         ...
 
     async def lift_force_down(self, service_id: str) -> None:
@@ -46,7 +81,13 @@ class Cloud(Protocol):
         ...
 
     async def evacuate(
-        self, guest: GuestId, *, target: str = "", force: bool = False, password: str = ""
+        self,
+        guest: GuestId,
+        *,
+        start_by_s: float,
+        target: str = "",
+        force: bool = False,
+        password: str = "",
     ) -> str:
         """Ask for the rebuild of a server elsewhere; return the id of the request.
 
@@ -55,6 +96,8 @@ class Cloud(Protocol):
 
         Args:
             guest: the server.
+            start_by_s: CLOCK_BOOTTIME; not sent later than this (the lease, S3). When a token or a
+                thread took so long, CloudUnavailableError has the outcome NOT_DONE.
             target: a service host name, "": the scheduler chooses.
             force: skip the scheduler's filters for ``target``.
             password: the administrator's password in the guest; "": Nova makes one.
@@ -78,5 +121,15 @@ class Cloud(Protocol):
 
         Raises:
             CloudConflictError: it does not run.
+        """
+        ...
+
+    async def reboot(self, guest: GuestId) -> None:
+        """Ask for a hard reboot; that it runs is read from the servers.
+
+        The way to start a server in place that Nova believes to run: ``start`` is refused then.
+
+        Raises:
+            CloudConflictError: it is in no state that can be rebooted, or something is under way.
         """
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from hamon.errors import (
@@ -17,13 +18,17 @@ from hamon.errors import (
     CloudUnavailableError,
     Outcome,
 )
-from hamon.model.cloud import CloudMigration, ComputeService, Server
+from hamon.model.cloud import CloudMigration, ComputeService, Server, ServerGroup
 from hamon.model.names import GuestId
 from hamon.ports.clock import Clock
 
 EVACUATION = "evacuation"
 _EVACUABLE = frozenset({"active", "stopped", "error"})
 _UNDER_WAY = frozenset({"accepted", "pre-migrating"})
+_REBOOTABLE = frozenset({"active", "stopped", "paused", "suspended", "error"})
+_REBOOTING = "rebooting_hard"
+DELETED = "deleted"
+IMAGE = "image-1"
 
 
 class CloudFault(StrEnum):
@@ -49,6 +54,7 @@ class SimulatedCloud:
             host: ComputeService(id=f"service-{host}", host=host, is_up=True) for host in hosts
         }
         self._servers: dict[GuestId, Server] = {}
+        self._groups: dict[str, ServerGroup] = {}
         self._migrations: dict[int, CloudMigration] = {}
         self._numbers = itertools.count(1)
         self.fault: CloudFault | None = None
@@ -57,9 +63,26 @@ class SimulatedCloud:
 
     def add_server(self, guest: GuestId, name: str, host: str) -> None:
         """Have a server run on a host."""
-        self._servers[guest] = Server(
-            guest=guest, name=name, host=host, node=host, vm_state="active"
+        self._put(
+            Server(
+                guest=guest,
+                name=name,
+                host=host,
+                node=host,
+                vm_state="active",
+                image=IMAGE,
+                vcpus=1,
+                ram_mib=96,
+            )
         )
+
+    def delete_server(self, guest: GuestId) -> None:
+        """Have a server's owner delete it; it is only told of as a change from now on."""
+        self._put(replace(self._servers[guest], vm_state=DELETED, task_state=""))
+
+    def add_group(self, group: ServerGroup) -> None:
+        """Have a project make a group of servers."""
+        self._groups[group.id] = group
 
     def lose(self, host: str) -> None:
         """Have a nova-compute write no heartbeat any more, and Nova notice it."""
@@ -76,15 +99,13 @@ class SimulatedCloud:
             if not where:
                 self._move_on(number, "error")
                 fault = "No valid host was found."
-                self._servers[server.guest] = replace(
-                    server, vm_state="error", task_state="", fault=fault
-                )
+                self._put(replace(server, vm_state="error", task_state="", fault=fault))
                 continue
             self._move_on(number, "done", where)
             # What was stopped ends stopped; what was in ERROR runs.
             vm_state = "stopped" if server.vm_state == "stopped" else "active"
-            self._servers[server.guest] = replace(
-                server, host=where, node=where, vm_state=vm_state, task_state="", fault=""
+            self._put(
+                replace(server, host=where, node=where, vm_state=vm_state, task_state="", fault="")
             )
 
     def come_back(self, host: str) -> None:
@@ -97,13 +118,11 @@ class SimulatedCloud:
         self._services[host] = replace(service, is_up=not service.is_forced_down, beat_at=beat_at)
 
     def settle(self) -> None:
-        """Have every start and stop that was asked for come about."""
-        ends = {"powering-on": "active", "powering-off": "stopped"}
-        for guest, server in self._servers.items():
+        """Have every start, stop and reboot that was asked for come about."""
+        ends = {"powering-on": "active", "powering-off": "stopped", _REBOOTING: "active"}
+        for server in tuple(self._servers.values()):
             if server.task_state in ends:
-                self._servers[guest] = replace(
-                    server, vm_state=ends[server.task_state], task_state=""
-                )
+                self._put(replace(server, vm_state=ends[server.task_state], task_state=""))
 
     # -- the port ---------------------------------------------------------------------------------
 
@@ -112,22 +131,63 @@ class SimulatedCloud:
         self._begin("services", "all", Outcome.NOT_DONE)
         return tuple(service for _, service in sorted(self._services.items()))
 
-    async def servers(self, host: str) -> tuple[Server, ...]:
+    async def servers(self, *, host: str = "", since: str = "") -> tuple[Server, ...]:
         """See ``ports.Cloud``."""
-        self._begin("servers", host, Outcome.NOT_DONE)
-        return tuple(s for _, s in sorted(self._servers.items()) if s.host == host)
+        assert bool(host) != bool(since), "one of host and since"
+        self._begin("servers", host or since, Outcome.NOT_DONE)
+        return tuple(
+            server
+            for _, server in sorted(self._servers.items())
+            if (
+                _is_at_or_after(server.updated_at, since)
+                if since
+                else server.host == host and _is_there(server)
+            )
+        )
 
-    async def migrations(self, since: str) -> tuple[CloudMigration, ...]:
+    async def server(self, name_or_uuid: str) -> Server:
         """See ``ports.Cloud``."""
-        self._begin("migrations", since or "all", Outcome.NOT_DONE)
-        return tuple(m for _, m in sorted(self._migrations.items()) if m.updated_at >= since)
+        self._begin("server", name_or_uuid, Outcome.NOT_DONE)
+        found = [
+            server
+            for _, server in sorted(self._servers.items())
+            if _is_there(server)
+            and (server.name == name_or_uuid or server.guest == name_or_uuid.lower())
+        ]
+        if not found:
+            raise _missing("server", name_or_uuid, "server")
+        if len(found) > 1:
+            uuids = ", ".join(server.guest for server in found)
+            why = f"several servers are called {name_or_uuid}: {uuids}"
+            raise CloudConflictError("cloud", "server", name_or_uuid, Outcome.NOT_DONE, why)
+        return found[0]
+
+    async def groups(self) -> tuple[ServerGroup, ...]:
+        """See ``ports.Cloud``."""
+        self._begin("groups", "all", Outcome.NOT_DONE)
+        return tuple(group for _, group in sorted(self._groups.items()))
+
+    async def migrations(self, *, host: str = "", since: str = "") -> tuple[CloudMigration, ...]:
+        """See ``ports.Cloud``."""
+        assert bool(host) != bool(since), "one of host and since"
+        self._begin("migrations", host or since, Outcome.NOT_DONE)
+        return tuple(
+            migration
+            for _, migration in sorted(self._migrations.items())
+            if (
+                _is_at_or_after(migration.updated_at, since)
+                if since
+                else host in {migration.source, migration.destination}
+            )
+        )
 
     async def shut_out(self, service_id: str, reason: str) -> None:
         """See ``ports.Cloud``."""
         self._begin("shut_out", service_id)
         service = self._service(service_id, "shut_out")
-        self._services[service.host] = replace(
-            service, is_forced_down=True, is_up=False, is_enabled=False, disabled_reason=reason
+        down = replace(service, is_forced_down=True, is_up=False)
+        self._services[service.host] = (
+            replace(down, is_enabled=False, disabled_reason=reason) if reason else down
         )
         self._end("shut_out", service_id)
 
@@ -154,15 +214,23 @@ class SimulatedCloud:
         self._end("enable", service_id)
 
     async def evacuate(
-        self, guest: GuestId, *, target: str = "", force: bool = False, password: str = ""
+        self,
+        guest: GuestId,
+        *,
+        start_by_s: float,
+        target: str = "",
+        force: bool = False,
+        password: str = "",
     ) -> str:
         """See ``ports.Cloud``. The password is nowhere kept."""
         del force, password
+        if self._clock.now_s() > start_by_s:
+            why = "its time was over before it could begin"
+            raise CloudUnavailableError("cloud", "evacuate", guest, Outcome.NOT_DONE, why)
         self._begin("evacuate", guest)
         server = self._server(guest, "evacuate")
         self._check_evacuation(server, target)
         number = next(self._numbers)
-        stamp = self._clock.wall()
         self._migrations[number] = CloudMigration(
             number=number,
             guest=guest,
@@ -170,10 +238,9 @@ class SimulatedCloud:
             status="accepted",
             source=server.host,
             destination=target,
-            created_at=stamp,
-            updated_at=stamp,
+            created_at=self._clock.wall(),
         )
-        self._servers[guest] = replace(server, task_state="rebuilding")
+        self._put(replace(server, task_state="rebuilding"))
         self._end("evacuate", guest)
         return f"req-{number}"
 
@@ -184,6 +251,15 @@ class SimulatedCloud:
     async def stop(self, guest: GuestId) -> None:
         """See ``ports.Cloud``."""
         self._ask_power(guest, "stop", "active", "powering-off")
+
+    async def reboot(self, guest: GuestId) -> None:
+        """See ``ports.Cloud``."""
+        self._begin("reboot", guest)
+        server = self._server(guest, "reboot")
+        if server.vm_state not in _REBOOTABLE or server.task_state not in {"", _REBOOTING}:
+            raise _conflict("reboot", server)
+        self._put(replace(server, task_state=_REBOOTING))
+        self._end("reboot", guest)
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -201,14 +277,16 @@ class SimulatedCloud:
         for service in self._services.values():
             if service.id == service_id:
                 return service
-        why = "no such service (HTTP 404)"
-        raise CloudMissingError("cloud", operation, service_id, Outcome.NOT_DONE, why)
+        raise _missing(operation, service_id, "service")
+
+    def _put(self, server: Server) -> None:
+        self._servers[server.guest] = replace(server, updated_at=self._clock.wall())
 
     def _server(self, guest: GuestId, operation: str) -> Server:
-        if guest not in self._servers:
-            why = "no such server (HTTP 404)"
-            raise CloudMissingError("cloud", operation, guest, Outcome.NOT_DONE, why)
-        return self._servers[guest]
+        server = self._servers.get(guest)
+        if server is None or not _is_there(server):
+            raise _missing(operation, guest, "server")
+        return server
 
     def _check_evacuation(self, server: Server, target: str) -> None:
         def refused(kind: type[CloudRefusedError], why: str) -> CloudRefusedError:
@@ -227,10 +305,9 @@ class SimulatedCloud:
     def _ask_power(self, guest: GuestId, operation: str, needed: str, task_state: str) -> None:
         self._begin(operation, guest)
         server = self._server(guest, operation)
-        if server.vm_state != needed:
-            why = f"it is in vm_state {server.vm_state}"
-            raise CloudConflictError("cloud", operation, guest, Outcome.NOT_DONE, why)
-        self._servers[guest] = replace(server, task_state=task_state)
+        if server.vm_state != needed or server.task_state:
+            raise _conflict(operation, server)
+        self._put(replace(server, task_state=task_state))
         self._end(operation, guest)
 
     def _move_on(self, number: int, status: str, destination: str | None = None) -> None:
@@ -241,3 +318,25 @@ class SimulatedCloud:
             destination=migration.destination if destination is None else destination,
             updated_at=self._clock.wall(),
         )
+
+
+def _is_at_or_after(stamp: str, since: str) -> bool:
+    """Compare two moments in UTC; what was never changed has no stamp."""
+    if not stamp:
+        return False
+    first, second = (datetime.fromisoformat(one).replace(tzinfo=UTC) for one in (stamp, since))
+    return first >= second
+
+
+def _is_there(server: Server) -> bool:
+    return server.vm_state != DELETED
+
+
+def _missing(operation: str, target: str, what: str) -> CloudMissingError:
+    why = f"no such {what} (HTTP 404)"
+    return CloudMissingError("cloud", operation, target, Outcome.NOT_DONE, why)
+
+
+def _conflict(operation: str, server: Server) -> CloudConflictError:
+    why = f"it is in vm_state {server.vm_state}, task_state {server.task_state or 'none'}"
+    return CloudConflictError("cloud", operation, server.guest, Outcome.NOT_DONE, why)

@@ -87,7 +87,7 @@ class Cloud:
         self.machine.path(programs.FAULTS).unlink(missing_ok=True)
         wait_until(self.api().is_answered, "keystone", READY_TIMEOUT_S)
         if remove_servers:
-            for server in self.servers().values():
+            for server in self._servers():
                 self.compute("POST", f"/servers/{server['id']}/action", {"forceDelete": None})
             wait_until(lambda: not self.servers(), "every server gone", READY_TIMEOUT_S)
         # Nova calls a service up for a while after its host died; and one that does not run yet
@@ -192,8 +192,11 @@ class Cloud:
 
     def servers(self) -> dict[str, dict[str, Any]]:
         """Every server by its name, as nova details it."""
-        found = self.compute("GET", "/servers/detail?all_tenants=1")["servers"]
-        return {str(server["name"]): server for server in found}
+        return {str(server["name"]): server for server in self._servers()}
+
+    def _servers(self) -> list[dict[str, Any]]:
+        """Every server, also those of one name."""
+        return list(self.compute("GET", "/servers/detail?all_tenants=1")["servers"])
 
     def disk(self, server: uuid.UUID) -> Path:
         """A server's disk, as seen from outside."""

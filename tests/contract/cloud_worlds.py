@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Protocol
 
 from hamon.backends.nova.cloud import NovaCloud
-from hamon.backends.nova.connection import NovaSettings
 from hamon.clock import SystemClock
+from hamon.model.cloud import ServerGroup
 from hamon.model.names import GuestId, guest_id
 from hamon.ports.cloud import Cloud
+from hamon.settings.values import NovaSettings, PasswordLogin
 from hamon.sim.cloud import CloudFault, SimulatedCloud
 from lab import network
 from lab.lab import Lab
@@ -35,8 +36,16 @@ class World(Protocol):
         """Where calls have to be made from."""
         ...
 
-    async def boot(self, host: str) -> GuestId:
-        """Have a server run on a host."""
+    async def boot(self, host: str, name: str = "") -> GuestId:
+        """Have a server run on a host, "": with a name of its own."""
+        ...
+
+    async def delete(self, guest: GuestId) -> None:
+        """Have a server's owner delete it."""
+        ...
+
+    def make_group(self, name: str, policy: str) -> str:
+        """Have a project make a group of servers, without any; return its id."""
         ...
 
     async def lose(self, host: str) -> None:
@@ -68,12 +77,23 @@ class MemoryWorld:
         """See :class:`World`."""
         return nullcontext()
 
-    async def boot(self, host: str) -> GuestId:
+    async def boot(self, host: str, name: str = "") -> GuestId:
         """See :class:`World`."""
         self._made += 1
         guest = guest_id(f"00000000-0000-4000-8000-{self._made:012}")
-        self._nova.add_server(guest, f"g{self._made}", host)
+        self._nova.add_server(guest, name or f"g{self._made}", host)
         return guest
+
+    async def delete(self, guest: GuestId) -> None:
+        """See :class:`World`."""
+        self._nova.delete_server(guest)
+
+    def make_group(self, name: str, policy: str) -> str:
+        """See :class:`World`."""
+        self._made += 1
+        group = ServerGroup(id=f"group-{self._made}", name=name, policy=policy)
+        self._nova.add_group(group)
+        return group.id
 
     async def lose(self, host: str) -> None:
         """See :class:`World`."""
@@ -94,21 +114,30 @@ class MemoryWorld:
 
 
 class RealWorld:
-    """The lab's Nova, behind its proxy."""
+    """The lab's Nova, behind its proxy.
 
-    def __init__(self, lab: Lab) -> None:
+    Args:
+        lab: with a real OpenStack.
+        password_file: where to write the administrator's password.
+    """
+
+    def __init__(self, lab: Lab, password_file: Path) -> None:
         assert lab.cloud is not None
         self._lab = lab
         self._openstack = lab.cloud
         address = lab.layout.address(lab.cloud.machine.name, Plane.MANAGEMENT)
+        password_file.touch(mode=0o600)
+        password_file.write_text(seed.password())
+        login = PasswordLogin(
+            auth_url=f"http://{address}:{IDENTITY_PORT}/v3",
+            username="admin",
+            password_file=password_file,
+            project="admin",
+        )
+        endpoint = f"http://{address}:{COMPUTE_PORT}/v2.1"
         self._nova = NovaCloud(
-            NovaSettings(
-                auth_url=f"http://{address}:{IDENTITY_PORT}/v3",
-                username="admin",
-                password=seed.password(),
-                project="admin",
-                endpoint_override=f"http://{address}:{COMPUTE_PORT}/v2.1",
-            )
+            NovaSettings(login=login, interface="internal", endpoint_override=endpoint),
+            SystemClock(),
         )
         self.cloud: Cloud = self._nova
         self._made = 0
@@ -119,13 +148,27 @@ class RealWorld:
         assert init is not None
         return network.inside(Path(f"/proc/{init.pid}/ns/net"))
 
-    async def boot(self, host: str) -> GuestId:
+    async def boot(self, host: str, name: str = "") -> GuestId:
         """See :class:`World`."""
         self._made += 1
-        name = f"g{self._made}"
-        server = self._openstack.boot(name, self._lab.host(host))
-        await asyncio.to_thread(self._openstack.wait_active, [name])
+        made = f"g{self._made}"
+        server = self._openstack.boot(made, self._lab.host(host))
+        await asyncio.to_thread(self._openstack.wait_active, [made])
+        if name:
+            # After that, because the lab waits for servers by names that are all different.
+            renamed = {"server": {"name": name}}
+            self._openstack.compute("PUT", f"/servers/{server}", renamed)
         return guest_id(str(server))
+
+    async def delete(self, guest: GuestId) -> None:
+        """See :class:`World`."""
+        self._openstack.compute("POST", f"/servers/{guest}/action", {"forceDelete": None})
+
+    def make_group(self, name: str, policy: str) -> str:
+        """See :class:`World`."""
+        group = {"server_group": {"name": name, "policy": policy}}
+        made = self._openstack.compute("POST", "/os-server-groups", group)
+        return str(made["server_group"]["id"])
 
     async def lose(self, host: str) -> None:
         """See :class:`World`."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from hamon.clock import SystemClock
 from hamon.errors import (
     CloudConflictError,
     CloudMissingError,
@@ -15,7 +18,7 @@ from hamon.errors import (
     CloudUnavailableError,
     Outcome,
 )
-from hamon.model.cloud import ComputeService, Server
+from hamon.model.cloud import ComputeService
 from hamon.model.names import GuestId, guest_id
 from hamon.sim.cloud import EVACUATION, CloudFault
 from lab import records
@@ -26,6 +29,7 @@ pytestmark = pytest.mark.contract
 
 NOBODY = guest_id("99999999-0000-4000-8000-000000000000")
 REASON = "hamon: incident h1-1"
+LONG_AGO = "2020-01-01T00:00:00Z"
 
 REAL = pytest.param(
     "real",
@@ -50,28 +54,27 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(params=["memory", REAL])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     """Each kind of Nova, with two computes and no server."""
     if request.param == "memory":
         yield MemoryWorld()
         return
     lab: Lab = request.getfixturevalue("lab")
     lab.repair(remove_guests=True)
-    real = RealWorld(lab)
+    real = RealWorld(lab, tmp_path / "password")
     with real.place():
         yield real
     real.close()
 
 
+def soon() -> float:
+    """A moment that is not over before a call can begin."""
+    return SystemClock().now_s() + 30.0
+
+
 async def service(world: World, host: str) -> ComputeService:
     """A host's nova-compute."""
     return next(s for s in await world.cloud.services() if s.host == host)
-
-
-async def server(world: World, guest: GuestId) -> Server:
-    """A server, wherever it is."""
-    found = [s for host in HOSTS for s in await world.cloud.servers(host)]
-    return next(s for s in found if s.guest == guest)
 
 
 async def shut_out(world: World, host: str) -> ComputeService:
@@ -84,7 +87,7 @@ async def shut_out(world: World, host: str) -> ComputeService:
 
 async def status(world: World, guest: GuestId) -> str:
     """The status of a server's newest evacuation."""
-    found = [m for m in await world.cloud.migrations("") if m.guest == guest]
+    found = [m for m in await world.cloud.migrations(host="h1") if m.guest == guest]
     return found[-1].status if found else ""
 
 
@@ -126,13 +129,13 @@ async def test_evacuate__of_a_dead_host__rebuilds_elsewhere_and_leaves_a_record(
     guest = await world.boot("h1")
     found = await shut_out(world, "h1")
 
-    request_id = await world.cloud.evacuate(guest)
+    request_id = await world.cloud.evacuate(guest, start_by_s=soon())
 
     assert request_id
     await until(world, lambda: is_done(world, guest))
-    [record] = [m for m in await world.cloud.migrations("") if m.guest == guest]
+    [record] = [m for m in await world.cloud.migrations(host="h1") if m.guest == guest]
     assert (EVACUATION, "h1", "h2") == (record.kind, record.source, record.destination)
-    moved = await server(world, guest)
+    moved = await world.cloud.server(guest)
     assert ("h2", "active", "") == (moved.host, moved.vm_state, moved.task_state)
     with pytest.raises(CloudRefusedError, match="force up"):
         await world.cloud.lift_force_down(found.id)
@@ -143,7 +146,7 @@ async def test_evacuate__of_a_dead_host__rebuilds_elsewhere_and_leaves_a_record(
 
 async def is_done(world: World, guest: GuestId) -> bool:
     """Whether a server's evacuation is over and it runs."""
-    return await status(world, guest) == "done" and not (await server(world, guest)).task_state
+    return await status(world, guest) == "done" and not (await world.cloud.server(guest)).task_state
 
 
 async def is_completed(world: World, guest: GuestId) -> bool:
@@ -156,7 +159,7 @@ async def test_evacuate__host_in_service__is_refused(world: World) -> None:
     guest = await world.boot("h1")
 
     with pytest.raises(CloudRefusedError, match="still in use") as refused:
-        await world.cloud.evacuate(guest)
+        await world.cloud.evacuate(guest, start_by_s=soon())
 
     assert Outcome.NOT_DONE is refused.value.outcome
     assert "" == await status(world, guest)
@@ -168,11 +171,11 @@ async def test_evacuate__target_or_server_cannot_be__is_refused(world: World) ->
     await shut_out(world, "h1")
 
     with pytest.raises(CloudMissingError):
-        await world.cloud.evacuate(guest, target="h9")
+        await world.cloud.evacuate(guest, start_by_s=soon(), target="h9")
     with pytest.raises(CloudRefusedError, match="same"):
-        await world.cloud.evacuate(guest, target="h1")
+        await world.cloud.evacuate(guest, start_by_s=soon(), target="h1")
     with pytest.raises(CloudMissingError):
-        await world.cloud.evacuate(NOBODY)
+        await world.cloud.evacuate(NOBODY, start_by_s=soon())
     assert "" == await status(world, guest)
 
 
@@ -181,10 +184,10 @@ async def test_evacuate__forced_to_a_target__goes_there(world: World) -> None:
     guest = await world.boot("h1")
     await shut_out(world, "h1")
 
-    await world.cloud.evacuate(guest, target="h2", force=True)
+    await world.cloud.evacuate(guest, start_by_s=soon(), target="h2", force=True)
 
     await until(world, lambda: is_done(world, guest))
-    assert "h2" == (await server(world, guest)).host
+    assert "h2" == (await world.cloud.server(guest)).host
 
 
 async def test_evacuate__answer_lost__is_unknown_and_done_once(world: World) -> None:
@@ -194,12 +197,12 @@ async def test_evacuate__answer_lost__is_unknown_and_done_once(world: World) -> 
     world.spoil(CloudFault.LOSES_ANSWER)
 
     with pytest.raises(CloudUnavailableError) as unknown:
-        await world.cloud.evacuate(guest)
+        await world.cloud.evacuate(guest, start_by_s=soon())
 
     world.spoil(None)
     assert Outcome.UNKNOWN is unknown.value.outcome
     await until(world, lambda: is_done(world, guest))
-    assert 1 == len([m for m in await world.cloud.migrations("") if m.guest == guest])
+    assert 1 == len([m for m in await world.cloud.migrations(host="h1") if m.guest == guest])
 
 
 async def test_cloud__unwell__is_unknown_for_a_change_and_nothing_for_a_read(world: World) -> None:
@@ -235,7 +238,7 @@ async def test_power__stopped_and_started__is_asked_for_only_where_it_fits(world
 
 async def is_in(world: World, guest: GuestId, vm_state: str) -> bool:
     """Whether a server has come to rest in a state."""
-    found = await server(world, guest)
+    found = await world.cloud.server(guest)
     return (found.vm_state, found.task_state) == (vm_state, "")
 
 
@@ -243,14 +246,155 @@ async def test_migrations__since_a_moment__are_those_that_changed_then(world: Wo
     """One call tells what happened since the last one."""
     first, second = await world.boot("h1"), await world.boot("h1")
     await shut_out(world, "h1")
-    await world.cloud.evacuate(first)
+    await world.cloud.evacuate(first, start_by_s=soon())
     await until(world, lambda: is_done(world, first))
-    await world.cloud.evacuate(second)
+    await world.cloud.evacuate(second, start_by_s=soon())
     await until(world, lambda: is_done(world, second))
 
-    found = [m for m in await world.cloud.migrations("") if m.guest in {first, second}]
-    later = await world.cloud.migrations(found[-1].updated_at)
+    found = [m for m in await world.cloud.migrations(host="h1") if m.guest in {first, second}]
+    later = await world.cloud.migrations(since=found[-1].updated_at)
 
     assert [first, second] == [m.guest for m in found]
     assert second in {m.guest for m in later}
     assert [] == [m for m in later if m.updated_at < found[-1].updated_at]
+    assert second in {m.guest for m in await world.cloud.migrations(since=LONG_AGO)}
+
+
+async def test_migrations__of_a_host__are_those_from_it_and_to_it(world: World) -> None:
+    """A new one is told as well, though nothing has changed since it was made."""
+    guest = await world.boot("h1")
+    await shut_out(world, "h1")
+    await world.cloud.evacuate(guest, start_by_s=soon(), target="h2")
+
+    [new] = [m for m in await world.cloud.migrations(host="h1") if m.guest == guest]
+    assert "" not in {m.updated_at for m in await world.cloud.migrations(since=LONG_AGO)}
+    await until(world, lambda: is_done(world, guest))
+    [old] = [m for m in await world.cloud.migrations(host="h2") if m.guest == guest]
+
+    assert (new.number, "h1", "h2") == (old.number, old.source, old.destination)
+    with pytest.raises(AssertionError, match="one of"):
+        await world.cloud.migrations()
+    with pytest.raises(AssertionError, match="one of"):
+        await world.cloud.migrations(host="h1", since=LONG_AGO)
+
+
+async def test_evacuate__too_late__is_not_done(world: World) -> None:
+    """The lease of an order was over before it could be sent: nothing was sent."""
+    guest = await world.boot("h1")
+    await shut_out(world, "h1")
+
+    with pytest.raises(CloudUnavailableError, match="its time was over") as late:
+        await world.cloud.evacuate(guest, start_by_s=SystemClock().now_s() - 0.001)
+
+    assert Outcome.NOT_DONE is late.value.outcome
+    assert "" == await status(world, guest)
+    assert "" == (await world.cloud.server(guest)).task_state
+
+
+async def test_shut_out__without_a_reason__leaves_what_an_operator_disabled(world: World) -> None:
+    """The operator's reason is still there when the host comes back."""
+    before = await service(world, "h1")
+    await world.cloud.shut_out(before.id, "operator: bad fan")
+    await world.cloud.lift_force_down(before.id)
+
+    await world.cloud.shut_out(before.id, "")
+
+    after = await service(world, "h1")
+    assert (True, False, "operator: bad fan") == (
+        after.is_forced_down,
+        after.is_enabled,
+        after.disabled_reason,
+    )
+    await world.cloud.lift_force_down(before.id)
+    await world.cloud.enable(before.id)
+    await world.cloud.shut_out(before.id, "")
+    assert (await service(world, "h1")).is_enabled
+
+
+async def test_servers__of_a_host__say_what_their_rebuild_needs(world: World) -> None:
+    """From what they boot, and what the flavor promises, come with every list."""
+    guest = await world.boot("h1")
+
+    [found] = [one for one in await world.cloud.servers(host="h1") if one.guest == guest]
+
+    assert (1, 96, 0, {}) == (found.vcpus, found.ram_mib, found.disk_gib, found.extra_specs)
+    assert found.image
+    assert found.updated_at
+    assert guest not in {one.guest for one in await world.cloud.servers(host="h2")}
+    with pytest.raises(AssertionError, match="one of"):
+        await world.cloud.servers()
+
+
+async def test_servers__since_a_moment__are_those_that_changed_also_if_deleted(
+    world: World,
+) -> None:
+    """One call tells which servers have gone since the last one."""
+    stays, goes = await world.boot("h1"), await world.boot("h2")
+
+    await world.delete(goes)
+    await until(world, lambda: is_gone(world, goes))
+
+    found = {one.guest: one.vm_state for one in await world.cloud.servers(since=LONG_AGO)}
+    assert ("active", "deleted") == (found[stays], found[goes])
+    newest = max(one.updated_at for one in await world.cloud.servers(since=LONG_AGO))
+    assert stays not in {one.guest for one in await world.cloud.servers(since=after(newest))}
+
+
+def after(stamp: str) -> str:
+    """A second later than a stamp of Nova's."""
+    later = datetime.fromisoformat(stamp) + timedelta(seconds=1)
+    return later.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+async def is_gone(world: World, guest: GuestId) -> bool:
+    """Whether a server is not there any more."""
+    try:
+        await world.cloud.server(guest)
+    except CloudMissingError:
+        return True
+    return False
+
+
+async def test_server__by_name_or_uuid__is_the_one_that_is_meant(world: World) -> None:
+    """A name is taken to the letter; two servers of one name are named by their uuids."""
+    first = await world.boot("h1", "web.1 (old)")
+    await world.boot("h2", "web-1 (old)")
+    twin, other = await world.boot("h1", "twin"), await world.boot("h2", "twin")
+
+    assert first == (await world.cloud.server("web.1 (old)")).guest
+    assert first == (await world.cloud.server(first.upper())).guest
+    with pytest.raises(CloudConflictError, match="several servers are called twin") as several:
+        await world.cloud.server("twin")
+    assert twin in several.value.why
+    assert other in several.value.why
+    for nothing in ("web", "", NOBODY):
+        with pytest.raises(CloudMissingError):
+            await world.cloud.server(nothing)
+
+
+async def test_groups__of_every_project__have_their_policy(world: World) -> None:
+    """What is made is listed, by id."""
+    apart = world.make_group("apart", "anti-affinity")
+    together = world.make_group("together", "affinity")
+
+    found = {group.id: group for group in await world.cloud.groups()}
+
+    assert sorted(found) == list(found)
+    assert ("apart", "anti-affinity") == (found[apart].name, found[apart].policy)
+    assert ("together", "affinity") == (found[together].name, found[together].policy)
+    assert frozenset() == found[apart].members
+
+
+async def test_reboot__of_a_server_that_runs_or_not__ends_running(world: World) -> None:
+    """A hard reboot is how a server starts where it is, whatever Nova believes of it."""
+    guest = await world.boot("h1")
+
+    await world.cloud.reboot(guest)
+    await until(world, lambda: is_in(world, guest, "active"))
+    await world.cloud.stop(guest)
+    await until(world, lambda: is_in(world, guest, "stopped"))
+    await world.cloud.reboot(guest)
+    await until(world, lambda: is_in(world, guest, "active"))
+
+    with pytest.raises(CloudMissingError):
+        await world.cloud.reboot(NOBODY)

@@ -319,7 +319,6 @@ def test_access__environment__changes_nothing(
     """Whoever starts hamon by hand with an open rc file acts as hamon, not as themselves."""
     file = write(CLOUD).parent / "clouds.yaml"
     (file.parent / "secure.yaml").write_text("clouds: {bare: {auth: {password: from-elsewhere}}}")
-    monkeypatch.chdir(file.parent)
     for name in ("OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE", "OS_CLOUD"):
         monkeypatch.setenv(name, str(file.parent / "secure.yaml"))
     monkeypatch.setenv("OS_PASSWORD", "from-elsewhere")

@@ -6,7 +6,7 @@ def Client(
     *,
     session: Session,
     region_name: str | None = ...,
-    endpoint_type: str = ...,
+    endpoint_type: str | tuple[str, ...] = ...,
     endpoint_override: str | None = ...,
     connect_retries: int = ...,
     status_code_retries: int = ...,

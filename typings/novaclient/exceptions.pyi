@@ -1,2 +1,4 @@
 class ClientException(Exception):
     code: int
+
+class Unauthorized(ClientException): ...

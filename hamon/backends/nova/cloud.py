@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from hamon.backends.nova.connection import Connection, NovaSettings
-from hamon.model.cloud import CloudMigration, ComputeService, Server
+from hamon.backends.nova.connection import Connection
+from hamon.errors import CloudConflictError, CloudMissingError, CloudRefusedError, Outcome
+from hamon.model.cloud import CloudMigration, ComputeService, Server, ServerGroup
 from hamon.model.names import GuestId, guest_id
+from hamon.ports.clock import Clock
+from hamon.settings.values import NovaSettings
 
 if TYPE_CHECKING:
     from novaclient.v2.client import Client
 
 PAGE = 1000
+"""Rows that are asked for at once; Nova gives fewer when its own ``max_limit`` is lower."""
 COMPUTE = "nova-compute"
 _HOST, _NODE = "OS-EXT-SRV-ATTR:host", "OS-EXT-SRV-ATTR:hypervisor_hostname"
 _VM_STATE, _TASK_STATE = "OS-EXT-STS:vm_state", "OS-EXT-STS:task_state"
 
 
 class NovaCloud:
-    """Nova as an administrator sees it (implements ``ports.Cloud``)."""
+    """Nova as an administrator sees it (implements ``ports.Cloud``).
 
-    def __init__(self, settings: NovaSettings) -> None:
-        self._connection = Connection(settings)
+    Args:
+        settings: ``[nova]``.
+        clock: the machine's.
+
+    Raises:
+        ConfigError: a secret, or the entry of the cloud, cannot be read.
+    """
+
+    def __init__(self, settings: NovaSettings, clock: Clock) -> None:
+        self._connection = Connection(settings, clock)
 
     def renew_token(self) -> None:
         """Have the next call fetch a token: before many guests are moved (nova.md 3.7)."""
@@ -41,41 +55,64 @@ class NovaCloud:
 
         return await self._connection.read("services", "all", read)
 
-    async def servers(self, host: str) -> tuple[Server, ...]:
+    async def servers(self, *, host: str = "", since: str = "") -> tuple[Server, ...]:
         """See ``ports.Cloud``."""
-        wanted = {"all_tenants": 1, "host": host}
+        assert bool(host) != bool(since), "one of host and since"
+        wanted = {"host": host} if host else {"changes-since": since}
+        return await self._connection.read(
+            "servers", host or since, lambda nova: _all_servers(nova, wanted)
+        )
 
-        def read(nova: Client) -> tuple[Server, ...]:
-            # A limit of -1 reads page after page.
-            found = nova.servers.list(detailed=True, search_opts=wanted, limit=-1)
-            servers = (_server(server.to_dict()) for server in found)
-            return tuple(sorted(servers, key=lambda server: server.guest))
-
-        return await self._connection.read("servers", host, read)
-
-    async def migrations(self, since: str) -> tuple[CloudMigration, ...]:
+    async def server(self, name_or_uuid: str) -> Server:
         """See ``ports.Cloud``."""
+
+        def read(nova: Client) -> Server:
+            if _is_uuid(name_or_uuid):
+                return _server(nova.servers.get(guest_id(name_or_uuid)).to_dict())
+            # Nova searches by a pattern of its database, each of which has its own signs; letters
+            # mean the same in all of them.
+            pattern = re.sub(r"[^A-Za-z0-9]+", ".*", name_or_uuid)
+            found = _all_servers(nova, {"name": f"^{pattern}$"})
+            return _only([server for server in found if server.name == name_or_uuid], name_or_uuid)
+
+        return await self._connection.read("server", name_or_uuid, read)
+
+    async def groups(self) -> tuple[ServerGroup, ...]:
+        """See ``ports.Cloud``."""
+
+        def read(nova: Client) -> tuple[ServerGroup, ...]:
+            found: dict[str, ServerGroup] = {}
+            offset = 0
+            while page := nova.server_groups.list(all_projects=True, limit=PAGE, offset=offset):
+                # By id: one that is deleted meanwhile moves the others, and one comes twice.
+                found |= {group.id: group for group in (_group(one.to_dict()) for one in page)}
+                offset += len(page)
+            return tuple(group for _, group in sorted(found.items()))
+
+        return await self._connection.read("groups", "all", read)
+
+    async def migrations(self, *, host: str = "", since: str = "") -> tuple[CloudMigration, ...]:
+        """See ``ports.Cloud``."""
+        assert bool(host) != bool(since), "one of host and since"
 
         def read(nova: Client) -> tuple[CloudMigration, ...]:
             found: list[dict[str, Any]] = []
             marker = None
-            while True:
-                page = nova.migrations.list(marker=marker, limit=PAGE, changes_since=since or None)
+            while page := nova.migrations.list(
+                host=host or None, changes_since=since or None, marker=marker, limit=PAGE
+            ):
                 found += [migration.to_dict() for migration in page]
-                if not page:
-                    break
                 marker = found[-1]["uuid"]
             return tuple(sorted(map(_migration, found), key=lambda migration: migration.number))
 
-        return await self._connection.read("migrations", since or "all", read)
+        return await self._connection.read("migrations", host or since, read)
 
     async def shut_out(self, service_id: str, reason: str) -> None:
         """See ``ports.Cloud``."""
-        await self._write_service(
-            "shut_out",
-            service_id,
-            {"forced_down": True, "status": "disabled", "disabled_reason": reason},
-        )
+        body: dict[str, object] = {"forced_down": True}
+        if reason:
+            body |= {"status": "disabled", "disabled_reason": reason}
+        await self._write_service("shut_out", service_id, body)
 
     async def lift_force_down(self, service_id: str) -> None:
         """See ``ports.Cloud``."""
@@ -86,7 +123,13 @@ class NovaCloud:
         await self._write_service("enable", service_id, {"status": "enabled"})
 
     async def evacuate(
-        self, guest: GuestId, *, target: str = "", force: bool = False, password: str = ""
+        self,
+        guest: GuestId,
+        *,
+        start_by_s: float,
+        target: str = "",
+        force: bool = False,
+        password: str = "",
     ) -> str:
         """See ``ports.Cloud``."""
 
@@ -97,7 +140,9 @@ class NovaCloud:
             answer = nova.servers.evacuate(guest, **options)
             return str(answer.request_ids[0])
 
-        return await self._connection.change("evacuate", guest, change, is_forced=force)
+        return await self._connection.change(
+            "evacuate", guest, change, is_forced=force, start_by_s=start_by_s
+        )
 
     async def start(self, guest: GuestId) -> None:
         """See ``ports.Cloud``."""
@@ -106,6 +151,12 @@ class NovaCloud:
     async def stop(self, guest: GuestId) -> None:
         """See ``ports.Cloud``."""
         await self._connection.change("stop", guest, lambda nova: nova.servers.stop(guest))
+
+    async def reboot(self, guest: GuestId) -> None:
+        """See ``ports.Cloud``."""
+        await self._connection.change(
+            "reboot", guest, lambda nova: nova.servers.reboot(guest, "HARD")
+        )
 
     async def _write_service(
         self, operation: str, service_id: str, body: Mapping[str, object]
@@ -131,7 +182,36 @@ def _service(found: Mapping[str, Any]) -> ComputeService:
     )
 
 
+def _all_servers(nova: Client, wanted: Mapping[str, object]) -> tuple[Server, ...]:
+    # A limit of -1 reads page after page.
+    found = nova.servers.list(detailed=True, search_opts={"all_tenants": 1, **wanted}, limit=-1)
+    servers = (_server(server.to_dict()) for server in found)
+    return tuple(sorted(servers, key=lambda server: server.guest))
+
+
+def _only(found: list[Server], name: str) -> Server:
+    def refused(kind: type[CloudRefusedError], why: str) -> CloudRefusedError:
+        return kind("cloud", "server", name, Outcome.NOT_DONE, why)
+
+    if not found:
+        raise refused(CloudMissingError, "no server has this name or uuid")
+    if len(found) > 1:
+        uuids = ", ".join(server.guest for server in found)
+        raise refused(CloudConflictError, f"several servers are called {name}: {uuids}")
+    return found[0]
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        # In the usual spelling: 32 digits may well be a name.
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
 def _server(found: Mapping[str, Any]) -> Server:
+    # A server of a cell that is down has neither image nor flavor (2.69).
+    image, flavor = found.get("image") or {}, found.get("flavor") or {}
     return Server(
         guest=guest_id(found["id"]),
         name=found.get("name", ""),
@@ -142,6 +222,21 @@ def _server(found: Mapping[str, Any]) -> Server:
         is_locked=bool(found.get("locked")),
         metadata=dict(found.get("metadata") or {}),
         fault=(found.get("fault") or {}).get("message", ""),
+        updated_at=found.get("updated") or "",
+        image=image.get("id", ""),
+        vcpus=flavor.get("vcpus", 0),
+        ram_mib=flavor.get("ram", 0),
+        disk_gib=flavor.get("disk", 0),
+        extra_specs=dict(flavor.get("extra_specs") or {}),
+    )
+
+
+def _group(found: Mapping[str, Any]) -> ServerGroup:
+    return ServerGroup(
+        id=found["id"],
+        name=found["name"],
+        policy=found["policy"],
+        members=frozenset(map(guest_id, found["members"])),
     )
 
 

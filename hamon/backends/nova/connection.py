@@ -6,24 +6,28 @@ Rules (nova.md 9):
    second evacuation while one is under way spoils both, so the client that changes never repeats.
 2. Every request has a time-out; the session's own default is for ever.
 3. A call that waited for a thread until nobody waited for it any more is not begun.
+4. What a lease covers is sent while it lasts: the clock is read at the last moment before each HTTP
+   request of that call, because fetching a token may take long, and another thread may have thrown
+   away the one there was.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import keystoneauth1.exceptions
 import novaclient.exceptions
 import requests
-from keystoneauth1.identity import v3
 from keystoneauth1.session import Session, TCPKeepAliveAdapter
 from novaclient import client
+from typing_extensions import override
 
+from hamon.backends.nova.login import access
 from hamon.errors import (
     CloudConflictError,
     CloudError,
@@ -32,6 +36,8 @@ from hamon.errors import (
     CloudUnavailableError,
     Outcome,
 )
+from hamon.ports.clock import Clock
+from hamon.settings.values import NovaSettings
 
 if TYPE_CHECKING:
     from novaclient.v2.client import Client
@@ -49,40 +55,68 @@ _FIRST_SERVER_ERROR = 500
 _NOT_NOW = frozenset({408, 429})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NovaSettings:
-    """How Nova is reached, and as whom.
+class _TooLateError(Exception):
+    """The lease of a call was over before its next request could be sent."""
 
-    ``request_timeout_s``: of one HTTP request. ``call_timeout_s``: of one call of the port, with
-    the wait for a thread and every page. ``threads``: calls at the same time. ``ca_file``: "": the
-    machine's own authorities.
-    """
 
-    auth_url: str
-    username: str
-    password: str
-    project: str
-    user_domain: str = "Default"
-    project_domain: str = "Default"
-    region: str = ""
-    interface: str = "internal"
-    endpoint_override: str = ""
-    ca_file: str = ""
-    request_timeout_s: float = 30.0
-    call_timeout_s: float = 60.0
-    threads: int = 16
+class _Lease(threading.local):
+    """Until when the call of a thread may send, on CLOCK_BOOTTIME; None: without end."""
+
+    start_by_s: float | None = None
+
+
+class _LeasedAdapter(TCPKeepAliveAdapter):
+    """The last place before the network, where nothing can take long any more."""
+
+    def __init__(self, lease: _Lease, clock: Clock, connections: int) -> None:
+        super().__init__(pool_maxsize=connections)
+        self._lease = lease
+        self._clock = clock
+
+    @override
+    def send(self, *arguments: Any, **options: Any) -> requests.Response:
+        """Send a request, if it is not too late."""
+        start_by_s = self._lease.start_by_s
+        # safety: whoever leads by now may have decided otherwise; sent late, this would undo it.
+        if start_by_s is not None and self._clock.now_s() > start_by_s:
+            raise _TooLateError
+        return super().send(*arguments, **options)
+
+
+class _ChangingSession(Session):
+    """A session that sends nothing twice: not even when it is told that its token has ended."""
+
+    @override
+    def request(self, *arguments: Any, **options: Any) -> requests.Response:
+        """Send a request, once."""
+        options["allow_reauth"] = False
+        return super().request(*arguments, **options)
 
 
 class Connection:
-    """Runs calls of novaclient in threads, each with a deadline, and tells errors apart."""
+    """Runs calls of novaclient in threads, each with a deadline, and tells errors apart.
 
-    def __init__(self, settings: NovaSettings) -> None:
+    Args:
+        settings: ``[nova]``.
+        clock: the machine's.
+
+    Raises:
+        ConfigError: a secret, or the entry of the cloud, cannot be read.
+    """
+
+    def __init__(self, settings: NovaSettings, clock: Clock) -> None:
         self._settings = settings
+        self._access = access(settings)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="nova")
-        self._session = _session(settings)
-        self._reader = self._client(VERSION, retries=READ_RETRIES)
-        self._changer = self._client(VERSION, retries=0)
-        self._forcer = self._client(FORCE_VERSION, retries=0)
+        self._lease = _Lease()
+        # requests keeps ten connections by default, and throws away what does not fit.
+        http = requests.Session()
+        for scheme in ("http://", "https://"):
+            http.mount(scheme, _LeasedAdapter(self._lease, clock, settings.threads))
+        self._reader = self._client(self._session(Session, http), VERSION, retries=READ_RETRIES)
+        self._changing = self._session(_ChangingSession, http)
+        self._changer = self._client(self._changing, VERSION, retries=0)
+        self._forcer = self._client(self._changing, FORCE_VERSION, retries=0)
 
     async def read(self, operation: str, target: str, work: Callable[[Client], T]) -> T:
         """Have a thread read; see :meth:`change` for the errors, whose outcome is NOT_DONE here."""
@@ -95,6 +129,7 @@ class Connection:
         work: Callable[[Client], T],
         *,
         is_forced: bool = False,
+        start_by_s: float | None = None,
     ) -> T:
         """Have a thread change something, once.
 
@@ -103,21 +138,57 @@ class Connection:
             target: for the error.
             work: given the client.
             is_forced: with the version in which an evacuation can skip the scheduler.
+            start_by_s: CLOCK_BOOTTIME; nothing is sent later than this. None: whenever it may be.
 
         Raises:
-            CloudUnavailableError: UNKNOWN, or NOT_DONE when no thread was free.
+            CloudUnavailableError: UNKNOWN, or NOT_DONE when no thread was free, keystone gave no
+                token, or it was too late.
             CloudRefusedError: and its kinds, NOT_DONE.
         """
         nova = self._forcer if is_forced else self._changer
-        return await self._call(operation, target, lambda: work(nova), Outcome.UNKNOWN)
+
+        def once() -> T:
+            self._lease.start_by_s = start_by_s
+            try:
+                return self._with_token(operation, target, lambda: work(nova))
+            except _TooLateError as error:
+                why = "its time was over before it could begin"
+                outcome = Outcome.NOT_DONE
+                raise CloudUnavailableError("cloud", operation, target, outcome, why) from error
+            finally:
+                self._lease.start_by_s = None
+
+        return await self._call(operation, target, once, Outcome.UNKNOWN)
 
     def renew_token(self) -> None:
         """Forget the token, so that the next call fetches one that lives long enough."""
-        self._session.invalidate()
+        self._changing.invalidate()
 
     def close(self) -> None:
         """Begin no more calls; one that is stuck ends with the process. Idempotent."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _with_token(self, operation: str, target: str, work: Callable[[], T]) -> T:
+        """Work with a token that is there before, and once more when it was refused."""
+        self._fetch_token(operation, target)
+        try:
+            return work()
+        except novaclient.exceptions.Unauthorized:
+            # Refused, so not done: the token has ended before its time.
+            self.renew_token()
+            self._fetch_token(operation, target)
+            return work()
+
+    def _fetch_token(self, operation: str, target: str) -> None:
+        """See to it that there is a token.
+
+        Raises:
+            CloudError: NOT_DONE, as nothing was sent to Nova.
+        """
+        try:
+            self._changing.get_auth_headers()
+        except (keystoneauth1.exceptions.ClientException, OSError) as error:
+            raise translated(error, operation, target, Outcome.NOT_DONE) from error
 
     async def _call(
         self, operation: str, target: str, work: Callable[[], T], outcome: Outcome
@@ -148,15 +219,26 @@ class Connection:
             # novaclient stumbles over what is not Nova's answer, a load balancer's for example.
             why = f"an answer that is not Nova's: {error!r}"
             raise CloudUnavailableError("cloud", operation, target, outcome, why) from error
+        except OSError as error:
+            # requests lets some of them through, a file of authorities that is gone for example.
+            raise CloudUnavailableError("cloud", operation, target, outcome, str(error)) from error
 
-    def _client(self, version: str, *, retries: int) -> Client:
-        settings = self._settings
+    def _session(self, kind: type[Session], http: requests.Session) -> Session:
+        return kind(
+            auth=self._access.auth,
+            session=http,
+            verify=self._access.verify,
+            cert=self._access.certificate,
+            timeout=self._settings.request_timeout_s,
+        )
+
+    def _client(self, session: Session, version: str, *, retries: int) -> Client:
         return client.Client(
             version,
-            session=self._session,
-            region_name=settings.region or None,
-            endpoint_type=settings.interface,
-            endpoint_override=settings.endpoint_override or None,
+            session=session,
+            region_name=self._access.region or None,
+            endpoint_type=self._access.interface,
+            endpoint_override=self._access.endpoint_override or None,
             connect_retries=retries,
             status_code_retries=retries,
         )
@@ -178,27 +260,6 @@ def translated(error: Exception, operation: str, target: str, outcome: Outcome) 
     kinds: dict[int, type[CloudRefusedError]] = {404: CloudMissingError, 409: CloudConflictError}
     kind = kinds.get(code, CloudRefusedError)
     return kind("cloud", operation, target, Outcome.NOT_DONE, why)
-
-
-def _session(settings: NovaSettings) -> Session:
-    auth = v3.Password(
-        auth_url=settings.auth_url,
-        username=settings.username,
-        password=settings.password,
-        project_name=settings.project,
-        user_domain_name=settings.user_domain,
-        project_domain_name=settings.project_domain,
-    )
-    # requests keeps ten connections by default, and throws away what does not fit.
-    http = requests.Session()
-    for scheme in ("http://", "https://"):
-        http.mount(scheme, TCPKeepAliveAdapter(pool_maxsize=settings.threads))
-    return Session(
-        auth=auth,
-        session=http,
-        verify=settings.ca_file or True,
-        timeout=settings.request_timeout_s,
-    )
 
 
 def _look_at(future: asyncio.Future[T]) -> None:
