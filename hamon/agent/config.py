@@ -18,6 +18,7 @@ from uuid import UUID
 from hamon.agent.permits import HostFolders
 from hamon.errors import ConfigError
 from hamon.model.names import BootId, HostName, host_name, is_name
+from hamon.model.policy import Backend
 
 PRODUCT_UUID_FILE = Path("/sys/class/dmi/id/product_uuid")
 _SERVER = re.compile(r"\[?[A-Za-z0-9.:-]+\]?:[0-9]{1,5}")
@@ -31,6 +32,7 @@ class AgentConfig:
 
     host: HostName
     cluster: str
+    backend: Backend
     servers: tuple[str, ...]
     session_timeout_s: float
     connect_timeout_s: float
@@ -101,6 +103,7 @@ def load_config(path: Path) -> AgentConfig:
     config = AgentConfig(
         host=_host(keys),
         cluster=_cluster(keys),
+        backend=_backend(keys),
         servers=_servers(keys),
         session_timeout_s=keys.number("zookeeper.session_timeout_s", 6.0, at_least=1.0),
         connect_timeout_s=keys.number("zookeeper.connect_timeout_s", 1.0, at_least=0.1),
@@ -212,6 +215,15 @@ def _cluster(keys: _Keys) -> str:
     if not is_name(cluster):
         raise keys.error("cluster", f"{cluster!r} is no name (lower-case letters, digits, . and -)")
     return cluster
+
+
+def _backend(keys: _Keys) -> Backend:
+    text = keys.text("backend", Backend.LIBVIRT)
+    try:
+        return Backend(text)
+    except ValueError:
+        known = " or ".join(f'"{backend}"' for backend in Backend)
+        raise keys.error("backend", f"{text!r} is neither {known}") from None
 
 
 def _servers(keys: _Keys) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from hamon.agent.host_files import HostFiles
 from hamon.backends.libvirt.definition import SharedStorage
 from hamon.coordination.access import Identities
 from hamon.model.names import BootId, GuestId, HostName
+from hamon.model.policy import Backend
 from hamon.ports.clock import Clock
 from hamon.ports.hypervisor import Hypervisor, Permits
 from hamon.ports.store import Store
@@ -32,6 +33,7 @@ class AgentContext:
 
     host: HostName
     boot_id: BootId
+    backend: Backend
     store: Store
     hypervisor: Hypervisor
     permits: Permits

@@ -65,6 +65,7 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
         AgentContext(
             host=config.host,
             boot_id=boot_id,
+            backend=config.backend,
             store=store,
             hypervisor=hypervisor,
             permits=FilePermits(config.folders, boot_id),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from hamon.agent.gate_files import Enforced, FileGateFiles, GateOverride
 from hamon.agent.permits import HostFolders, guests_in, replace_file
 from hamon.model.host import Leaving
 from hamon.model.names import BootId, GuestId
@@ -55,6 +56,22 @@ class HostFiles(Protocol):
         """Note that a guest was forgotten, or will not be. Idempotent."""
         ...
 
+    def nova_guests(self) -> frozenset[GuestId]:
+        """Tell which guests of this host were Nova's when libvirt last told."""
+        ...
+
+    def set_nova_guests(self, guests: frozenset[GuestId]) -> None:
+        """Write down which guests are Nova's, durably. Idempotent."""
+        ...
+
+    def note_enforced(self, guard_version: int, now_s: float) -> None:
+        """Tell the gate that the hook obeys grants read after this version of the guard."""
+        ...
+
+    def override(self) -> GateOverride | None:
+        """Tell who opened the gate of this boot by hand; None: nobody."""
+        ...
+
 
 class FileHostFiles:
     """:class:`HostFiles` in the folders of docs/protocol.md."""
@@ -68,9 +85,12 @@ class FileHostFiles:
         self._highest_file = folders.state_dir / "highest.json"
         self._held_file = folders.state_dir / "held.json"
         self._leftovers_file = folders.state_dir / "leftovers.json"
+        self._nova_guests_file = folders.state_dir / "nova-guests.json"
+        self._gate = FileGateFiles(folders.run_dir, boot_id)
         self._highest = _read_numbers(self._highest_file)
         self._held = _read_numbers(self._held_file)
         self._leftovers = frozenset(_read_numbers(self._leftovers_file))
+        self._nova_guests = frozenset(_read_numbers(self._nova_guests_file))
 
     def leaving(self) -> Leaving | None:
         """Tell whether this host has announced that it goes, and why."""
@@ -111,7 +131,7 @@ class FileHostFiles:
         """Write down that a definition was made for a rebuild, or that it is settled. Durable."""
         changed = self._leftovers | {guest} if is_leftover else self._leftovers - {guest}
         if changed != self._leftovers:
-            replace_file(self._leftovers_file, json.dumps(dict.fromkeys(sorted(changed), 1)))
+            _write_guests(self._leftovers_file, changed)
             self._leftovers = changed
 
     def forgotten(self) -> frozenset[GuestId]:
@@ -121,6 +141,24 @@ class FileHostFiles:
     def answer_forgotten(self, guest: GuestId) -> None:
         """Note that a guest was forgotten, or will not be. Idempotent."""
         (self._forgotten / guest).unlink(missing_ok=True)
+
+    def nova_guests(self) -> frozenset[GuestId]:
+        """Tell which guests of this host were Nova's when libvirt last told."""
+        return self._nova_guests
+
+    def set_nova_guests(self, guests: frozenset[GuestId]) -> None:
+        """Write down which guests are Nova's, durably. Idempotent."""
+        if guests != self._nova_guests:
+            _write_guests(self._nova_guests_file, guests)
+            self._nova_guests = guests
+
+    def note_enforced(self, guard_version: int, now_s: float) -> None:
+        """Tell the gate that the hook obeys grants read after this version of the guard."""
+        self._gate.note_enforced(Enforced(guard_version=guard_version, at_s=now_s))
+
+    def override(self) -> GateOverride | None:
+        """Tell who opened the gate of this boot by hand; None: nobody."""
+        return self._gate.override()
 
 
 def read_leaving(path: Path) -> Leaving | None:
@@ -152,6 +190,10 @@ def ask_to_forget(folders: HostFolders, guest: GuestId) -> None:
     """
     folders.make()
     replace_file(folders.run_dir / "forget" / guest, "")
+
+
+def _write_guests(path: Path, guests: frozenset[GuestId]) -> None:
+    replace_file(path, json.dumps(dict.fromkeys(sorted(guests), 1)))
 
 
 def _read_numbers(path: Path) -> dict[GuestId, int]:

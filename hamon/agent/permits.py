@@ -109,14 +109,21 @@ class FilePermits:
             yield is_locked
 
 
-def replace_file(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str, mode: int | None = None) -> None:
     """Put ``text`` at ``path`` in one step and durably: a reader sees the old one or the new one.
+
+    Args:
+        path: the file.
+        text: all that is to be in it.
+        mode: its permissions, for a file that other users read; None: as the umask has it.
 
     Raises:
         OSError: it could not be written.
     """
     fresh = path.with_name(f".{path.name}.new")
     with fresh.open("w") as file:
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

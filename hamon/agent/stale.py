@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hamon.agent.context import AgentContext
 from hamon.agent.domain_listing import DomainListing
+from hamon.agent.ending import end_guests
 from hamon.agent.inventory import Publisher
 from hamon.agent.rebuild import Rebuilder
 from hamon.agent.znodes import HostZnodes
@@ -90,19 +91,4 @@ class Remover:
         for guest in sorted(self.context.permits.held()):
             self.context.permits.withdraw(guest)
         self.context.files.set_in_service(is_in_service=False)
-        protected = self.context.permits.protected()
-        # QEMU first, by its process: that needs nobody's answer. libvirt learns of it by itself.
-        killed = self.context.kill_guests(protected)
-        if killed:
-            self.context.log.error("guests_killed", guests=sorted(killed))
-        listing = self.listing.current
-        for guest in sorted(protected - killed):
-            if not listing.is_active(guest):
-                continue
-            try:
-                await self.context.hypervisor.destroy(guest)
-            except HypervisorError as error:
-                why = error.why
-            else:
-                why = ""
-            self.context.log.error("guest_ended", guest=guest, why=why)
+        await end_guests(self.context, self.listing, self.context.permits.protected())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextvars import Context
 from dataclasses import dataclass
 from random import Random
@@ -15,11 +15,13 @@ from hamon.agent.registration import Registration
 from hamon.backends.libvirt.definition import SharedStorage
 from hamon.coordination.access import Identities
 from hamon.errors import HypervisorError
-from hamon.model.host import HostCapacity, HostSelf, HostSpec, Leaving
+from hamon.model.host import HostSelf, HostSpec, Leaving
 from hamon.model.names import BootId, GuestId, HostName
+from hamon.model.policy import Backend
 from hamon.ports.clock import Clock
-from hamon.ports.hypervisor import Domain, DomainEvent
+from hamon.ports.hypervisor import DomainEvent
 from hamon.ports.probe import ProbeAnswer, ProbeResult
+from hamon.sim.client_libvirt import ClientLibvirt
 from hamon.sim.ensemble import Ensemble, ProcessStore
 from hamon.sim.events import Events
 from hamon.sim.host_files import InMemoryHostFiles, InMemoryPermits
@@ -92,10 +94,20 @@ class SimulatedHost:
         spec: as enrolled.
         digest: of its identity.
         ram_mib: what it offers to guests.
+        backend: who starts guests on it.
     """
 
-    def __init__(self, world: Surroundings, spec: HostSpec, digest: str, *, ram_mib: int) -> None:
+    def __init__(
+        self,
+        world: Surroundings,
+        spec: HostSpec,
+        digest: str,
+        *,
+        ram_mib: int,
+        backend: Backend = Backend.LIBVIRT,
+    ) -> None:
         self._world = world
+        self._backend = backend
         self.spec = spec
         self.name = spec.name
         self._digest = digest
@@ -256,8 +268,9 @@ class SimulatedHost:
         context = AgentContext(
             host=self.name,
             boot_id=self.boot_id,
+            backend=self._backend,
             store=agent.store,
-            hypervisor=_Libvirt(self.hypervisor, self._libvirtd, agent.process),
+            hypervisor=ClientLibvirt(self.hypervisor, self._libvirtd, agent.process),
             permits=self.permits,
             files=self.files,
             clock=self._world.clock,
@@ -324,67 +337,6 @@ class SimulatedHost:
         """Return every process it ever had."""
         living = [agent.process for agent in (self._heartbeat, self._guests) if agent is not None]
         return [*self.buried, *living, *([self._libvirtd] if self._libvirtd is not None else [])]
-
-
-class _Libvirt:
-    """A host's libvirt as one agent process sees it: what was sent is done, whoever dies."""
-
-    def __init__(self, inner: InMemoryHypervisor, libvirtd: Process, client: Process) -> None:
-        self._inner = inner
-        self._libvirtd = libvirtd
-        self._client = client
-
-    def on_event(self, callback: Callable[[GuestId, DomainEvent], None]) -> None:
-        """Have ``callback`` called within the client."""
-        self._inner.on_event(self._client.bind(callback))
-
-    def on_connection(self, callback: Callable[[bool], None]) -> None:
-        """Have ``callback`` called within the client."""
-        self._inner.on_connection(self._client.bind(callback))
-
-    async def domains(self) -> tuple[Domain, ...]:
-        """List every domain."""
-        return await self._inner.domains()
-
-    async def capacity(self, boot_id: BootId) -> HostCapacity:
-        """Tell what this host offers to guests."""
-        return await self._inner.capacity(boot_id)
-
-    async def define(self, definition: str) -> None:
-        """Define the domain."""
-        await self._send(self._inner.define(definition))
-
-    async def start(self, guest: GuestId) -> None:
-        """Start a defined domain."""
-        await self._send(self._inner.start(guest))
-
-    async def destroy(self, guest: GuestId) -> None:
-        """End the domain's process at once."""
-        await self._send(self._inner.destroy(guest))
-
-    async def undefine(self, guest: GuestId) -> None:
-        """Forget the definition."""
-        await self._send(self._inner.undefine(guest))
-
-    async def _send(self, call: Coroutine[object, object, None]) -> None:
-        answer: asyncio.Future[HypervisorError | None]
-        answer = asyncio.get_running_loop().create_future()
-        self._libvirtd.spawn(_serve(call, answer))
-        error = await answer
-        if error is not None:
-            raise error
-
-
-async def _serve(
-    call: Coroutine[object, object, None], answer: asyncio.Future[HypervisorError | None]
-) -> None:
-    error: HypervisorError | None = None
-    try:
-        await call
-    except HypervisorError as failure:
-        error = failure
-    if not answer.done():
-        answer.set_result(error)
 
 
 async def _run_agent(context: AgentContext) -> None:

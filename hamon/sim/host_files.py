@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hamon.agent.gate_files import Enforced, GateOverride
 from hamon.model.host import Leaving
 from hamon.model.names import GuestId
 
@@ -62,6 +63,9 @@ class InMemoryHostFiles:
         self._held: dict[GuestId, int] = {}
         self._leftovers: frozenset[GuestId] = frozenset()
         self.to_forget: frozenset[GuestId] = frozenset()
+        self.overridden: GateOverride | None = None
+        self._nova_guests: frozenset[GuestId] = frozenset()
+        self._enforced: Enforced | None = None
 
     def leaving(self) -> Leaving | None:
         """Tell whether this host has announced that it goes, and why."""
@@ -103,8 +107,30 @@ class InMemoryHostFiles:
         """Note that a guest was forgotten, or will not be. Idempotent."""
         self.to_forget -= {guest}
 
+    def nova_guests(self) -> frozenset[GuestId]:
+        """Tell which guests of this host were Nova's when libvirt last told."""
+        return self._nova_guests
+
+    def set_nova_guests(self, guests: frozenset[GuestId]) -> None:
+        """Write down which guests are Nova's."""
+        self._nova_guests = guests
+
+    def note_enforced(self, guard_version: int, now_s: float) -> None:
+        """Tell the gate that the hook obeys grants read after this version of the guard."""
+        self._enforced = Enforced(guard_version=guard_version, at_s=now_s)
+
+    def enforced(self) -> Enforced | None:
+        """Tell how far the guests process of this boot has come; None: it has said nothing."""
+        return self._enforced
+
+    def override(self) -> GateOverride | None:
+        """Tell who opened the gate of this boot by hand; None: nobody."""
+        return self.overridden
+
     def reboot(self) -> None:
         """Lose what lies on tmpfs."""
+        self.overridden = None
+        self._enforced = None
         self.to_forget = frozenset()
         self.announced = None
         self.is_in_service = False

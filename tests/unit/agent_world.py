@@ -12,9 +12,10 @@ from hamon.coordination.bootstrap import bootstrap, enrol
 from hamon.coordination.codec import decode, encode
 from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.model.guest import Grant, GrantState, InventoryEntry, PowerState
-from hamon.model.host import HostDomains, HostGuard, HostSpec, Right
+from hamon.model.host import HostDomains, HostGuard, HostSelf, HostSpec, Right
 from hamon.model.names import BootId, GuestId, HostName, IncidentId
-from hamon.ports.store import CreateNode, Node, SetData
+from hamon.model.policy import Backend
+from hamon.ports.store import CreateNode, DeleteNode, Node, SetData
 from hamon.sim.host_files import InMemoryHostFiles, InMemoryPermits
 from hamon.sim.hypervisor import HostShape, InMemoryHypervisor
 from hamon.sim.store import InMemoryStore, InMemoryZooKeeper
@@ -41,6 +42,15 @@ def definition(guest: GuestId = GUEST, name: str = "web", disk: str = "/srv/gues
 </devices></domain>"""
 
 
+def nova_definition(guest: GuestId = GUEST, name: str = "instance-00000001") -> str:
+    """A guest of Nova's as it defines one."""
+    mark = (
+        '<metadata><nova:instance xmlns:nova="http://openstack.org/xmlns/libvirt/nova/1.1">'
+        "<nova:name>web</nova:name></nova:instance></metadata><memory"
+    )
+    return definition(guest, name).replace("<memory", mark, 1)
+
+
 @dataclass
 class Events:
     """A log to look into."""
@@ -62,7 +72,8 @@ class Events:
 class World:
     """One host and its ZooKeeper."""
 
-    def __init__(self) -> None:
+    def __init__(self, backend: Backend = Backend.LIBVIRT) -> None:
+        self.backend = backend
         self.clock = VirtualClock()
         self.server = InMemoryZooKeeper(self.clock, 6.0)
         self.leader: InMemoryStore = self.server.connect(CONTROLLERS)
@@ -99,6 +110,7 @@ class World:
         context = AgentContext(
             host=HOST,
             boot_id=self.boot_id,
+            backend=self.backend,
             store=self._store,
             hypervisor=self.hypervisor,
             permits=self.permits,
@@ -121,6 +133,11 @@ class World:
                 await self._agent
             self._agent = None
             self.store.die()
+
+    async def register(self, boot_id: BootId | None = None) -> None:
+        """Have the heartbeat process register a boot, by default the present one."""
+        value = HostSelf(boot_id=boot_id or self.boot_id, product_uuid="")
+        await self._set(PlaceKind.SELF, None, value)
 
     async def reboot(self) -> None:
         """Cut the host's power and bring it back in a new boot, its agent started."""
@@ -165,6 +182,23 @@ class World:
         """Offer the host a guest that it defines itself."""
         await self.offer(guest, generation=1, definition="", incident=None, wanted=wanted)
 
+    async def deny(self, guest: GuestId = GUEST, **changes: object) -> None:
+        """Deny the host a guest that was evacuated away, as in a nova cloud."""
+        denial = Grant(
+            state=GrantState.REVOKED,
+            generation=2,
+            wanted=PowerState.RUNNING,
+            incident=INCIDENT,
+            moved_to=HostName("compute-2"),
+        )
+        await self.write_grant(guest, replace(denial, **changes))  # type: ignore[arg-type]
+
+    async def lift_denial(self, guest: GuestId = GUEST) -> None:
+        """Delete a grant; the guest may come back."""
+        node = await self._node(PlaceKind.GRANT, guest)
+        await self.leader.commit([DeleteNode(path=node.path, version=node.version)])
+        await rest()
+
     async def revoke(self, guest: GuestId = GUEST, **changes: object) -> None:
         """Revoke the host's grant of a guest."""
         grant = await self.grant(guest)
@@ -203,7 +237,9 @@ class World:
             entries[GuestId(name)] = value
         return entries
 
-    async def _set(self, kind: PlaceKind, guest: GuestId | None, value: HostGuard | Grant) -> None:
+    async def _set(
+        self, kind: PlaceKind, guest: GuestId | None, value: HostGuard | HostSelf | Grant
+    ) -> None:
         node = await self._node(kind, guest)
         data = encode(node.path, value)
         await self.leader.commit([SetData(path=node.path, data=data, version=node.version)])

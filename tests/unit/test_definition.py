@@ -5,6 +5,7 @@ import pytest
 from hamon.backends.libvirt.definition import (
     DefinitionError,
     SharedStorage,
+    is_of_nova,
     read_definition,
     to_entry,
 )
@@ -173,3 +174,24 @@ def test_entry__of_a_transient_domain_with_saved_memory__says_both() -> None:
 
     assert (NotMovable.MANAGED_SAVE, NotMovable.TRANSIENT) == entry.not_movable
     assert not entry.is_protected
+
+
+@pytest.mark.parametrize(
+    ("namespace", "is_novas"),
+    [
+        ("http://openstack.org/xmlns/libvirt/nova/1.0", True),
+        ("http://openstack.org/xmlns/libvirt/nova/1.1", True),
+        ("http://openstack.org/xmlns/libvirt/neutron/1.1", False),
+    ],
+)
+def test_owner__nova_or_not__is_told_by_the_metadata(namespace: str, *, is_novas: bool) -> None:
+    """Both namespaces that Nova has used; a stranger's element is none of its."""
+    made = domain(other=f'<metadata><n:instance xmlns:n="{namespace}"/></metadata>')
+
+    assert is_novas is is_of_nova(made)
+
+
+def test_owner__no_mark_or_no_domain__is_not_nova() -> None:
+    """What Nova has not marked is left alone."""
+    assert not is_of_nova(domain())
+    assert not is_of_nova("rubbish")

@@ -21,6 +21,9 @@ HAMON_NAMESPACE = "urn:hamon:guest:1"
 ``<hamon:guest xmlns:hamon="urn:hamon:guest:1" protect="no" anti-affinity="web"
 priority="50"/>``."""
 
+NOVA_NAMESPACE = "http://openstack.org/xmlns/libvirt/nova/1."
+"""What the namespace of Nova's own metadata begins with: 1.0 in older releases, 1.1 in newer."""
+
 PRIORITY_DEFAULT = 100
 
 _BYTES_PER_UNIT = {
@@ -136,6 +139,22 @@ def to_entry(domain: Domain, wanted: PowerState, shared: SharedStorage) -> Inven
         anti_affinity=facts.anti_affinity,
         priority=facts.priority,
         not_movable=tuple(sorted(ties)),
+    )
+
+
+def is_of_nova(definition: str) -> bool:
+    """Say whether Nova made the domain: it puts ``<nova:instance>`` into its metadata.
+
+    False for what is no domain: a guest is Nova's only if its definition says so.
+    """
+    try:
+        root = _parse(definition)
+    except DefinitionError:
+        return False
+    mark = f"{{{NOVA_NAMESPACE}"
+    return any(
+        element.tag.startswith(mark) and element.tag.endswith("}instance")
+        for element in root.iterfind("metadata/*")
     )
 
 

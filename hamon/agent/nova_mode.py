@@ -1,0 +1,168 @@
+"""In a nova cloud: Nova starts guests; hamon refuses those that it moved away (docs/protocol.md).
+
+Rules:
+
+1. A denial is a grant that is REVOKED or RELEASED and names where the guest went. While it is there
+   the hook refuses every start of the guest on this host, and a copy that runs is ended.
+2. Nothing is ever defined, undefined or started here: nova-compute cleans up by itself, and only
+   what libvirt still lists. Disks are never touched.
+3. Guests without a denial start freely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from hamon.agent.ending import end_guests
+from hamon.agent.gate_files import GateOverride
+from hamon.agent.mode import Granted, Reports, Surroundings
+from hamon.backends.libvirt.definition import is_of_nova
+from hamon.errors import HypervisorError
+from hamon.model.change import Versioned
+from hamon.model.guest import Grant, GrantState
+from hamon.model.names import GuestId
+
+RETRY_PAUSE_S = 1.0
+
+_DENYING = frozenset({GrantState.REVOKED, GrantState.RELEASED})
+
+
+class NovaMode:
+    """The hook refuses exactly the denied guests, and no copy of them runs on."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._context = around.context
+        self._listing = around.listing
+        self._publisher = around.publisher
+        self._znodes = around.znodes
+        self._work = around.work
+        self._reports = Reports(around.context.log)
+        self._is_of_nova = lru_cache(maxsize=512)(is_of_nova)
+        self._override_told: GateOverride | None = None
+
+    async def load(self) -> None:
+        """Need nothing: this host publishes no inventory."""
+
+    def follow(self, granted: Granted) -> None:
+        """Have the hook refuse what is denied, tell the gate so, and end copies that run."""
+        denials = self._denials(granted)
+        self._withdraw_permits()
+        # safety: only denials exist here, so one that cannot be read counts as one for the hook. It
+        # ends nothing.
+        self._context.permits.protect(frozenset(denials) | granted.unreadable)
+        # Only now: nova-compute waits for this, and the hook must refuse before it starts anything.
+        self._context.files.note_enforced(granted.guard.version, self._context.clock.now_s())
+        listing = self._listing.current
+        if not listing.is_healthy:
+            self._kill(denials)
+            return
+        for guest, grant in sorted(denials.items()):
+            is_due = grant.value.state is GrantState.REVOKED or listing.is_active(guest)
+            if is_due and guest not in self._work.busy():
+                self._work.start(guest, self._end_copy(guest, grant))
+
+    async def end_all(self) -> None:
+        """End every guest that Nova has here.
+
+        safety: the leader has convicted this boot and may have had its guests evacuated. Whatever
+        still runs here is the second copy. nova-compute runs on in this boot, and would obey a late
+        order to start a guest: the hook refuses them all. What is not Nova's is left alone.
+        """
+        self._note_guests()
+        self._withdraw_permits()
+        guests = self._context.files.nova_guests() | self._context.permits.protected()
+        self._context.permits.protect(guests)
+        await end_guests(self._context, self._listing, guests)
+
+    async def publish(self, *, may_follow: bool) -> None:
+        """Write domains only: Nova keeps inventory and capacity itself."""
+        self._tell_override()
+        self._note_guests()
+        await self._publisher.publish_domains()
+
+    # -- the hook ---------------------------------------------------------------------------------
+
+    def _denials(self, granted: Granted) -> dict[GuestId, Versioned[Grant]]:
+        denials = {}
+        for guest, grant in granted.grants.items():
+            if grant.value.state in _DENYING and grant.value.moved_to is not None:
+                denials[guest] = grant
+            else:
+                self._reports.error(
+                    "grant_not_of_this_backend",
+                    guest,
+                    grant.value.generation,
+                    state=grant.value.state,
+                )
+        return denials
+
+    def _withdraw_permits(self) -> None:
+        """Leave no permit and no mark of service: both let a protected guest start.
+
+        safety: an incoming live migration of a denied guest is refused, too, and so stays where it
+        runs; let in, its only copy would be ended here.
+        """
+        self._context.files.set_in_service(is_in_service=False)
+        for guest in sorted(self._context.permits.held()):
+            self._context.permits.withdraw(guest)
+
+    # -- copies that run --------------------------------------------------------------------------
+
+    def _kill(self, denials: Mapping[GuestId, Versioned[Grant]]) -> None:
+        """End copies by their processes: libvirt does not say what runs, and may hang for long."""
+        if not denials:
+            return
+        for guest in sorted(self._context.kill_guests(frozenset(denials))):
+            self._tell_ended(guest, denials[guest].value)
+
+    async def _end_copy(self, guest: GuestId, grant: Versioned[Grant]) -> None:
+        """Power a denied guest off, and answer its denial once it certainly is.
+
+        May raise StoreError: the next round looks again.
+        """
+        was_active = self._listing.current.is_active(guest)
+        try:
+            # safety: also for a guest that is off. A start that passed the hook before it refused
+            # holds the domain until it has ended one way or the other, and `destroy` waits for
+            # that; so after its answer, and a listing without a process, the guest is off for good.
+            await self._context.hypervisor.destroy(guest)
+            listing = await self._listing.refresh()
+        except HypervisorError as error:
+            self._context.log.warning("stale_copy_not_ended", guest=guest, why=error.why)
+            self._kill({guest: grant})
+            await self._context.clock.sleep(RETRY_PAUSE_S)
+            return
+        if was_active:
+            self._tell_ended(guest, grant.value)
+        if listing.is_active(guest):
+            await self._context.clock.sleep(RETRY_PAUSE_S)
+        elif grant.value.state is GrantState.REVOKED:
+            await self._znodes.settle(guest, grant, GrantState.RELEASED, "stale copy is off")
+            self._context.log.info("stale_copy_off", guest=guest, moved_to=grant.value.moved_to)
+
+    def _tell_ended(self, guest: GuestId, grant: Grant) -> None:
+        # An error: until now two copies may have run.
+        self._context.log.error("stale_copy_ended", guest=guest, moved_to=grant.moved_to)
+
+    # -- what outlives the process ----------------------------------------------------------------
+
+    def _note_guests(self) -> None:
+        """Write down which guests are Nova's: a boot that is shut out ends them without libvirt."""
+        listing = self._listing.current
+        if listing.is_healthy:
+            self._context.files.set_nova_guests(
+                frozenset(
+                    guest
+                    for guest, domain in listing.domains.items()
+                    if self._is_of_nova(domain.definition)
+                )
+            )
+
+    def _tell_override(self) -> None:
+        override = self._context.files.override()
+        if override is not None and override != self._override_told:
+            self._override_told = override
+            self._context.log.error(
+                "gate_overridden", who=override.who, at=override.at, reason=override.reason
+            )

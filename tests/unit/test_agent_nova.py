@@ -1,0 +1,346 @@
+"""The guests process in a nova cloud: what was evacuated stays off, the rest is Nova's."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hamon.agent.gate_files import GateOverride
+from hamon.coordination.paths import Place, PlaceKind, to_path
+from hamon.errors import HypervisorError
+from hamon.model.guest import GrantState
+from hamon.model.host import DomainState, HostGuard, Right
+from hamon.model.names import BootId, GuestId
+from hamon.model.policy import Backend
+from hamon.ports.store import SetData
+from hamon.sim.host_files import InMemoryHostFiles, InMemoryPermits
+from tests.unit.agent_world import (
+    BOOT,
+    GUEST,
+    HOST,
+    INCIDENT,
+    LIVE,
+    OTHER,
+    World,
+    definition,
+    nova_definition,
+)
+
+FOREIGN = GuestId("33333333-3333-4333-8333-333333333333")
+SHUT_OUT = HostGuard(right=Right.SHUT_OUT, boot_id=BOOT, incident=INCIDENT)
+OTHERS_SHUT_OUT = HostGuard(right=Right.SHUT_OUT, boot_id=BootId("boot-0"), incident=INCIDENT)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A compute host of a nova cloud with its agent running, and two guests that Nova started."""
+    world = World(Backend.NOVA)
+    world.hypervisor.define_now(nova_definition(GUEST))
+    world.hypervisor.define_now(nova_definition(OTHER, "instance-00000002"))
+    await world.prepare()
+    await world.start_agent()
+    world.hypervisor.start_now(GUEST)
+    world.hypervisor.start_now(OTHER)
+    await world.pass_s(1)
+    yield world
+    await world.close()
+
+
+class WatchedFiles(InMemoryHostFiles):
+    """Sees what the hook refuses when the mark for the gate is written."""
+
+    def __init__(self, permits: InMemoryPermits) -> None:
+        super().__init__()
+        self._permits = permits
+        self.protected_when_noted: list[frozenset[GuestId]] = []
+
+    def note_enforced(self, guard_version: int, now_s: float) -> None:  # type: ignore[explicit-override]
+        """Note both."""
+        self.protected_when_noted.append(self._permits.protected())
+        super().note_enforced(guard_version, now_s)
+
+
+def tries_to_start(world: World, guest: GuestId = GUEST) -> bool:
+    """Start a guest behind hamon's back; say whether libvirt did it."""
+    try:
+        world.hypervisor.start_now(guest)
+    except HypervisorError:
+        return False
+    return True
+
+
+# -- guests that are Nova's to start ------------------------------------------------------------
+
+
+async def test_guest__no_denial__runs_and_starts_freely(world: World) -> None:
+    """Nova decides what runs here."""
+    world.hypervisor.stop_now(GUEST)
+    await world.pass_s(30)
+
+    assert tries_to_start(world)
+    await world.pass_s(30)
+
+    assert frozenset({GUEST, OTHER}) == world.hypervisor.running()
+
+
+async def test_published__domains_and_nothing_else(world: World) -> None:
+    """Inventory and capacity are Nova's; whether a guest runs is what the leader asks."""
+    await world.pass_s(30)
+
+    domains = await world.domains()
+    capacity = await world.leader.get(to_path(Place(kind=PlaceKind.CAPACITY, host=HOST)))
+    assert domains is not None
+    assert {GUEST: DomainState.RUNNING, OTHER: DomainState.RUNNING} == dict(domains.domains)
+    assert ({}, (), b"") == (await world.inventory(), domains.lost, capacity.data)
+
+
+@pytest.mark.parametrize(
+    "state", [GrantState.OFFERED, GrantState.CLAIMED, GrantState.RUNNING, GrantState.RELEASED]
+)
+async def test_grant__of_the_other_backend__is_told_once_and_left_alone(
+    world: World, state: GrantState
+) -> None:
+    """Here nobody claims, rebuilds or removes anything."""
+    world.hypervisor.stop_now(GUEST)
+    await world.pass_s(1)
+    await world.offer(state=state)
+    await world.pass_s(60)
+
+    assert 1 == world.log.names().count("grant_not_of_this_backend")
+    assert state is (await world.grant()).state
+    assert frozenset({OTHER}) == world.hypervisor.running()
+    assert tries_to_start(world)
+
+
+# -- denials ------------------------------------------------------------------------------------
+
+
+async def test_denial__seen__start_is_refused(world: World) -> None:
+    """A queued order to start it, or an operator's, must not make a second copy."""
+    world.hypervisor.stop_now(GUEST)
+    await world.deny()
+
+    assert not tries_to_start(world)
+    assert frozenset({GUEST}) == world.permits.protected()
+
+
+async def test_denial__copy_runs__is_powered_off_and_stays_defined(world: World) -> None:
+    """nova-compute cleans up only what it still sees."""
+    await world.deny()
+
+    domains = await world.domains()
+    assert frozenset({OTHER}) == world.hypervisor.running()
+    assert "stale_copy_ended" in world.log.names()
+    assert domains is not None
+    assert {GUEST: DomainState.SHUTOFF, OTHER: DomainState.RUNNING} == dict(domains.domains)
+
+
+async def test_denial__no_copy_runs__is_answered(world: World) -> None:
+    """The leader opens the gate when every stale copy is off."""
+    world.hypervisor.stop_now(GUEST)
+    await world.pass_s(1)
+    await world.deny()
+
+    grant = await world.grant()
+    assert (GrantState.RELEASED, "stale copy is off") == (grant.state, grant.reason)
+    assert "stale_copy_ended" not in world.log.names()
+
+
+async def test_denial__guest_not_defined_here__is_answered(world: World) -> None:
+    """nova-compute may have cleaned up already."""
+    await world.deny(FOREIGN)
+
+    assert GrantState.RELEASED is (await world.grant(FOREIGN)).state
+
+
+async def test_denial__libvirt_does_not_answer__copy_is_killed_and_nothing_answered(
+    world: World,
+) -> None:
+    """A copy that writes is ended by its process; that it is off, only libvirt can say."""
+    world.hypervisor.pause_daemon()
+    await world.pass_s(15)
+    await world.deny()
+    await world.pass_s(15)
+    assert frozenset({OTHER}) == world.hypervisor.running()
+    assert GrantState.REVOKED is (await world.grant()).state
+
+    world.hypervisor.resume_daemon()
+    await world.pass_s(5)
+
+    assert GrantState.RELEASED is (await world.grant()).state
+    assert frozenset({OTHER}) == world.hypervisor.running()
+
+
+async def test_denial__answered_and_copy_started_all_the_same__is_ended_each_time(
+    world: World,
+) -> None:
+    """Whatever gets past the hook: a RELEASED denial is watched until it is lifted."""
+    await world.deny()
+    assert GrantState.RELEASED is (await world.grant()).state
+
+    for _ in range(3):
+        world.permits.protect(frozenset())
+        assert tries_to_start(world)
+        await world.pass_s(6)
+        assert frozenset({OTHER}) == world.hypervisor.running()
+
+    assert 4 == world.log.names().count("stale_copy_ended")
+    assert not tries_to_start(world)
+
+
+async def test_denial__over_a_reboot_without_zookeeper__is_kept(world: World) -> None:
+    """The list lies on disk: nothing that was denied starts before ZooKeeper is asked again."""
+    await world.deny()
+    world.server.lose_quorum()
+    await world.reboot()
+    await world.pass_s(60)
+
+    assert not tries_to_start(world)
+    assert tries_to_start(world, OTHER)
+
+
+async def test_denial__made_while_the_host_was_dead__ends_what_autostart_brought(
+    world: World,
+) -> None:
+    """Libvirt may start guests before the guests process has read anything."""
+    await world.stop_agent()
+    await world.write_guard(SHUT_OUT)
+    await world.deny()
+    world.hypervisor.power_cut()
+    assert tries_to_start(world)
+
+    world.boot_id = BootId("boot-2")
+    await world.start_agent()
+
+    assert frozenset() == world.hypervisor.running()
+    assert GrantState.RELEASED is (await world.grant()).state
+    assert not tries_to_start(world)
+
+
+async def test_denial__lifted__guest_starts_freely(world: World) -> None:
+    """The guest is to come back, or the watch is over."""
+    await world.deny()
+    assert not tries_to_start(world)
+
+    await world.lift_denial()
+
+    assert tries_to_start(world)
+    await world.pass_s(30)
+    assert frozenset({GUEST, OTHER}) == world.hypervisor.running()
+
+
+async def test_denial__unreadable__start_is_refused_and_nothing_ended(world: World) -> None:
+    """Only denials exist here: one of a newer schema holds, and kills nothing."""
+    await world.deny()
+    path = to_path(Place(kind=PlaceKind.GRANT, host=HOST, guest=GUEST))
+    node = await world.leader.get(path)
+    await world.leader.commit([SetData(path=path, data=b'{"schema":9}', version=node.version)])
+    world.permits.protect(frozenset())
+    assert tries_to_start(world)
+    await world.pass_s(10)
+
+    assert frozenset({GUEST}) == world.permits.protected()
+    assert GUEST in world.hypervisor.running()
+
+
+async def test_denial__permit_and_service_mark_of_the_other_backend__count_no_more(
+    world: World,
+) -> None:
+    """An incoming live migration of a denied guest is refused, and so goes on where it runs."""
+    world.permits.give(GUEST, 1)
+    world.files.is_in_service = True
+    await world.deny()
+
+    assert not tries_to_start(world)
+    assert not world.files.is_in_service
+
+
+# -- this very boot is shut out -------------------------------------------------------------------
+
+
+async def test_shut_out__own_boot__ends_only_what_is_novas(world: World) -> None:
+    """What nobody evacuates is nobody's second copy."""
+    world.hypervisor.define_now(definition(FOREIGN, "monitoring"))
+    world.hypervisor.start_now(FOREIGN)
+    await world.pass_s(1)
+
+    await world.write_guard(SHUT_OUT)
+
+    assert frozenset({FOREIGN}) == world.hypervisor.running()
+    assert not tries_to_start(world), "nova-compute still runs, and may obey a late order"
+
+
+async def test_shut_out__libvirtd_paused_and_agent_restarted__ends_them_all_the_same(
+    world: World,
+) -> None:
+    """Which guests are Nova's outlives the process; killing them needs no libvirt."""
+    world.hypervisor.pause_daemon()
+    await world.stop_agent()
+    await world.write_guard(SHUT_OUT)
+    assert frozenset({GUEST, OTHER}) == world.hypervisor.running()
+
+    await world.start_agent()
+
+    assert frozenset() == world.hypervisor.running()
+
+
+async def test_shut_out__then_a_new_boot__only_denied_guests_are_refused(world: World) -> None:
+    """What stays is Nova's to start again, once the leader's word was read."""
+    await world.write_guard(SHUT_OUT)
+    await world.deny()
+    await world.reboot()
+
+    assert frozenset({GUEST}) == world.permits.protected()
+    assert tries_to_start(world, OTHER)
+
+
+async def test_shut_out__of_another_boot__ends_nothing_that_is_not_denied(world: World) -> None:
+    """The host is back; whether its guests moved is said guest by guest."""
+    await world.write_guard(OTHERS_SHUT_OUT)
+    await world.pass_s(30)
+
+    assert frozenset({GUEST, OTHER}) == world.hypervisor.running()
+
+
+# -- the mark that the gate waits for -----------------------------------------------------------
+
+
+async def test_mark__follows_the_guard_and_the_hook(world: World) -> None:
+    """The gate opens on the guard's version under which the grants were read last."""
+    await world.write_guard(OTHERS_SHUT_OUT)
+    first = world.files.enforced()
+    await world.write_guard(LIVE)
+    second = world.files.enforced()
+
+    assert first is not None
+    assert second is not None
+    assert second.guard_version == first.guard_version + 1
+
+
+async def test_mark__zookeeper_gone_over_a_boot__is_not_there(world: World) -> None:
+    """Nothing of an earlier boot opens the gate."""
+    world.server.lose_quorum()
+    await world.reboot()
+    await world.pass_s(30)
+
+    assert world.files.enforced() is None
+
+
+async def test_mark__written__hook_obeys_already(world: World) -> None:
+    """nova-compute starts the moment the mark is there."""
+    await world.stop_agent()
+    await world.deny()
+    files = WatchedFiles(world.permits)
+    world.files = files
+    await world.start_agent()
+
+    assert frozenset({GUEST}) == files.protected_when_noted[0]
+
+
+async def test_override__left_by_an_operator__is_in_this_log_too(world: World) -> None:
+    """Also without ZooKeeper, which is when it is used; once."""
+    world.server.lose_quorum()
+    world.files.overridden = GateOverride(who="ada", at="T1", reason="ZooKeeper burnt down")
+    await world.pass_s(30)
+
+    told = [facts for event, facts in world.log.seen if event == "gate_overridden"]
+    assert [{"who": "ada", "at": "T1", "reason": "ZooKeeper burnt down"}] == told
