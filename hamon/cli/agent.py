@@ -14,6 +14,7 @@ VERBS = {
         "hamon.cli.agent_forget",
         "Give up a guest of this host whose definition libvirt lost.",
     ),
+    "gate": ("hamon.cli.agent_gate", "Wait until nova-compute may start on this host."),
     "install-hook": ("hamon.cli.agent_install_hook", "Put the gate where libvirt calls it."),
 }
 

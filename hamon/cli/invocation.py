@@ -31,16 +31,22 @@ def _is_person_there() -> bool:
     return sys.stdin.isatty()
 
 
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
 @dataclass(slots=True, kw_only=True)
 class Invocation:
     """One call of the program.
 
     ``config``, ``socket``: as given on the command line. ``is_interactive``: somebody can be asked.
+    ``is_root``: who calls may do everything on this host.
     """
 
     config: Path | None = None
     socket: Path | None = None
     is_interactive: bool = field(default_factory=_is_person_there)
+    is_root: bool = field(default_factory=_is_root)
 
     @property
     def config_path(self) -> Path:
