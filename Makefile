@@ -99,7 +99,8 @@ lint: venv
 	@$(bin)/mypy $(code)
 	@$(bin)/lint-imports --no-cache --no-logo
 	@if command -v systemd-analyze >/dev/null; then \
-		tools/check-systemd-units 20 systemd/hamon.service systemd/hamon-agent.service && \
+		tools/check-systemd-units 20 systemd/hamon.service systemd/hamon-agent.service \
+			systemd/hamon-agent-gate.service && \
 		tools/check-systemd-units 25 systemd/hamon-agent-guests.service; fi
 
 .PHONY: check

@@ -6,6 +6,7 @@ import pytest
 
 from hamon.agent.config import load_config
 from hamon.errors import ConfigError
+from hamon.model.policy import Backend
 
 SHIPPED = Path(__file__).parents[2] / "config" / "agent.toml"
 DIGEST = "controllers:AAAAAAAAAAAAAAAAAAAAAAAAAAA="
@@ -53,6 +54,14 @@ def test_config__least__is_enough(tmp_path: Path) -> None:
     assert 6.0 == config.session_timeout_s
 
 
+def test_config__nova__needs_no_storage(tmp_path: Path) -> None:
+    """Nova knows which storage is shared."""
+    config = load_config(written(tmp_path, f'backend = "nova"\n{LEAST}'))
+
+    assert (Backend.NOVA, ()) == (config.backend, config.shared_paths)
+    assert Backend.LIBVIRT is load_config(written(tmp_path, LEAST)).backend
+
+
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
@@ -64,6 +73,7 @@ def test_config__least__is_enough(tmp_path: Path) -> None:
         (DIGEST, "secret", "zookeeper.controllers_digest"),
         ('"192.0.2.11"', '"management-net"', "planes.management"),
         ('management = "192.0.2.11"', "", "planes"),
+        ('host = "compute-1"', 'host = "compute-1"\nbackend = "ovirt"', "backend"),
         ("[planes]", "connect_timeout_s = 3\n[planes]", "zookeeper.connect_timeout_s"),
         ("[planes]", "session_timeout_s = true\n[planes]", "zookeeper.session_timeout_s"),
         ("[planes]", '[paths]\nrun_dir = "run"\n[planes]', "paths.run_dir"),

@@ -9,6 +9,8 @@ import pytest
 
 from hamon.agent.gate import LOOK_PERIOD_S, MARK_FRESH_S, Gate, GateAnswer, Verdict
 from hamon.agent.gate_files import REWRITE_AFTER_S, Enforced, FileGateFiles, GateOverride
+from hamon.agent.host_files import FileHostFiles
+from hamon.agent.permits import HostFolders
 from hamon.coordination.bootstrap import remove_host
 from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.model.host import HostGuard, Right
@@ -360,3 +362,17 @@ def test_files__mark__may_be_read_by_the_gates_own_user(tmp_path: Path) -> None:
     FileGateFiles(tmp_path, BOOT).note_enforced(Enforced(guard_version=3, at_s=1.0))
 
     assert 0o644 == (tmp_path / "enforced.json").stat().st_mode & 0o777
+
+
+def test_files__of_the_guests_process__are_those_of_the_gate(tmp_path: Path) -> None:
+    """One writes, the other reads; which guests are Nova's outlives process and boot."""
+    folders = HostFolders(run_dir=tmp_path / "run", state_dir=tmp_path / "state")
+    written = FileHostFiles(folders, BOOT)
+    read = FileGateFiles(folders.run_dir, BOOT)
+    read.leave_override(OVERRIDE)
+    written.note_enforced(3, 17.5)
+    written.set_nova_guests(frozenset({GUEST}))
+
+    assert Enforced(guard_version=3, at_s=17.5) == read.enforced()
+    assert OVERRIDE == written.override()
+    assert frozenset({GUEST}) == FileHostFiles(folders, BootId("boot-2")).nova_guests()

@@ -45,9 +45,9 @@ from tests.unit.answering_daemon import POLICY, AnsweringDaemon, round_over, wit
 GROUPS: dict[str, LazyGroup] = {"": main.cli, "host": host.command, "agent": agent.command}
 
 
-def run(*words: object, keys: str | None = None) -> Result:
+def run(*words: object, keys: str | None = None, is_root: bool = False) -> Result:
     """Run one command line; ``keys``: what a person at a terminal types, None: nobody is there."""
-    invocation = Invocation(is_interactive=keys is not None)
+    invocation = Invocation(is_interactive=keys is not None, is_root=is_root)
     return CliRunner().invoke(cli, [str(word) for word in words], input=keys, obj=invocation)
 
 
@@ -463,6 +463,71 @@ def test_agent_leave__on_a_compute_host__announces_and_takes_back(agent_config: 
     back = run_without_extras("agent", "leave", "cancel", "--config", agent_config)
 
     assert (0, "reboot", 0, False) == (gone.returncode, said, back.returncode, mark.exists())
+
+
+@pytest.fixture
+def nova_config(agent_config: Path) -> Path:
+    """Give the configuration of a nova cloud's host whose ZooKeeper is gone."""
+    folder = agent_config.parent
+    password = folder / "password"
+    password.write_text("secret")
+    password.chmod(0o600)
+    text = agent_config.read_text().replace("192.0.2.1:2181", "127.0.0.1:1")
+    text = text.replace("[zookeeper]", f'[zookeeper]\npassword_file = "{password}"', 1)
+    agent_config.write_text(f'backend = "nova"\n{text}')
+    return agent_config
+
+
+def test_agent_gate__without_zookeeper__is_closed_and_says_so(nova_config: Path) -> None:
+    """Without any package of a controller, and without libvirt."""
+    waited = run_without_extras("agent", "gate", "--timeout", 0, "--config", nova_config)
+
+    assert ExitCode.REFUSED == waited.returncode, waited.stderr
+    assert "waiting: ZooKeeper does not answer" in waited.stdout
+    assert "gate_waits" in waited.stderr
+    assert "still closed" in waited.stderr
+
+
+def test_agent_gate__overridden_by_root__opens_without_zookeeper(nova_config: Path) -> None:
+    """Who, when and why is written down, and in the log."""
+    said = run(
+        *("agent", "gate", "--override", "--reason", "drill 7", "--config", nova_config),
+        is_root=True,
+    )
+    waited = run_without_extras("agent", "gate", "--config", nova_config)
+
+    assert (ExitCode.OK, ExitCode.OK) == (said.exit_code, waited.returncode)
+    assert "drill 7" in (nova_config.parent / "run" / "gate-override.json").read_text()
+    assert "drill 7" in said.stderr
+    assert "drill 7" in waited.stderr
+
+
+def test_agent_gate__overridden_by_somebody_else__is_refused(nova_config: Path) -> None:
+    """It is root's host."""
+    said = run(
+        *("agent", "gate", "--override", "--reason", "drill 7", "--config", nova_config),
+        is_root=False,
+    )
+
+    assert ExitCode.REFUSED == said.exit_code
+    assert "root" in said.stderr
+    assert not (nova_config.parent / "run" / "gate-override.json").exists()
+
+
+@pytest.mark.parametrize("words", [("--override",), ("--override", "--reason", " ")])
+def test_agent_gate__overridden_without_a_reason__is_wrong_usage(
+    nova_config: Path, words: tuple[str, ...]
+) -> None:
+    """Whoever reads the log next year wants to know why."""
+    assert ExitCode.USAGE == run("agent", "gate", *words, "--config", nova_config).exit_code
+
+
+def test_agent_gate__no_nova_cloud__is_refused_with_the_key(agent_config: Path) -> None:
+    """A gate that nothing ever opens would be waited at for ever."""
+    said = run("agent", "gate", "--config", agent_config)
+
+    assert ExitCode.CONFIG == said.exit_code
+    assert "backend" in said.stderr
 
 
 def test_agent_forget__on_a_compute_host__leaves_word_for_the_guests_process(

@@ -116,6 +116,13 @@ def test_heartbeat__imported_alone__stays_light() -> None:
     assert frozenset() == brought & FORBIDDEN_TO_HEARTBEAT
 
 
+def test_gate__imported_alone__stays_light() -> None:
+    """It runs before nova-compute, whatever state libvirt is in."""
+    brought = imported_by(["hamon.cli.agent_gate", "hamon.agent.gate"])
+
+    assert frozenset() == brought & FORBIDDEN_TO_HEARTBEAT
+
+
 @pytest.mark.parametrize(
     "init", sorted(ROOT.rglob("__init__.py")), ids=lambda path: str(path.relative_to(ROOT))
 )
