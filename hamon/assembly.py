@@ -23,6 +23,9 @@ from hamon.coordination.highest import HighestSeen
 from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
 from hamon.detector.knocking import Knocker, KnockingPace
 from hamon.detector.probe import TcpProbe
+from hamon.engine.cloud_calls import CloudCalls
+from hamon.engine.cloud_desk import CloudDesk
+from hamon.engine.cloud_picture import CloudPicture
 from hamon.engine.deadman import DeadMan
 from hamon.engine.desk import Desk
 from hamon.engine.executing import Devices, Executor
@@ -33,6 +36,7 @@ from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
 from hamon.engine.reporting import Reporter
 from hamon.errors import ConfigError, RequestRefusedError
+from hamon.evacuator.cloud.pacing import Pace
 from hamon.fencing.devices import DeviceBuilder
 from hamon.metrics.endpoint import Endpoint
 from hamon.metrics.instruments import Instruments
@@ -142,10 +146,11 @@ class Daemon:
         digest = controllers_digest(settings)
         cluster = ZooKeeperCluster(store, self._clock, settings.controller, settings.hosts, digest)
         stack.push_async_callback(cluster.stop)
-        engine = self._engine(store, cluster, devices, Identities(controllers=digest))
+        cloud = self._cloud()
+        engine = self._engine(store, cluster, devices, cloud, Identities(controllers=digest))
         stack.push_async_callback(engine.close)
         # Before ZooKeeper is reached, so that whoever asks is told that it is not.
-        await self._open_socket(engine, cluster)
+        await self._open_socket(engine, cluster, cloud)
         _log.info("zookeeper_connecting", servers=",".join(settings.zookeeper.servers))
         await store.start()
         cluster.start()
@@ -158,6 +163,7 @@ class Daemon:
         store: ZooKeeperStore,
         cluster: ZooKeeperCluster,
         devices: Devices,
+        cloud: CloudCalls | None,
         identities: Identities,
     ) -> Engine:
         settings = self._settings
@@ -172,8 +178,15 @@ class Daemon:
         return Engine(
             cluster=cluster,
             election=Election(store, settings.controller, identities, self._clock),
-            observer=Observer(cluster, knocker, self._memory, self._clock, settings.hosts),
-            executor=self._executor(devices),
+            observer=Observer(
+                cluster,
+                knocker,
+                self._memory,
+                self._clock,
+                settings.hosts,
+                cloud.picture if cloud is not None else None,
+            ),
+            executor=self._executor(devices, cloud),
             reporter=Reporter(
                 cluster,
                 knocker,
@@ -194,8 +207,12 @@ class Daemon:
             only_host=self._only_host,
         )
 
-    async def _open_socket(self, engine: Engine, cluster: ZooKeeperCluster) -> None:
-        desk = Desk(lambda: engine.last, cluster, self._settings.policy, self._clock)
+    async def _open_socket(
+        self, engine: Engine, cluster: ZooKeeperCluster, cloud: CloudCalls | None
+    ) -> None:
+        policy = self._settings.policy
+        about_nova = CloudDesk(cloud.cloud, policy.evacuation) if cloud is not None else None
+        desk = Desk(lambda: engine.last, cluster, policy, self._clock, about_nova)
         local = LocalSocket(self._settings.run_dir / SOCKET_NAME, desk.handle)
         await local.start()
         self._stack.push_async_callback(local.close)
@@ -235,7 +252,31 @@ class Daemon:
         watch_all(knocker, self._settings.hosts)
         return knocker
 
-    def _executor(self, devices: Devices) -> Executor:
+    def _cloud(self) -> CloudCalls | None:
+        """Return the calls to Nova where there is one; asks no network yet.
+
+        Raises:
+            ConfigError: a secret cannot be read.
+        """
+        settings = self._settings
+        if settings.nova is None:
+            return None
+        # Only here, because a libvirt cluster needs no client of Nova installed.
+        from hamon.backends.nova.cloud import NovaCloud  # noqa: PLC0415
+
+        nova = NovaCloud(settings.nova, self._clock)
+        self._stack.callback(nova.close)
+        evacuation = settings.policy.evacuation
+        pace = Pace(window=evacuation.in_flight_start, limit=evacuation.in_flight_max)
+        return CloudCalls(
+            nova,
+            CloudPicture(pace),
+            self._clock,
+            self._wake.set,
+            on_call=self._instruments.observe_call,
+        )
+
+    def _executor(self, devices: Devices, cloud: CloudCalls | None) -> Executor:
         policy = self._settings.policy
         return Executor(
             self._memory,
@@ -247,6 +288,7 @@ class Daemon:
             on_shot=lambda _host, kind, outcome, duration_s: self._instruments.observe_shot(
                 kind, outcome, duration_s
             ),
+            cloud=cloud,
         )
 
     def _session_changed(self, state: SessionState) -> None:

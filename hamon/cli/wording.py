@@ -7,19 +7,11 @@ sentence does not mention is put behind it, so that nothing that was known is lo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from string import Formatter
 
+from hamon.cli.cloud_wording import CLOUD_WORDINGS
+from hamon.cli.phrase import Wording
 from hamon.model.control import HoldKind
-
-
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """A sentence with ``{facts}`` and what can be done about it; empty: nothing has to be done."""
-
-    text: str
-    advice: str = ""
-
 
 _POWER_OFF = "if it is down for good, switch it off or use `hamon confirm-down`"
 _HOLDS = "`hamon status` shows what holds; `hamon evacuate-host` may pass some of it"
@@ -206,6 +198,7 @@ WORDINGS: Mapping[str, Wording] = {
     # Requests.
     "request_accepted": Wording("a request ({kind}) is carried out"),
     "request_refused": Wording("a request ({kind}) is refused: {why}"),
+    **CLOUD_WORDINGS,
 }
 
 HOLD_WORDINGS: Mapping[HoldKind, Wording] = {

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from hamon.decide.evacuating import think_evacuating
 from hamon.decide.fencing import think_fencing
-from hamon.decide.holds import against_conviction
+from hamon.decide.holds import against_action, against_conviction
 from hamon.decide.live import convict
 from hamon.decide.thought import Thought, enter, looks_due
 from hamon.detector.verdict import Call, judge
@@ -26,7 +26,8 @@ from hamon.model.policy import Policy
 from hamon.model.proof import FenceProof
 from hamon.model.reason import reason
 from hamon.model.view import ClusterView, HostView
-from hamon.recovery.return_path import bring_back, is_back
+from hamon.recovery import cloud_return, return_path
+from hamon.recovery.return_path import is_back
 
 
 def think_convicted(
@@ -60,10 +61,17 @@ def think_convicted(
             proof = proofs.get(host.name)
             return think_evacuating(view, host, incident, policy, in_force, proof, scheduler, now_s)
         case HostState.RETURNING:
-            step = bring_back(view, host, policy.recovery, policy.fencing, now_s)
+            bring = return_path.bring_back if view.cloud is None else cloud_return.bring_back
+            step = bring(view, host, policy.recovery, policy.fencing, now_s)
             if step.is_gone:
                 return _think_lost_again(view, host, policy, in_force, now_s)
-            return Thought(changes=step.changes, reasons=step.reasons, wake_at_s=step.wake_at_s)
+            return Thought(
+                changes=step.changes,
+                intents=() if against_action(in_force, host) else step.intents,
+                looks=step.looks,
+                reasons=step.reasons,
+                wake_at_s=step.wake_at_s,
+            )
         case _:
             return Thought(reasons=(reason("guard_and_record_disagree", host.name),))
 

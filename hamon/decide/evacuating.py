@@ -12,6 +12,8 @@ from hamon.decide.fencing import climb_again
 from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought, enter, looks_due
 from hamon.evacuator import flow
+from hamon.evacuator.cloud import flow as cloud_flow
+from hamon.evacuator.moves import Moves, joined
 from hamon.evacuator.offers import offer_waiting
 from hamon.evacuator.scheduler import ARRIVING, Scheduler
 from hamon.model.change import (
@@ -47,34 +49,56 @@ def think_evacuating(
     held = against_action(in_force, host)
     if life is not None and not held:
         return _contradicted(view, host, incident, life)
-    recorded = flow.record_migrations(view, incident)
-    offered = offer_waiting(
-        view,
-        incident,
-        None if held else proof,
-        scheduler,
-        policy.evacuation,
-        in_flight=in_flight(view),
-        now_s=now_s,
-    )
-    reasons = (*recorded.reasons, *offered.reasons)
+    moves = _moves(view, incident, None if held else proof, policy, scheduler, now_s)
     if held:
         stopped = [reason("evacuation_held", host.name, by=h.kind, why=h.reason) for h in held]
-        return Thought(reasons=(*reasons, *stopped))
-    if offered.can_place and proof is None and reads_on(host, now_s):
+        return Thought(reasons=(*moves.reasons, *stopped), looks=moves.looks)
+    if moves.can_place and proof is None and reads_on(host, now_s):
         return Thought(changes=(climb_again(view, host, incident, "power_on_again"),))
     thought = Thought(
-        changes=(*recorded.changes, *offered.changes), reasons=reasons, wake_at_s=offered.wake_at_s
+        changes=moves.changes,
+        intents=moves.intents,
+        looks=moves.looks,
+        reasons=moves.reasons,
+        wake_at_s=moves.wake_at_s,
     )
     if _needs_proof(view, host, incident):
         looks, look_at_s = looks_due(host, _look_period_s(policy, proof), now_s)
         wakes = [w for w in (thought.wake_at_s, look_at_s) if w is not None]
-        thought = replace(thought, looks=looks, wake_at_s=min(wakes))
+        thought = replace(thought, looks=(*thought.looks, *looks), wake_at_s=min(wakes))
     state = _next_state(view, host, incident)
     if state is None:
         return thought
     change = _enter_evacuation(view, host, incident, state)
     return replace(thought, changes=(*thought.changes, change))
+
+
+def _moves(
+    view: ClusterView,
+    incident: IncidentView,
+    proof: FenceProof | None,
+    policy: Policy,
+    scheduler: Scheduler,
+    now_s: float,
+) -> Moves:
+    """Say what the guests of the incident need now, by whoever rebuilds them."""
+    busy = in_flight(view)
+    if view.cloud is not None:
+        return cloud_flow.move_guests(
+            view, incident, proof, policy.evacuation, in_flight=busy, now_s=now_s
+        )
+    recorded = flow.record_migrations(view, incident)
+    offered = offer_waiting(
+        view, incident, proof, scheduler, policy.evacuation, in_flight=busy, now_s=now_s
+    )
+    return joined((recorded, offered))
+
+
+def _is_finished(view: ClusterView, incident: IncidentView) -> bool | None:
+    """Say whether every guest's way is over; None: it cannot be told yet."""
+    if view.cloud is not None:
+        return cloud_flow.is_finished(view, incident)
+    return flow.is_finished(view, incident)
 
 
 def _life_of_proven_boot(host: HostView, policy: Policy, now_s: float) -> Reason | None:
@@ -120,7 +144,7 @@ def _needs_proof(view: ClusterView, host: HostView, incident: IncidentView) -> b
     """Say whether power must be watched: guests are to leave, or claims here are to be ended."""
     if any(g.value.state in ARRIVING for g in host.grants.values()):
         return True
-    return not flow.is_finished(view, incident) or any(
+    return _is_finished(view, incident) is False or any(
         migration.record.value.status in OPEN_MIGRATIONS
         for migration in incident.migrations.values()
     )
@@ -135,13 +159,13 @@ def _look_period_s(policy: Policy, proof: FenceProof | None) -> float:
 def _next_state(view: ClusterView, host: HostView, incident: IncidentView) -> HostState | None:
     record = host.record.value
     assert record is not None
-    is_finished = flow.is_finished(view, incident)
+    is_finished = _is_finished(view, incident)
     match record.state:
         case HostState.FENCED:
             return HostState.EVACUATING
         case HostState.EVACUATING if is_finished:
             return HostState.EVACUATED
-        case HostState.EVACUATED if not is_finished:
+        case HostState.EVACUATED if is_finished is False:
             return HostState.EVACUATING
         case _:
             return None

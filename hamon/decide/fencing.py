@@ -11,12 +11,12 @@ from dataclasses import replace
 from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought, enter, looks_due
 from hamon.fencing.ladder import Rung, Step, climb
+from hamon.model.action import Shoot
 from hamon.model.change import (
     CONTROL,
     Change,
     Check,
     Intent,
-    Shoot,
     Update,
     guard_of,
     incident_of,

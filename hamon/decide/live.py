@@ -7,6 +7,7 @@ from dataclasses import replace
 from hamon.decide.holds import against_conviction
 from hamon.decide.thought import Thought, enter, looks_due, next_record
 from hamon.detector.verdict import Call, Verdict, judge
+from hamon.evacuator.cloud.in_place import start_in_place
 from hamon.model.change import (
     CONTROL,
     Change,
@@ -79,7 +80,7 @@ def _think_well(view: ClusterView, host: HostView, policy: Policy, now_s: float)
             why = reason("host_well_again", host.name)
             return Thought(changes=(enter(view, host, well, why),))
         case HostState.RESTARTED:
-            return _think_restarted(view, host, well)
+            return _think_restarted(view, host, well, now_s)
         case HostState.QUARANTINED:
             until_s = host.state_since_s + waits_s
             if now_s >= until_s:
@@ -91,9 +92,13 @@ def _think_well(view: ClusterView, host: HostView, policy: Policy, now_s: float)
             return _forget_returns(view, host, policy, now_s)
 
 
-def _think_restarted(view: ClusterView, host: HostView, well: HostState) -> Thought:
-    """A host that rebooted before anybody convicted it restores its guests in place by itself."""
+def _think_restarted(view: ClusterView, host: HostView, well: HostState, now_s: float) -> Thought:
+    """A host that rebooted before anybody convicted it has its guests restored in place."""
     assert host.self_.value is not None
+    if view.cloud is not None:
+        restored = start_in_place(view, host, now_s)
+        if restored is not None:
+            return Thought(intents=restored.intents, looks=restored.looks, reasons=restored.reasons)
     missing = [
         guest
         for guest, grant in sorted(host.grants.items())

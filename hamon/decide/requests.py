@@ -18,6 +18,9 @@ from hamon.decide.live import convict
 from hamon.decide.switches import switch
 from hamon.decide.thought import Thought
 from hamon.detector.verdict import Call, Verdict, judge, shows_life
+from hamon.evacuator.cloud.judge import Call as Judged
+from hamon.evacuator.cloud.judge import judge as judge_server
+from hamon.evacuator.cloud.record import record_guest
 from hamon.evacuator.flow import record_migration
 from hamon.model.change import (
     Change,
@@ -34,7 +37,7 @@ from hamon.model.guest import GuestRecord
 from hamon.model.host import SHUT_OUT_STATES, HostState
 from hamon.model.incident import MigrationStatus, Trigger
 from hamon.model.names import GuestId, HostName, incident_id
-from hamon.model.policy import Policy
+from hamon.model.policy import EvacuationPolicy, Policy
 from hamon.model.proof import ProofMethod, ProofRecord
 from hamon.model.readings import reads_on
 from hamon.model.reason import reason
@@ -98,12 +101,13 @@ def _evacuate(
         msg = f"host {host.name} has never registered; there is nothing known to evacuate"
         raise RefusedError(msg)
     if record.state in SHUT_OUT_STATES:
-        return _widen(view, sequence, request, host, only)
+        return _widen(view, sequence, request, host, only, policy.evacuation)
     _check_boot(value, host)
     life = shows_life(host, policy.detection, now_s)
     if life is not None:
+        in_use = f"Compute service of {host.name} is still in use: " if view.cloud else ""
         raise RefusedError(
-            f"host {host.name} is alive: {life.code} {_facts(life.facts)}",
+            f"{in_use}host {host.name} is alive: {life.code} {_facts(life.facts)}",
             "guests of a live host are live-migrated, not evacuated; if it is to go, power it off "
             "and wait until its session has ended",
         )
@@ -127,6 +131,12 @@ def _evacuate(
 
 
 def _host_of_guest(view: ClusterView, request: Request) -> HostView:
+    if view.cloud is not None:
+        # Whose guest it is, the controller that was asked has read from Nova.
+        opened = view.guests.get(request.guest) if request.guest is not None else None
+        if opened is not None:
+            _check_waits(view, opened.value, request)
+        return known_host(view, request.host)
     owned = view.guests.get(request.guest) if request.guest is not None else None
     if owned is None or owned.value.owner is None:
         msg = f"guest {request.guest} is not known to hamon"
@@ -152,7 +162,8 @@ def _check_waits(view: ClusterView, owned: GuestRecord, request: Request) -> Non
 def _check_target(view: ClusterView, host: HostView, target: HostName | None) -> None:
     if target is None:
         return
-    if target not in view.hosts:
+    is_compute = view.cloud is not None and target in view.cloud.services
+    if target not in view.hosts and not is_compute:
         msg = f"ComputeHostNotFound: host {target} is not enrolled"
         raise RefusedError(msg, "`hamon host list` shows the hosts; the exact name is needed")
     if target == host.name:
@@ -185,6 +196,7 @@ def _widen(
     request: Versioned[Request],
     host: HostView,
     only: tuple[GuestId, ...],
+    policy: EvacuationPolicy,
 ) -> Change:
     """Join an incident that is open already: all guests, or one more of them."""
     value = request.value
@@ -208,7 +220,10 @@ def _widen(
             Update(key=incident_of(opened.incident), version=incident.record.version, value=wider)
         )
     operations += _retarget(incident, value, only)
-    operations += _record_with_target(view, incident, value, only)
+    if view.cloud is not None:
+        operations += _record_in_cloud(view, incident, value, only, policy)
+    else:
+        operations += _record_with_target(view, incident, value, only)
     why = reason("request_accepted", host.name, kind=value.kind, incident=opened.incident)
     return Change(subject=host.name, reason=why, operations=tuple(operations))
 
@@ -246,6 +261,36 @@ def _record_with_target(
         if guest in incident.migrations or entry is None or record is None:
             continue
         operations += record_migration(view, asked, guest, entry, record).operations
+    return operations
+
+
+def _record_in_cloud(
+    view: ClusterView,
+    incident: IncidentView,
+    request: Request,
+    only: tuple[GuestId, ...],
+    policy: EvacuationPolicy,
+) -> list[Operation]:
+    """Record a guest that has no migration yet, or whose last one could not be, as asked for.
+
+    Raises:
+        RefusedError: Nova was not read yet, or cannot evacuate the guest as it is.
+    """
+    assert view.cloud is not None, "there is a cloud"
+    asked = replace(incident.record.value, target=request.target, force=request.force)
+    operations: list[Operation] = []
+    for guest in only:
+        known = incident.migrations.get(guest)
+        if known is not None and known.record.value.status is not MigrationStatus.FAILED:
+            continue
+        server = view.cloud.servers.get(guest)
+        if server is None:
+            msg = f"guest {guest} has not been read from Nova yet"
+            raise RefusedError(msg, "repeat the command in a moment")
+        judgement = judge_server(view, asked, server, policy)
+        if judgement.call is Judged.STAYS:
+            raise RefusedError(f"guest {server.name} cannot be evacuated: {judgement.why}")
+        operations += record_guest(view, asked, server, judgement, known).operations
     return operations
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from hamon.model.change import Change, Intent, Look, Operation, Update, record_of
+from hamon.model.action import Look, PowerLook
+from hamon.model.change import Change, Intent, Operation, Update, record_of
 from hamon.model.host import HostRecord, HostState, check_transition
 from hamon.model.names import BootId, IncidentId
 from hamon.model.reason import Reason
@@ -119,5 +120,5 @@ def looks_due(
             if now_s < next_s:
                 wake_at_s = min(wake_at_s, next_s)
                 continue
-        due.append(Look(host=host.name, device=device.name))
+        due.append(PowerLook(host=host.name, device=device.name))
     return tuple(due), wake_at_s

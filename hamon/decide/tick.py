@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hamon.decide.cloud import think_cloud
 from hamon.decide.convicted import think_convicted
-from hamon.decide.holds import holds
+from hamon.decide.holds import against_action, holds
 from hamon.decide.live import think_live
 from hamon.decide.ownership import think_ownership, think_retirement
 from hamon.decide.requests import think_request
 from hamon.decide.switches import end_of_maintenance
 from hamon.decide.thought import Thought, together
 from hamon.evacuator import flow
+from hamon.evacuator.cloud.track import track
 from hamon.evacuator.scheduler import Scheduler
 from hamon.fencing.ladder import renew
 from hamon.model.change import Change, Create, Decision, Delete, NodeKey, Update
@@ -50,17 +52,18 @@ def decide(view: ClusterView, policy: Policy, now_s: float) -> Decision:
         *(_asked(view, policy, in_force, now_s)),
         *(_think_host(view, host, policy, in_force, proofs, scheduler, now_s) for host in hosts),
         *(
-            _think_in_flight(view, incident, proofs)
+            _think_in_flight(view, incident, policy, in_force, proofs, now_s)
             for _, incident in sorted(view.incidents.items())
             if not incident.record.value.closed and _is_mine(view, incident.record.value.host)
         ),
     ]
+    if view.cloud is not None:
+        thoughts.append(think_cloud(view, policy, in_force, now_s))
+    elif view.own.only_host is None:
+        # Of Nova's guests Nova knows the owner.
+        thoughts += [*(think_ownership(view, host) for host in hosts), think_retirement(view)]
     if view.own.only_host is None:
-        thoughts += [
-            *(think_ownership(view, host) for host in hosts),
-            think_retirement(view),
-            end_of_maintenance(view),
-        ]
+        thoughts.append(end_of_maintenance(view))
     thought = _once_each(together(thoughts))
     return _as_decision(view, policy, in_force, thought, now_s)
 
@@ -117,10 +120,26 @@ def _think_host(
 
 
 def _think_in_flight(
-    view: ClusterView, incident: IncidentView, proofs: dict[HostName, FenceProof]
+    view: ClusterView,
+    incident: IncidentView,
+    policy: Policy,
+    in_force: tuple[Hold, ...],
+    proofs: dict[HostName, FenceProof],
+    now_s: float,
 ) -> Thought:
-    step = flow.follow(view, incident, proofs)
-    return Thought(changes=step.changes, reasons=step.reasons)
+    if view.cloud is None:
+        moves = flow.follow(view, incident, proofs)
+    else:
+        moves = track(view, incident, policy.evacuation, now_s)
+    host = view.hosts.get(incident.record.value.host)
+    held = host is None or against_action(in_force, host)
+    return Thought(
+        changes=moves.changes,
+        intents=() if held else moves.intents,
+        looks=moves.looks,
+        reasons=moves.reasons,
+        wake_at_s=moves.wake_at_s,
+    )
 
 
 def _once_each(thought: Thought) -> Thought:

@@ -50,6 +50,11 @@ class Answers:
         self._policy = policy
         self._now_s = now_s
 
+    @property
+    def view(self) -> ClusterView:
+        """The view that the round was about."""
+        return self._view
+
     def status(self) -> Answer:
         """Return the whole cluster on one page."""
         view = self._view

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from hamon.engine.answers import Answer, Answers
+from hamon.engine.cloud_desk import CloudDesk
 from hamon.engine.loop import Round
 from hamon.engine.ports import Cluster
 from hamon.errors import RequestRefusedError, StoreError
@@ -29,6 +30,7 @@ class Desk:
         cluster: where requests are written.
         policy: what rounds are decided by.
         clock: time.
+        cloud: answers what Nova knows, None: there is no Nova.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class Desk:
         cluster: Cluster,
         policy: Policy,
         clock: Clock,
+        cloud: CloudDesk | None = None,
     ) -> None:
         self._last = last
         self._cluster = cluster
         self._policy = policy
         self._clock = clock
+        self._cloud = cloud
 
     async def handle(self, verb: str, arguments: dict[str, Any], who: str) -> Answer:
         """Answer one question.
@@ -53,6 +57,10 @@ class Desk:
         if verb == "request":
             return await self._request(text, who)
         answers = Answers(self._last(), self._policy, self._clock.now_s())
+        if self._cloud is not None:
+            from_nova = await self._from_nova(self._cloud, answers, verb, text)
+            if from_nova is not None:
+                return from_nova
         match verb:
             case "status":
                 return answers.status()
@@ -70,6 +78,22 @@ class Desk:
                 return answers.rehearsal(text.get("host", ""), text.get("target"))
             case _:
                 raise RequestRefusedError(f"this daemon does not know the verb {verb!r}")
+
+    async def _from_nova(
+        self, cloud: CloudDesk, answers: Answers, verb: str, text: dict[str, str]
+    ) -> Answer | None:
+        """Answer what depends on what Nova says of guests; None: it does not."""
+        match verb:
+            case "guest":
+                return await cloud.guest(text.get("guest", ""), answers.view)
+            case "host":
+                shown = answers.host(text.get("host", ""))
+                return {**shown, "guests": await cloud.guests_of(shown["host"], answers.view)}
+            case "rehearsal":
+                known = answers.host(text.get("host", ""))
+                return await cloud.rehearsal(known["host"], text.get("target"), answers.view)
+            case _:
+                return None
 
     async def _request(self, text: dict[str, str], who: str) -> Answer:
         """Write a request and wait for the leader's answer."""

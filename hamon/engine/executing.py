@@ -15,6 +15,7 @@ from itertools import groupby
 
 import structlog
 
+from hamon.engine.cloud_calls import CloudCalls
 from hamon.engine.memory import Memory
 from hamon.engine.ports import Cluster
 from hamon.errors import (
@@ -23,7 +24,8 @@ from hamon.errors import (
     StoreError,
     WriteConflictError,
 )
-from hamon.model.change import Change, Decision, Intent, Look, Shoot
+from hamon.model.action import Action, CloudLook, Look, PowerLook, Shoot
+from hamon.model.change import Change, Decision, Intent
 from hamon.model.incident import ShotOutcome
 from hamon.model.names import Epoch, HostName
 from hamon.ports.clock import Clock
@@ -49,6 +51,7 @@ class Executor:
         lease_s: the L of DESIGN rule 4.
         look_timeout_s: longest wait for one power reading.
         on_shot: told of each shot that ended, for metrics.
+        cloud: the calls to Nova, None: there is no Nova.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Executor:
         lease_s: float,
         look_timeout_s: float,
         on_shot: Observed,
+        cloud: CloudCalls | None = None,
     ) -> None:
         self._memory = memory
         self._devices = devices
@@ -69,6 +73,7 @@ class Executor:
         self._lease_s = lease_s
         self._look_timeout_s = look_timeout_s
         self._on_shot = on_shot
+        self._cloud = cloud
         self._looking: set[tuple[HostName, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -111,8 +116,15 @@ class Executor:
         sent_s = self._clock.now_s()
         if not await self._record(intent.change, cluster, epoch):
             return False
-        self._start_shot(intent.action, start_by_s=sent_s + self._lease_s)
+        self._start(intent.action, start_by_s=sent_s + self._lease_s)
         return True
+
+    def _start(self, action: Action, *, start_by_s: float) -> None:
+        if isinstance(action, Shoot):
+            self._start_shot(action, start_by_s=start_by_s)
+        else:
+            assert self._cloud is not None, "there is a cloud"
+            self._cloud.start_action(action, start_by_s=start_by_s)
 
     def _start_shot(self, shoot: Shoot, *, start_by_s: float) -> None:
         device = self._devices[shoot.host][shoot.device]
@@ -139,6 +151,13 @@ class Executor:
             self._wake()
 
     def _start_look(self, look: Look) -> None:
+        if isinstance(look, CloudLook):
+            assert self._cloud is not None, "there is a cloud"
+            self._cloud.start_look(look)
+        else:
+            self._start_power_look(look)
+
+    def _start_power_look(self, look: PowerLook) -> None:
         key = (look.host, look.device)
         device = self._devices.get(look.host, {}).get(look.device)
         if device is None or key in self._looking:
@@ -146,7 +165,7 @@ class Executor:
         self._looking.add(key)
         self._spawn(self._look(look, device))
 
-    async def _look(self, look: Look, device: FenceDevice) -> None:
+    async def _look(self, look: PowerLook, device: FenceDevice) -> None:
         try:
             reading = await device.read(self._look_timeout_s)
             self._memory.saw_power(look.host, reading)
@@ -170,6 +189,8 @@ class Executor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._cloud is not None:
+            await self._cloud.close()
 
 
 async def _sum(work: Sequence[Awaitable[int]]) -> int:

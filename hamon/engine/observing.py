@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hamon.engine.cloud_picture import CloudPicture
 from hamon.engine.memory import Memory
 from hamon.engine.ports import Cluster, Probes
 from hamon.model.change import Versioned
+from hamon.model.cloud import CloudView
 from hamon.model.control import Request
 from hamon.model.host import HostSpec, HostState
 from hamon.model.names import IncidentId
@@ -33,6 +35,7 @@ class Observer:
         memory: what this controller saw and when.
         clock: time.
         specs: the hosts as configured; a host that ZooKeeper does not have is not in the view.
+        cloud: what was read of Nova, None: there is no Nova.
     """
 
     def __init__(
@@ -42,12 +45,14 @@ class Observer:
         memory: Memory,
         clock: Clock,
         specs: Iterable[HostSpec],
+        cloud: CloudPicture | None = None,
     ) -> None:
         self._cluster = cluster
         self._probes = probes
         self._memory = memory
         self._clock = clock
         self._specs = {spec.name: spec for spec in specs}
+        self._cloud = cloud
 
     def view(self, own: OwnView) -> ClusterView | None:
         """Return the world as it is seen now; None while ZooKeeper's picture is not whole.
@@ -77,7 +82,19 @@ class Observer:
             requests=self._requests(stored, now_s),
             controllers=stored.controllers,
             unreadable=stored.unreadable,
+            cloud=self._cloud_view(stored),
         )
+
+    def _cloud_view(self, stored: StoredCluster) -> CloudView | None:
+        """Return what was read of Nova; the guests are forgotten when no incident needs them."""
+        if self._cloud is None:
+            return None
+        view = self._cloud.view()
+        is_quiet = all(i.record.value.closed for i in stored.incidents.values())
+        if view.traced_s and is_quiet and not any(host.grants for host in stored.hosts.values()):
+            self._cloud.forget()
+            return self._cloud.view()
+        return view
 
     def _host(self, spec: HostSpec, stored: StoredHost, now_s: float) -> HostView:
         memory = self._memory.saw_session(spec.name, stored.session, now_s)

@@ -10,9 +10,10 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hamon.evacuator.migration import step, write
+from hamon.evacuator.moves import Moves
 from hamon.model.change import (
     CONTROL,
     Change,
@@ -46,14 +47,6 @@ from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView, MigrationView
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlowStep:
-    """What is to be written about one incident's guests now, and what cannot move and why."""
-
-    changes: tuple[Change, ...] = ()
-    reasons: tuple[Reason, ...] = ()
-
-
 def candidates(
     view: ClusterView, incident: IncidentRecord
 ) -> tuple[dict[GuestId, InventoryEntry], tuple[Reason, ...]]:
@@ -82,7 +75,7 @@ def candidates(
     return movable, tuple(reasons)
 
 
-def record_migrations(view: ClusterView, incident: IncidentView) -> FlowStep:
+def record_migrations(view: ClusterView, incident: IncidentView) -> Moves:
     """Write the migration record of every guest that is to move and has none (steps 5 and 6)."""
     movable, reasons = candidates(view, incident.record.value)
     changes = []
@@ -96,7 +89,7 @@ def record_migrations(view: ClusterView, incident: IncidentView) -> FlowStep:
             foreign.append(reason("guest_in_other_migration", guest, incident=other))
             continue
         changes.append(record_migration(view, incident.record.value, guest, entry, record))
-    return FlowStep(changes=tuple(changes), reasons=(*reasons, *foreign))
+    return Moves(changes=tuple(changes), reasons=(*reasons, *foreign))
 
 
 def record_migration(
@@ -137,7 +130,7 @@ def record_migration(
 
 def follow(
     view: ClusterView, incident: IncidentView, proofs: Mapping[HostName, FenceProof]
-) -> FlowStep:
+) -> Moves:
     """Bring every open migration's record up to what its destination did (steps 8 and 9).
 
     Args:
@@ -158,7 +151,7 @@ def follow(
             # Only its destination can end it: say so, however long that takes.
             where = record.dest_compute or ""
             reasons.append(reason("guest_in_flight", guest, host=where, status=record.status))
-    return FlowStep(changes=tuple(changes), reasons=tuple(reasons))
+    return Moves(changes=tuple(changes), reasons=tuple(reasons))
 
 
 def _follow_one(

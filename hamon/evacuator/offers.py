@@ -9,9 +9,10 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hamon.evacuator.migration import step, write
+from hamon.evacuator.moves import Moves
 from hamon.evacuator.scheduler import Placement, Scheduler, Wish, entry_of
 from hamon.model.change import (
     CONTROL,
@@ -43,20 +44,6 @@ from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView, MigrationView
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offers:
-    """What became of one incident's waiting guests in this round.
-
-    ``can_place``: some guest would find a host if only it were allowed to move, so that a fresh
-    proof is worth fighting for.
-    """
-
-    changes: tuple[Change, ...] = ()
-    reasons: tuple[Reason, ...] = ()
-    can_place: bool = False
-    wake_at_s: float | None = None
-
-
 def offer_waiting(
     view: ClusterView,
     incident: IncidentView,
@@ -66,7 +53,7 @@ def offer_waiting(
     *,
     in_flight: int,
     now_s: float,
-) -> Offers:
+) -> Moves:
     """Place waiting guests, by priority then size, and offer them (step 7).
 
     Args:
@@ -111,7 +98,7 @@ def offer_waiting(
         changes.append(offer(view, migration, entry, view.hosts[placement.host], proof))
         in_flight += 1
         mine += 1
-    return Offers(
+    return Moves(
         changes=tuple(changes),
         reasons=tuple(reasons),
         can_place=can_place,

@@ -51,6 +51,8 @@ class Instruments:
         self._commit_duration = _histogram(metrics.COMMIT_DURATION, registry)
         self._intents_late = _counter(metrics.INTENTS_LATE, registry)
         self._port_errors = _counter(metrics.PORT_ERRORS, registry)
+        self._calls = _counter(metrics.CALLS, registry)
+        self._call_duration = _histogram(metrics.CALL_DURATION, registry)
         self._stuck_workers = _gauge(metrics.STUCK_WORKERS, registry)
         self._incident_phase = _histogram(metrics.INCIDENT_PHASE, registry)
         self._migration_duration = _histogram(metrics.MIGRATION_DURATION, registry)
@@ -124,6 +126,11 @@ class Instruments:
         """Note a finished order to a fence device of ``kind``."""
         self._fences.labels(kind, outcome).inc()
         self._fence_duration.labels(kind).observe(duration_s)
+
+    def observe_call(self, operation: str, outcome: str, duration_s: float) -> None:
+        """Note a finished call to Nova."""
+        self._calls.labels(operation, outcome).inc()
+        self._call_duration.labels(operation).observe(duration_s)
 
     def count_reading(self, kind: str, power: Power) -> None:
         """Note the answer of a fence device of ``kind``."""

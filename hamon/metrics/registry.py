@@ -99,6 +99,19 @@ PORT_ERRORS = Metric(
     labels=("port", "outcome"),
     meaning="Calls to outside systems that failed: not_done, or unknown.",
 )
+CALLS = Metric(
+    name="hamon_cloud_calls_total",
+    kind=Kind.COUNTER,
+    labels=("operation", "outcome"),
+    meaning="Calls to Nova, by what was asked and what came of it; one may be several requests.",
+)
+CALL_DURATION = Metric(
+    name="hamon_cloud_call_duration_seconds",
+    kind=Kind.HISTOGRAM,
+    labels=("operation",),
+    buckets=_DEVICE_S,
+    meaning="How long a call to Nova took.",
+)
 STUCK_WORKERS = Metric(
     name="hamon_port_stuck_workers",
     kind=Kind.GAUGE,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from hamon.model.action import Action, Look
 from hamon.model.control import Control, Request
 from hamon.model.guest import Grant, GuestRecord
 from hamon.model.host import HostGuard, HostRecord
@@ -165,33 +166,11 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shoot:
-    """Order one device to cut the host's power; ends at ``deadline_s`` after its start."""
-
-    host: HostName
-    incident: IncidentId
-    device: str
-    attempt: int
-    deadline_s: float
-
-
-Action = Shoot
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """An outside action and the change that must be durable before it starts (DESIGN rule 4)."""
 
     change: Change
     action: Action
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """Ask one device for the host's power state and identity. Harmless, so not journalled."""
-
-    host: HostName
-    device: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

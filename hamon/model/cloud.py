@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from hamon.model.names import GuestId
+
+COMPUTE, CONDUCTOR = "nova-compute", "nova-conductor"
+EVACUATION = "evacuation"
+LIVE_MIGRATION = "live-migration"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeService:
-    """One nova-compute.
+    """One of Nova's services: a nova-compute, a nova-conductor or a nova-scheduler.
 
     ``host``: its service host name, which may differ from the hypervisor's. ``is_up``: Nova's own
     verdict, None: its cell is down and nobody knows. ``disabled_reason``: "" if there is none.
@@ -29,6 +34,7 @@ class ComputeService:
     is_enabled: bool = True
     disabled_reason: str = ""
     beat_at: str = ""
+    binary: str = COMPUTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +96,72 @@ class ServerGroup:
     name: str
     policy: str
     members: frozenset[GuestId] = frozenset()
+
+
+class CallState(StrEnum):
+    """What this controller knows of the last request it made for a guest or a service."""
+
+    RUNNING = "running"
+    DONE = "done"
+    REFUSED = "refused"
+    NOT_DONE = "not_done"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudCall:
+    """The last request for one guest or service; ``at_s``: when it began or ended.
+
+    ``attempt``: of an evacuation. ``is_conflict``, ``is_missing``: Nova refused with 409, with 404.
+    """
+
+    state: CallState
+    at_s: float
+    attempt: int = 0
+    request_id: str = ""
+    is_conflict: bool = False
+    is_missing: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudView:
+    """What this controller has read of Nova, and when it *asked*: what came after, it may lack.
+
+    ``conducting_since_s``: since when each list of services showed a conductor that is up.
+    ``servers``: those of hosts that were listed (``listed_s``, by service host), kept up to date by
+    lists of what changed (``changed_s``). ``migrations``: by guest, oldest first, of hosts in
+    ``traced_s`` and of all that changed since (``traced_changes_s``). ``hard_affinity``: members of
+    server groups that may only run where the others are; None: not read yet. ``token_s``: when the
+    token was renewed. ``calls``: by guest or service host. ``window``: how many evacuations may be
+    in flight now.
+    """
+
+    services: Mapping[str, ComputeService] = field(default_factory=dict)
+    services_s: float | None = None
+    conducting_since_s: float | None = None
+    servers: Mapping[GuestId, Server] = field(default_factory=dict)
+    listed_s: Mapping[str, float] = field(default_factory=dict)
+    changed_s: float | None = None
+    migrations: Mapping[GuestId, tuple[CloudMigration, ...]] = field(default_factory=dict)
+    traced_s: Mapping[str, float] = field(default_factory=dict)
+    traced_changes_s: float | None = None
+    hard_affinity: frozenset[GuestId] | None = None
+    groups_s: float | None = None
+    token_s: float | None = None
+    calls: Mapping[str, CloudCall] = field(default_factory=dict)
+    window: int = 1
+
+    def servers_fresh_s(self, service_host: str) -> float | None:
+        """Return when the servers of a host were last asked for; None: never listed."""
+        return _later(self.listed_s.get(service_host), self.changed_s)
+
+    def migrations_fresh_s(self, service_host: str) -> float | None:
+        """Return when the migrations of a host were last asked for; None: never listed."""
+        return _later(self.traced_s.get(service_host), self.traced_changes_s)
+
+
+def _later(listed_s: float | None, changed_s: float | None) -> float | None:
+    if listed_s is None:
+        return None
+    return listed_s if changed_s is None else max(listed_s, changed_s)

@@ -58,7 +58,8 @@ class IncidentRecord:
     operator gave, None: the scheduler's. ``attempt``: how often the fencing ladder was climbed
     from its bottom; ``level``: where it stands; ``floor``: the lowest level still trusted, because
     one below said Off of a boot that lived. ``stamps``: phase to wall-clock time, for humans,
-    metrics and the demo's timeline. ``closed`` incidents are history.
+    metrics and the demo's timeline. ``closed`` incidents are history. ``beat_at``: the last
+    heartbeat of the host's nova-compute, in Nova's clock, before it might start again.
     """
 
     incident: IncidentId
@@ -80,6 +81,7 @@ class IncidentRecord:
     proof: ProofRecord | None = None
     stamps: Mapping[str, str] = field(default_factory=dict)
     closed: bool = False
+    beat_at: str = ""
 
 
 class MigrationStatus(StrEnum):
@@ -105,15 +107,19 @@ _M = MigrationStatus
 
 MIGRATION_TRANSITIONS: Mapping[MigrationStatus, frozenset[MigrationStatus]] = {
     _M.WAITING: frozenset({_M.WAITING, _M.ACCEPTED, _M.STAYS, _M.FAILED}),
-    _M.ACCEPTED: frozenset({_M.ACCEPTED, _M.PRE_MIGRATING, _M.DONE, _M.WAITING, _M.STAYS}),
-    _M.PRE_MIGRATING: frozenset({_M.PRE_MIGRATING, _M.DONE, _M.WAITING}),
+    _M.ACCEPTED: frozenset(
+        {_M.ACCEPTED, _M.PRE_MIGRATING, _M.DONE, _M.WAITING, _M.STAYS, _M.FAILED},
+    ),
+    _M.PRE_MIGRATING: frozenset({_M.PRE_MIGRATING, _M.DONE, _M.WAITING, _M.FAILED}),
     _M.DONE: frozenset({_M.COMPLETED}),
     _M.COMPLETED: frozenset(),
-    _M.FAILED: frozenset(),
+    _M.FAILED: frozenset({_M.WAITING}),
     _M.ERROR: frozenset(),
     _M.STAYS: frozenset(),
 }
-"""Lawful steps of a migration. FAILED: the guest cannot move at all (told beforehand if known)."""
+"""Lawful steps of a migration. FAILED: the guest cannot move at all (told beforehand if known), or
+was deleted on its way; WAITING again when an operator asks once more.
+"""
 
 OPEN_MIGRATIONS = frozenset({_M.WAITING, _M.ACCEPTED, _M.PRE_MIGRATING})
 
@@ -126,6 +132,12 @@ class MigrationRecord:
     is that of the offer in flight (or of the last one). ``tried``: destinations that released it,
     newest last. ``attempts`` counts offers, for the back-off. ``reason``: why it waits or failed.
     ``target`` and ``force``: the destination an operator gave, and Nova's meaning of force.
+
+    In a nova cloud ``number`` is the row of Nova's that is followed (0: none is known yet),
+    ``request_id`` that of our request, ``newest`` the highest row of this guest when our request
+    was journalled, and ``joined`` the rows that were open already then: Nova may go on with one of
+    them instead of a new one. ``needs_password``: an operator gave one, which only the leader that
+    was told it knows.
     """
 
     guest: GuestId
@@ -142,4 +154,9 @@ class MigrationRecord:
     attempts: int = 0
     tried: tuple[HostName, ...] = ()
     reason: str = ""
+    number: int = 0
+    request_id: str = ""
+    newest: int = 0
+    joined: tuple[int, ...] = ()
+    needs_password: bool = False
     stamps: Mapping[str, str] = field(default_factory=dict)

@@ -78,6 +78,20 @@ class FencingPolicy:
     reread_period_s: float = 3.0
 
 
+class InstanceDisks(StrEnum):
+    """Where Nova keeps the disks of guests that did not boot from a volume."""
+
+    LOCAL = "local"
+    SHARED = "shared"
+
+
+class LocalDiskPolicy(StrEnum):
+    """What becomes of a guest whose disk died with its host."""
+
+    STAY = "stay"
+    REBUILD_FROM_IMAGE = "rebuild_from_image"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvacuationPolicy:
     """How many guests move at once and how their places are chosen.
@@ -86,6 +100,12 @@ class EvacuationPolicy:
     slot per incident is always allowed. ``cpu_allocation_ratio``, ``ram_allocation_ratio``: how far
     vCPUs and RAM are over-committed. ``retry_after_s``: first pause before a guest that found no
     host is tried again, doubled up to ``retry_after_max_s``.
+
+    For a nova cloud: ``instance_disks`` and ``local_disk`` say where disks are that are no volumes,
+    and whether their loss is accepted. ``in_flight_start``: evacuations in flight at first; the
+    limit then follows how Nova keeps up. ``unknown_after_s``: a request whose answer was lost is
+    taken for not done after this long and two reads; longer than a request may wait in any proxy.
+    ``stuck_after_s``: an evacuation that nobody took up in this time is called stuck.
     """
 
     in_flight_max: int = 32
@@ -95,6 +115,11 @@ class EvacuationPolicy:
     reserved_ram_mib: int = 512
     retry_after_s: float = 2.0
     retry_after_max_s: float = 60.0
+    instance_disks: InstanceDisks = InstanceDisks.LOCAL
+    local_disk: LocalDiskPolicy = LocalDiskPolicy.STAY
+    in_flight_start: int = 8
+    unknown_after_s: float = 90.0
+    stuck_after_s: float = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +128,14 @@ class ReturnPolicy:
 
     The first return in a row serves at once; the n-th waits ``quarantine_s`` × 2^(n-2), at most
     ``quarantine_max_s``, before it is a destination again. ``forget_after_s``: a host that stayed
-    up for this long starts from zero.
+    up for this long starts from zero. ``stale_watch_s``: for this long after a host of a nova cloud
+    returned, nothing there may start a guest that was moved away from it.
     """
 
     quarantine_s: float = 300.0
     quarantine_max_s: float = 86400.0
     forget_after_s: float = 3600.0
+    stale_watch_s: float = 600.0
 
 
 class Backend(StrEnum):

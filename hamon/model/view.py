@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hamon.model.change import Versioned
+from hamon.model.cloud import CloudView
 from hamon.model.control import Control, Request
 from hamon.model.guest import Grant, GuestRecord, InventoryEntry
 from hamon.model.host import (
@@ -56,6 +57,11 @@ class HostView:
     def name(self) -> HostName:
         """The host's name."""
         return self.spec.name
+
+    @property
+    def service_host(self) -> str:
+        """The name of its nova-compute in Nova."""
+        return self.spec.service_host or self.spec.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +123,7 @@ class ClusterView:
     """One immutable picture of everything.
 
     ``wall``: wall-clock time as ISO text, only to stamp records for humans (S20). ``unreadable``:
-    paths of znodes with a newer schema or rubbish.
+    paths of znodes with a newer schema or rubbish. ``cloud``: Nova, None: there is none.
     """
 
     own: OwnView
@@ -129,3 +135,4 @@ class ClusterView:
     requests: Mapping[str, Versioned[Request]] = field(default_factory=dict)
     controllers: Mapping[ControllerId, ControllerView] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
+    cloud: CloudView | None = None

@@ -17,8 +17,22 @@ class Cloud(Protocol):
         CloudRefusedError: Nova refused; NOT_DONE.
     """
 
+    async def renew_token(self) -> None:
+        """Log in anew, so that the token lives long enough for many guests. Idempotent.
+
+        When that fails the former token is kept: it may outlive keystone's trouble.
+        """
+        ...
+
     async def services(self) -> tuple[ComputeService, ...]:
-        """List every nova-compute, sorted by host. Idempotent."""
+        """List every service of Nova, sorted by kind and host. Idempotent."""
+        ...
+
+    async def destinations(self, server: Server) -> tuple[str, ...]:
+        """Name the service hosts on which placement has room for a server, sorted. Idempotent.
+
+        Nova's own filters may refuse some of them yet; the server's host may be among them.
+        """
         ...
 
     async def servers(self, *, host: str = "", since: str = "") -> tuple[Server, ...]:

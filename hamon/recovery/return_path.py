@@ -15,9 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hamon.evacuator.migration import step
+from hamon.model.action import Look
 from hamon.model.change import (
     Change,
     Check,
+    Intent,
     Operation,
     Update,
     grant_of,
@@ -50,6 +52,8 @@ class ReturnStep:
     """
 
     changes: tuple[Change, ...] = ()
+    intents: tuple[Intent, ...] = ()
+    looks: tuple[Look, ...] = ()
     reasons: tuple[Reason, ...] = ()
     wake_at_s: float | None = None
     is_gone: bool = False
@@ -92,10 +96,10 @@ def bring_back(
     )
     if stays:
         return ReturnStep(changes=stays)
-    blocked = _blocked(view, host, incidents, fencing, now_s)
+    blocked = wait_before_serving(view, host, incidents, fencing, now_s)
     if blocked is not None:
         return blocked
-    return ReturnStep(changes=_let_live(view, host, incidents, recovery))
+    return ReturnStep(changes=let_live(view, host, incidents, recovery))
 
 
 def _stay(view: ClusterView, host: HostView, migration: MigrationView) -> Change:
@@ -144,7 +148,7 @@ def _stay(view: ClusterView, host: HostView, migration: MigrationView) -> Change
     )
 
 
-def _blocked(
+def wait_before_serving(
     view: ClusterView,
     host: HostView,
     incidents: tuple[IncidentView, ...],
@@ -202,7 +206,7 @@ def stale_guests(view: ClusterView, host: HostView) -> tuple[GuestId, ...]:
         or (
             grant.value.state is GrantState.RELEASED
             and listed.get(guest) in RUNNING
-            and _is_away(view, host, guest)
+            and (view.cloud is not None or _is_away(view, host, guest))
         )
     )
 
@@ -212,7 +216,7 @@ def _is_away(view: ClusterView, host: HostView, guest: GuestId) -> bool:
     return record is not None and record.value.owner not in {host.name, None}
 
 
-def _let_live(
+def let_live(
     view: ClusterView,
     host: HostView,
     incidents: tuple[IncidentView, ...],

@@ -18,7 +18,7 @@ from hamon.errors import (
     CloudUnavailableError,
     Outcome,
 )
-from hamon.model.cloud import CloudMigration, ComputeService, Server, ServerGroup
+from hamon.model.cloud import CONDUCTOR, CloudMigration, ComputeService, Server, ServerGroup
 from hamon.model.names import GuestId
 from hamon.ports.clock import Clock
 
@@ -129,7 +129,19 @@ class SimulatedCloud:
     async def services(self) -> tuple[ComputeService, ...]:
         """See ``ports.Cloud``."""
         self._begin("services", "all", Outcome.NOT_DONE)
-        return tuple(service for _, service in sorted(self._services.items()))
+        conductor = ComputeService(
+            id="service-conductor", host="controller", is_up=True, binary=CONDUCTOR
+        )
+        return (*(service for _, service in sorted(self._services.items())), conductor)
+
+    async def renew_token(self) -> None:
+        """See ``ports.Cloud``."""
+        self._begin("renew_token", "keystone", Outcome.NOT_DONE)
+
+    async def destinations(self, server: Server) -> tuple[str, ...]:
+        """See ``ports.Cloud``. Every enabled compute has room."""
+        self._begin("destinations", server.guest, Outcome.NOT_DONE)
+        return tuple(host for host, service in sorted(self._services.items()) if service.is_enabled)
 
     async def servers(self, *, host: str = "", since: str = "") -> tuple[Server, ...]:
         """See ``ports.Cloud``."""

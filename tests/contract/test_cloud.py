@@ -18,7 +18,7 @@ from hamon.errors import (
     CloudUnavailableError,
     Outcome,
 )
-from hamon.model.cloud import ComputeService
+from hamon.model.cloud import COMPUTE, ComputeService
 from hamon.model.names import GuestId, guest_id
 from hamon.sim.cloud import EVACUATION, CloudFault
 from lab import records
@@ -93,7 +93,7 @@ async def status(world: World, guest: GuestId) -> str:
 
 async def test_services__of_a_cloud_that_is_well__are_up_and_enabled(world: World) -> None:
     """Every nova-compute is listed, by host."""
-    found = await world.cloud.services()
+    found = [s for s in await world.cloud.services() if s.binary == COMPUTE]
 
     assert HOSTS == tuple(one.host for one in found)
     assert {(True, False, True, "")} == {
@@ -217,7 +217,7 @@ async def test_cloud__unwell__is_unknown_for_a_change_and_nothing_for_a_read(wor
 
     assert (Outcome.UNKNOWN, Outcome.NOT_DONE) == (change.value.outcome, read.value.outcome)
     world.spoil(None)
-    assert HOSTS == tuple(one.host for one in await world.cloud.services())
+    assert HOSTS == tuple(s.host for s in await world.cloud.services() if s.binary == COMPUTE)
 
 
 async def test_power__stopped_and_started__is_asked_for_only_where_it_fits(world: World) -> None:

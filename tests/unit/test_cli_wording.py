@@ -86,12 +86,16 @@ def codes_through(function: Function, name: str, calls: Calls) -> set[str]:
     if assigned:
         return {text for value in assigned for text in branches(value)}
     position = [argument.arg for argument in function.args.args].index(name)
-    return {
-        text
-        for _, call, _ in calls.by_name.get(function.name, [])
-        if len(call.args) > position
-        for text in branches(call.args[position])
-    }
+    found: set[str] = set()
+    for _, call, around in calls.by_name.get(function.name, []):
+        if len(call.args) <= position:
+            continue
+        given = call.args[position]
+        if isinstance(given, ast.Name) and around is not None and around is not function:
+            found |= codes_through(around, given.id, calls)
+        else:
+            found |= branches(given)
+    return found
 
 
 def branches(value: ast.expr) -> set[str]:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from hamon.decide.tick import decide
+from hamon.model.action import PowerLook, Shoot
 from hamon.model.change import (
     CONTROL,
     Decision,
-    Shoot,
     Update,
     guard_of,
     incident_of,
@@ -234,7 +234,7 @@ def test_fencing__not_confirmed_yet__reads_power() -> None:
 
     decision = decided(world(host, an_incident(shots=(a_shot(),))))
 
-    assert [(HOST, "bmc")] == [(look.host, look.device) for look in decision.looks]
+    assert (PowerLook(host=HOST, device="bmc"),) == decision.looks
 
 
 # -- failure --------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import pytest
 
 from hamon.coordination.cluster import ZooKeeperCluster
 from hamon.errors import DeposedError
-from hamon.model.change import CONTROL, Change, Decision, Intent, Look, Shoot, Update
+from hamon.model.action import PowerLook, Shoot
+from hamon.model.change import CONTROL, Change, Decision, Intent, Update
 from hamon.model.control import Control
 from hamon.model.incident import ShotOutcome
 from hamon.model.names import Epoch, IncidentId
@@ -19,7 +20,7 @@ from tests.builders import HOST, ME
 from tests.unit.engine_world import CONTROLLERS, SPEC, Controller, World
 
 SHOOT = Shoot(host=HOST, incident=IncidentId("host-1-1"), device="bmc", attempt=1, deadline_s=20.0)
-LOOK = Look(host=HOST, device="bmc")
+LOOK = PowerLook(host=HOST, device="bmc")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from hamon.decide.holds import holds
 from hamon.decide.live import think_live
 from hamon.decide.thought import Thought
+from hamon.model.action import PowerLook
 from hamon.model.change import (
     CONTROL,
     Check,
@@ -214,7 +215,7 @@ def test_lost__is_suspect_and_power_is_looked_at() -> None:
     thought = think(a_lost_host(readings=(), evidence=()))
 
     assert HostState.SUSPECT is entered(thought)
-    assert [(HOST, "bmc")] == [(look.host, look.device) for look in thought.looks]
+    assert (PowerLook(host=HOST, device="bmc"),) == thought.looks
     assert {record_of(HOST)} == set(writes(*thought.changes))
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from hamon.evacuator.offers import Offers, offer, offer_waiting
+from hamon.evacuator.moves import Moves
+from hamon.evacuator.offers import offer, offer_waiting
 from hamon.evacuator.scheduler import Scheduler
 from hamon.model.change import (
     CONTROL,
@@ -98,7 +99,7 @@ def offers(
     is_proven: bool = True,
     policy: EvacuationPolicy = POLICY,
     in_flight: int = 0,
-) -> Offers:
+) -> Moves:
     """What becomes of the waiting guests."""
     return offer_waiting(
         view,
@@ -111,7 +112,7 @@ def offers(
     )
 
 
-def taken(found: Offers) -> list[str]:
+def taken(found: Moves) -> list[str]:
     """Guests that are offered, in their order."""
     return [c.reason.facts["name"] for c in found.changes if c.reason.code == "guest_scheduled"]
 

@@ -49,11 +49,11 @@ LAWFUL_FOR_GRANTS = {
 M = MigrationStatus
 LAWFUL_FOR_MIGRATIONS: dict[MigrationStatus, set[MigrationStatus]] = {
     M.WAITING: {M.WAITING, M.ACCEPTED, M.STAYS, M.FAILED},
-    M.ACCEPTED: {M.ACCEPTED, M.PRE_MIGRATING, M.DONE, M.WAITING, M.STAYS},
-    M.PRE_MIGRATING: {M.PRE_MIGRATING, M.DONE, M.WAITING},
+    M.ACCEPTED: {M.ACCEPTED, M.PRE_MIGRATING, M.DONE, M.WAITING, M.STAYS, M.FAILED},
+    M.PRE_MIGRATING: {M.PRE_MIGRATING, M.DONE, M.WAITING, M.FAILED},
     M.DONE: {M.COMPLETED},
     M.COMPLETED: set(),
-    M.FAILED: set(),
+    M.FAILED: {M.WAITING},
     M.ERROR: set(),
     M.STAYS: set(),
 }
@@ -126,8 +126,8 @@ def test_grant__closed__opens_by_an_offer_only() -> None:
 
 
 def test_migration__closed__never_opens_again() -> None:
-    """A guest that has to move once more gets another incident."""
-    closed = set(MigrationStatus) - OPEN_MIGRATIONS
+    """A guest that has to move once more gets another incident, unless it never could move."""
+    closed = set(MigrationStatus) - OPEN_MIGRATIONS - {MigrationStatus.FAILED}
 
     assert not {new for old in closed for new in MIGRATION_TRANSITIONS[old]} & OPEN_MIGRATIONS
 

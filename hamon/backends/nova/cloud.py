@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 """Rows that are asked for at once; Nova gives fewer when its own ``max_limit`` is lower."""
-COMPUTE = "nova-compute"
 _HOST, _NODE = "OS-EXT-SRV-ATTR:host", "OS-EXT-SRV-ATTR:hypervisor_hostname"
 _VM_STATE, _TASK_STATE = "OS-EXT-STS:vm_state", "OS-EXT-STS:task_state"
 
@@ -38,9 +37,9 @@ class NovaCloud:
     def __init__(self, settings: NovaSettings, clock: Clock) -> None:
         self._connection = Connection(settings, clock)
 
-    def renew_token(self) -> None:
-        """Have the next call fetch a token: before many guests are moved (nova.md 3.7)."""
-        self._connection.renew_token()
+    async def renew_token(self) -> None:
+        """See ``ports.Cloud``."""
+        await self._connection.renew_token()
 
     def close(self) -> None:
         """Begin no more calls. Idempotent."""
@@ -50,10 +49,25 @@ class NovaCloud:
         """See ``ports.Cloud``."""
 
         def read(nova: Client) -> tuple[ComputeService, ...]:
-            found = (service.to_dict() for service in nova.services.list(binary=COMPUTE))
-            return tuple(sorted(map(_service, found), key=lambda service: service.host))
+            found = map(_service, (service.to_dict() for service in nova.services.list()))
+            return tuple(sorted(found, key=lambda service: (service.binary, service.host)))
 
         return await self._connection.read("services", "all", read)
+
+    async def destinations(self, server: Server) -> tuple[str, ...]:
+        """See ``ports.Cloud``."""
+        needed = {"VCPU": server.vcpus, "MEMORY_MB": server.ram_mib}
+        if server.image:
+            # A server that boots from a volume needs no room for its root disk.
+            needed["DISK_GB"] = server.disk_gib
+        resources = ",".join(f"{name}:{amount}" for name, amount in needed.items() if amount)
+
+        def read(nova: Client) -> tuple[str, ...]:
+            with_room = self._connection.allocation_candidates(resources)
+            computes = (one.to_dict() for one in nova.hypervisors.list(detailed=True))
+            return tuple(sorted(c["service"]["host"] for c in computes if c["id"] in with_room))
+
+        return await self._connection.read("destinations", server.guest, read)
 
     async def servers(self, *, host: str = "", since: str = "") -> tuple[Server, ...]:
         """See ``ports.Cloud``."""
@@ -179,6 +193,7 @@ def _service(found: Mapping[str, Any]) -> ComputeService:
         is_enabled=found["status"] == "enabled",
         disabled_reason=found.get("disabled_reason") or "",
         beat_at=found.get("updated_at") or "",
+        binary=found["binary"],
     )
 
 

@@ -19,10 +19,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlencode
 
 import keystoneauth1.exceptions
 import novaclient.exceptions
 import requests
+from keystoneauth1.adapter import Adapter
+from keystoneauth1.identity.base import BaseIdentityPlugin
 from keystoneauth1.session import Session, TCPKeepAliveAdapter
 from novaclient import client
 from typing_extensions import override
@@ -49,6 +52,9 @@ VERSION = "2.79"
 
 FORCE_VERSION = "2.67"
 """The last one in which an evacuation can skip the scheduler."""
+
+PLACEMENT_VERSION = "1.22"
+"""The first in which computes with a trait, being disabled, can be left out."""
 
 READ_RETRIES = 2
 _FIRST_SERVER_ERROR = 500
@@ -114,6 +120,14 @@ class Connection:
         for scheme in ("http://", "https://"):
             http.mount(scheme, _LeasedAdapter(self._lease, clock, settings.threads))
         self._reader = self._client(self._session(Session, http), VERSION, retries=READ_RETRIES)
+        preferred = self._access.interface
+        self._placement = Adapter(
+            self._session(Session, http),
+            service_type="placement",
+            interface=preferred if isinstance(preferred, str) else list(preferred),
+            region_name=self._access.region or None,
+            default_microversion=PLACEMENT_VERSION,
+        )
         self._changing = self._session(_ChangingSession, http)
         self._changer = self._client(self._changing, VERSION, retries=0)
         self._forcer = self._client(self._changing, FORCE_VERSION, retries=0)
@@ -160,9 +174,26 @@ class Connection:
 
         return await self._call(operation, target, once, Outcome.UNKNOWN)
 
-    def renew_token(self) -> None:
-        """Forget the token, so that the next call fetches one that lives long enough."""
-        self._changing.invalidate()
+    async def renew_token(self) -> None:
+        """Have a thread log in anew; the former token is kept until the new one is there."""
+
+        def log_in() -> None:
+            auth = self._access.auth
+            # A login of another kind has no token that could end too early.
+            if isinstance(auth, BaseIdentityPlugin):
+                auth.auth_ref = auth.get_auth_ref(self._changing)
+
+        await self._call("renew_token", "keystone", log_in, Outcome.NOT_DONE)
+
+    def allocation_candidates(self, resources: str) -> frozenset[str]:
+        """Ask placement for the resource providers that have room; called in a thread of a read.
+
+        Args:
+            resources: as placement takes them: ``VCPU:1,MEMORY_MB:512``.
+        """
+        query = urlencode({"resources": resources, "required": "!COMPUTE_STATUS_DISABLED"})
+        answer = self._placement.get(f"/allocation_candidates?{query}").json()
+        return frozenset(answer["provider_summaries"])
 
     def close(self) -> None:
         """Begin no more calls; one that is stuck ends with the process. Idempotent."""
@@ -175,7 +206,7 @@ class Connection:
             return work()
         except novaclient.exceptions.Unauthorized:
             # Refused, so not done: the token has ended before its time.
-            self.renew_token()
+            self._changing.invalidate()
             self._fetch_token(operation, target)
             return work()
 

@@ -34,6 +34,9 @@ class MigrationManager:
         changes_since: str | None = ...,
     ) -> list[Resource]: ...
 
+class HypervisorManager:
+    def list(self, *, detailed: bool = ...) -> list[Resource]: ...
+
 class ServerGroupsManager:
     def list(
         self, *, all_projects: bool = ..., limit: int = ..., offset: int = ...
@@ -43,4 +46,5 @@ class Client:
     services: ServiceManager
     servers: ServerManager
     migrations: MigrationManager
+    hypervisors: HypervisorManager
     server_groups: ServerGroupsManager

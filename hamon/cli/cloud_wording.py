@@ -1,0 +1,85 @@
+"""What reason codes mean that only a nova cloud gives; the rest is in ``wording``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hamon.cli.phrase import Wording
+
+CLOUD_WORDINGS: Mapping[str, Wording] = {
+    # Reading Nova, and its services.
+    "waits_for_cloud": Wording(
+        "Nova has not been read yet: {what}", "look whether nova-api and keystone answer"
+    ),
+    "waits_for_shut_out": Wording(
+        "nothing is sent before every dead host is forced down in Nova: {hosts}",
+        "look whether nova-api answers, and at the daemon's log",
+    ),
+    "compute_without_agent_down": Wording(
+        "nova-compute {service_host} is down by Nova's word and is not enrolled here:"
+        " nothing is done about it",
+        "enrol it in hosts.d, or look after it by hand",
+    ),
+    "service_shut_out": Wording(
+        "its nova-compute is forced down and disabled in Nova (incident {incident})"
+    ),
+    "service_enabled": Wording("its nova-compute, which hamon had disabled, is enabled again"),
+    # A guest on its way.
+    "evacuation_sent": Wording("Nova is asked to evacuate guest {name}, attempt {attempt}"),
+    "evacuation_adopted": Wording(
+        "guest {name} was being evacuated already by somebody else (Nova's record {number});"
+        " it is followed"
+    ),
+    "evacuation_unknown": Wording(
+        "nobody knows whether Nova has the request for guest {name}; that is decided in {for_s} s"
+    ),
+    "evacuation_not_sent": Wording("the request for guest {name} was not sent: {why}"),
+    "evacuation_refused": Wording("Nova does not evacuate guest {name} now: {why}"),
+    "evacuation_lost": Wording("the request for guest {name} came to nothing: {why}; asked again"),
+    "evacuation_stuck": Wording(
+        "Nova took the request for guest {name} (record {number}, {request_id}) and no host has"
+        " claimed it for long",
+        "look whether nova-conductor and nova-scheduler live: it goes on when they do",
+    ),
+    "rebuild_stuck": Wording(
+        "guest {name} has been {status} on {host} for long",
+        "look at nova-compute and libvirtd there; if that host is dead it is evacuated as well",
+    ),
+    "rebuild_failed": Wording("Nova could not rebuild guest {name}: {why}; tried again"),
+    "source_took_record": Wording("Nova closed the evacuation of guest {name}: {why}"),
+    "two_evacuations": Wording(
+        "Nova evacuates guest {name} to two hosts at once: {destinations}; nothing more is done",
+        "look at both; power off the copy that is not to be, then end its migration in Nova",
+    ),
+    "guest_runs_unknown_to_nova": Wording(
+        "Nova's evacuation of guest {name} failed, but it runs on {host}; nothing more is done",
+        "look at it there; end the copy, or set it right in Nova",
+    ),
+    "guest_not_seen": Wording(
+        "Nova says guest {name} is on {host}, but its agent does not see it as wanted",
+        "look at libvirtd and hamon-agent-guests there",
+    ),
+    "waits_for_power": Wording("guest {name} is on its new host and is yet to be {wanted}"),
+    "power_restored": Wording("guest {name} on {host} is brought to {wanted}, as it was"),
+    "guest_started_in_place": Wording("guest {name} is started again on {host}, where it was"),
+    "denial_lifted": Wording("{host} may start the guest again ({why})"),
+    # The way back of a host.
+    "gate_opened": Wording("nova-compute may start on it, to clean up, boot {boot_id}"),
+    "return_waits_for_nova": Wording(
+        "it stays shut until Nova is read: {what}", "look whether nova-api answers"
+    ),
+    "return_waits_for_nova_compute": Wording(
+        "it stays shut until its nova-compute sends a heartbeat",
+        "look at nova-compute and `hamon agent gate` there",
+    ),
+    "return_waits_for_records": Wording(
+        "it stays shut until Nova has completed its evacuation records {records}: by them its"
+        " nova-compute could destroy these guests at a later start: {guests}",
+        "look at its nova-compute's log; a record that stays open must be ended in Nova",
+    ),
+    "force_down_lifted": Wording("its nova-compute is no longer forced down in Nova"),
+    "return_waits_for_service_up": Wording(
+        "it waits until Nova calls its nova-compute up",
+        "look at nova-compute there and at the messages between it and nova-conductor",
+    ),
+}

@@ -1,0 +1,246 @@
+"""A nova cloud around the incidents: what of Nova to read now, who to shut out, who to let serve.
+
+Pure. Rules:
+
+1. Reading is on demand: one list of services when nothing is wrong; while guests move, one list of
+   migrations for all of them, and one of servers when that shows something new.
+2. A host that is proven dead is forced down and disabled, with the incident as the reason, in one
+   request; one that an operator had disabled keeps his reason and stays disabled.
+3. Only a service that hamon disabled is enabled again, and only on a host that is UP.
+"""
+
+from __future__ import annotations
+
+from hamon.decide.holds import against_action
+from hamon.decide.thought import Thought
+from hamon.evacuator.cloud import rows
+from hamon.evacuator.cloud.denials import lift_denials
+from hamon.evacuator.cloud.places import is_proven_dead
+from hamon.evacuator.cloud.send import not_shut_out
+from hamon.model.action import CloudLook, CloudLookKind, EnableService, ShutOutService
+from hamon.model.change import (
+    CONTROL,
+    Change,
+    Check,
+    Intent,
+    guard_of,
+)
+from hamon.model.cloud import CallState, CloudView
+from hamon.model.control import Hold
+from hamon.model.host import SHUT_OUT_STATES, HostState
+from hamon.model.incident import OPEN_MIGRATIONS, MigrationStatus
+from hamon.model.policy import Policy
+from hamon.model.reason import Reason, reason
+from hamon.model.view import ClusterView, HostView, IncidentView
+
+OURS = "hamon:"
+"""How the reason of a service begins that hamon disabled."""
+
+SERVICES_PERIOD_S = 10.0
+SERVICES_SOON_S = 1.0
+GROUPS_PERIOD_S = 300.0
+TOKEN_PERIOD_S = 1200.0
+"""A token is renewed at conviction, and while guests move: it is used until the last rebuild."""
+
+RELIST_PERIOD_S = 30.0
+"""Lists of what changed may miss what a clock that is far off wrote: then all is read anew."""
+
+CALL_AGAIN_S = 2.0
+WATCH_PERIOD_S = 2.0
+_POLL_MIN_S, _POLL_EACH_S, _POLL_MAX_S = 0.5, 0.05, 3.0
+
+_K = CloudLookKind
+
+
+def think_cloud(
+    view: ClusterView, policy: Policy, in_force: tuple[Hold, ...], now_s: float
+) -> Thought:
+    """Think about Nova itself: reading it, and its compute services."""
+    cloud = view.cloud
+    if cloud is None:
+        return Thought()
+    looks, wake_at_s = _looks(view, cloud, now_s)
+    intents = [
+        intent
+        for _, host in sorted(view.hosts.items())
+        if not against_action(in_force, host)
+        for intent in _services(view, cloud, host, now_s)
+    ]
+    changes = [
+        change
+        for _, host in sorted(view.hosts.items())
+        if host.grants
+        for change in lift_denials(host, cloud, policy.recovery, now_s)
+    ]
+    return Thought(
+        changes=tuple(changes),
+        intents=tuple(intents),
+        looks=looks,
+        reasons=tuple(_unknown_services(view, cloud)),
+        wake_at_s=wake_at_s,
+    )
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+def _looks(
+    view: ClusterView, cloud: CloudView, now_s: float
+) -> tuple[tuple[CloudLook, ...], float]:
+    """Return what is to be read now, and when the next reading will be due."""
+    due: list[CloudLook] = []
+    wake_at_s = now_s + SERVICES_PERIOD_S
+
+    def read(look: CloudLook, read_s: float | None, period_s: float) -> None:
+        nonlocal wake_at_s
+        at_s = now_s if read_s is None else read_s + period_s
+        if at_s <= now_s:
+            due.append(look)
+            at_s = now_s + period_s
+        wake_at_s = min(wake_at_s, at_s)
+
+    troubled = [host for _, host in sorted(view.hosts.items()) if _is_shut_out(host)]
+    soon = any(_needs_services(view, cloud, host) for host in view.hosts.values())
+    period_s = SERVICES_SOON_S if soon else SERVICES_PERIOD_S
+    read(CloudLook(kind=_K.SERVICES), cloud.services_s, period_s)
+    for host in troubled:
+        name = host.service_host
+        returns = _state(host) is HostState.RETURNING
+        if is_proven_dead(host) or _state(host) is HostState.FENCING or returns:
+            servers = CloudLook(kind=_K.SERVERS_OF, service_host=name)
+            read(servers, cloud.listed_s.get(name), RELIST_PERIOD_S)
+            migrations = CloudLook(kind=_K.MIGRATIONS_OF, service_host=name)
+            traced_s = SERVICES_SOON_S if returns else RELIST_PERIOD_S
+            read(migrations, cloud.traced_s.get(name), traced_s)
+    for host in view.hosts.values():
+        if _state(host) is HostState.RESTARTED:
+            servers = CloudLook(kind=_K.SERVERS_OF, service_host=host.service_host)
+            read(servers, cloud.listed_s.get(host.service_host), WATCH_PERIOD_S)
+    if troubled:
+        read(CloudLook(kind=_K.TOKEN), cloud.token_s, TOKEN_PERIOD_S)
+        read(CloudLook(kind=_K.GROUPS), cloud.groups_s, GROUPS_PERIOD_S)
+    poll_s = _poll_s(view)
+    if poll_s is not None and cloud.traced_s:
+        read(CloudLook(kind=_K.MIGRATIONS_CHANGED), _last(cloud.traced_changes_s, cloud), poll_s)
+        news = poll_s if _has_news(view, cloud) else WATCH_PERIOD_S * poll_s
+        read(CloudLook(kind=_K.SERVERS_CHANGED), cloud.changed_s, news)
+    elif any(host.grants for host in view.hosts.values()) and cloud.traced_s:
+        read(CloudLook(kind=_K.MIGRATIONS_CHANGED), cloud.traced_changes_s, WATCH_PERIOD_S)
+    return tuple(dict.fromkeys(due)), wake_at_s
+
+
+def _last(changes_s: float | None, cloud: CloudView) -> float:
+    """Return when migrations were last asked for in any way."""
+    return max(*cloud.traced_s.values(), changes_s if changes_s is not None else 0.0)
+
+
+def _state(host: HostView) -> HostState | None:
+    record = host.record.value
+    return record.state if record is not None else None
+
+
+def _is_shut_out(host: HostView) -> bool:
+    return _state(host) in SHUT_OUT_STATES
+
+
+def _needs_services(view: ClusterView, cloud: CloudView, host: HostView) -> bool:
+    """Say whether a decision about the host waits for what Nova says of its service."""
+    if _state(host) in {HostState.RETURNING, HostState.RESTARTED}:
+        return True
+    return cloud.services_s is None or str(host.name) in not_shut_out(view)
+
+
+def _poll_s(view: ClusterView) -> float | None:
+    """Return how often Nova is asked how the guests are getting on; None: none is on its way.
+
+    The more guests, the more finish between two questions; a question costs the same for all.
+    """
+    open_ = [
+        migration.record.value.status
+        for incident in view.incidents.values()
+        for migration in incident.migrations.values()
+        if migration.record.value.status in OPEN_MIGRATIONS
+    ]
+    if all(status is MigrationStatus.WAITING for status in open_):
+        return None
+    return min(_POLL_MIN_S + _POLL_EACH_S * len(open_), _POLL_MAX_S)
+
+
+def _has_news(view: ClusterView, cloud: CloudView) -> bool:
+    """Say whether a migration that is followed has ended by Nova's word: then its server counts."""
+    for incident in view.incidents.values():
+        for guest, migration in incident.migrations.items():
+            record = migration.record.value
+            if record.status not in OPEN_MIGRATIONS - {MigrationStatus.WAITING}:
+                continue
+            source = view.hosts[record.source_compute].service_host
+            if any(row.status not in rows.OPEN for row in rows.ours(cloud, record, source)):
+                return True
+            if guest in cloud.calls and cloud.calls[guest].state is CallState.REFUSED:
+                return True
+    return False
+
+
+# -- services -------------------------------------------------------------------------------------
+
+
+def may_call(cloud: CloudView, subject: str, now_s: float) -> bool:
+    """Say whether a request for a service or guest may be made (again): none is under way."""
+    call = cloud.calls.get(subject)
+    if call is None or call.state is CallState.DONE:
+        return True
+    return call.state is not CallState.RUNNING and now_s >= call.at_s + CALL_AGAIN_S
+
+
+def _services(
+    view: ClusterView, cloud: CloudView, host: HostView, now_s: float
+) -> tuple[Intent, ...]:
+    service = cloud.services.get(host.service_host)
+    record = host.record.value
+    if service is None or record is None or not service.id:
+        return ()
+    if not may_call(cloud, host.service_host, now_s):
+        return ()
+    incident = view.incidents.get(record.incident) if record.incident is not None else None
+    if is_proven_dead(host) and incident is not None and not service.is_forced_down:
+        why = "" if not service.is_enabled else f"{OURS} {incident.record.value.incident}"
+        return (_shut_out(view, host, incident, service.id, why),)
+    is_ours = service.disabled_reason.startswith(OURS)
+    if record.state is HostState.UP and not service.is_forced_down and is_ours:
+        change = unchanged(view, host, reason("service_enabled", host.name))
+        action = EnableService(service_host=host.service_host, service_id=service.id)
+        return (Intent(change=change, action=action),)
+    return ()
+
+
+def _shut_out(
+    view: ClusterView, host: HostView, incident: IncidentView, service_id: str, why: str
+) -> Intent:
+    told = reason("service_shut_out", host.name, incident=incident.record.value.incident)
+    action = ShutOutService(service_host=host.service_host, service_id=service_id, reason=why)
+    return Intent(change=unchanged(view, host, told), action=action)
+
+
+def unchanged(view: ClusterView, host: HostView, why: Reason) -> Change:
+    """Build a transaction that writes nothing: only still leading, still armed, the same right.
+
+    For actions that may be repeated without harm, and whose effect is read from Nova.
+    """
+    return Change(
+        subject=host.name,
+        reason=why,
+        operations=(
+            Check(key=CONTROL, version=view.control.version),
+            Check(key=guard_of(host.name), version=host.guard.version),
+        ),
+    )
+
+
+def _unknown_services(view: ClusterView, cloud: CloudView) -> list[Reason]:
+    """Name the computes that are down by Nova's word and that hamon cannot do anything about."""
+    enrolled = {host.service_host for host in view.hosts.values()}
+    return [
+        reason("compute_without_agent_down", "cluster", service_host=name)
+        for name, service in sorted(cloud.services.items())
+        if name not in enrolled and service.is_up is False and not service.is_forced_down
+    ]

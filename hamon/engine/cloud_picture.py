@@ -1,0 +1,167 @@
+"""What this controller has read of Nova, joined from whole lists and lists of what changed.
+
+Kept in memory only: a later leader reads anew. A list counts from the moment it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hamon.evacuator.cloud.pacing import Pace
+from hamon.model.cloud import (
+    COMPUTE,
+    CONDUCTOR,
+    CallState,
+    CloudCall,
+    CloudMigration,
+    CloudView,
+    ComputeService,
+    Server,
+    ServerGroup,
+)
+from hamon.model.names import GuestId
+
+OVERLAP_S = 60.0
+"""A list of what changed starts this much before the newest change known: Nova's controllers stamp
+changes with clocks of their own."""
+
+_HARD_AFFINITY = "affinity"
+
+
+class CloudPicture:
+    """The picture of one Nova.
+
+    Args:
+        pace: how many evacuations may be in flight at first.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self._view = CloudView()
+        self._pace = pace
+        self._newest_at: datetime | None = None
+        self._arrived: set[int] = set()
+        self._changed: dict[str, tuple[ComputeService, float]] = {}
+
+    def view(self) -> CloudView:
+        """Return the picture as it is now."""
+        return replace(self._view, window=int(self._pace.window))
+
+    def newest(self) -> str | None:
+        """Return from when on changes are to be listed, in Nova's clock; None: not known yet."""
+        if self._newest_at is None:
+            return None
+        return (self._newest_at - timedelta(seconds=OVERLAP_S)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    # -- what was read ----------------------------------------------------------------------------
+
+    def saw_services(self, services: Iterable[ComputeService], asked_s: float) -> None:
+        """Take a list of all services."""
+        found = tuple(services)
+        conducts = any(s.binary == CONDUCTOR and s.is_up for s in found)
+        since_s = self._view.conducting_since_s
+        # What was confirmed after this list was asked for, the list may not show yet.
+        newer = {h: kept for h, (kept, at_s) in self._changed.items() if at_s > asked_s}
+        self._note(*(service.beat_at for service in found))
+        self._view = replace(
+            self._view,
+            services={s.host: s for s in found if s.binary == COMPUTE} | newer,
+            services_s=asked_s,
+            conducting_since_s=(since_s if since_s is not None else asked_s) if conducts else None,
+        )
+
+    def saw_servers_of(self, host: str, servers: Iterable[Server], asked_s: float) -> None:
+        """Take the whole list of one host's servers."""
+        found = {server.guest: server for server in servers}
+        gone = {g for g, known in self._view.servers.items() if known.host == host} - found.keys()
+        kept = {guest: known for guest, known in self._view.servers.items() if guest not in gone}
+        self._note(*(server.updated_at for server in found.values()))
+        self._view = replace(
+            self._view,
+            servers=kept | found,
+            listed_s={**self._view.listed_s, host: asked_s},
+        )
+
+    def saw_servers_changed(self, servers: Iterable[Server], asked_s: float) -> None:
+        """Take the servers that changed; those that nobody asked about before are left out."""
+        found = {
+            server.guest: server
+            for server in servers
+            if server.guest in self._view.servers or server.host in self._view.listed_s
+        }
+        self._note(*(server.updated_at for server in found.values()))
+        self._view = replace(self._view, servers={**self._view.servers, **found}, changed_s=asked_s)
+
+    def saw_migrations(
+        self, migrations: Iterable[CloudMigration], asked_s: float, *, host: str = ""
+    ) -> None:
+        """Take migrations: all of one host's, or (without one) those that changed."""
+        found = tuple(migrations)
+        self._note(*(row.updated_at for row in found))
+        known = {row.number: row for rows in self._view.migrations.values() for row in rows}
+        known.update((row.number, row) for row in found)
+        by_guest: dict[GuestId, list[CloudMigration]] = {}
+        for number in sorted(known):
+            by_guest.setdefault(known[number].guest, []).append(known[number])
+        for row in found:
+            self._count(row)
+        changes_s = self._view.traced_changes_s if host else asked_s
+        traced = {**self._view.traced_s, host: asked_s} if host else self._view.traced_s
+        self._view = replace(
+            self._view,
+            migrations={guest: tuple(rows) for guest, rows in by_guest.items()},
+            traced_s=traced,
+            traced_changes_s=changes_s,
+        )
+
+    def saw_groups(self, groups: Iterable[ServerGroup], asked_s: float) -> None:
+        """Take all server groups."""
+        members = {m for group in groups if group.policy == _HARD_AFFINITY for m in group.members}
+        self._view = replace(self._view, hard_affinity=frozenset(members), groups_s=asked_s)
+
+    def renewed_token(self, asked_s: float) -> None:
+        """Note that the token is fresh."""
+        self._view = replace(self._view, token_s=asked_s)
+
+    # -- what was asked for -----------------------------------------------------------------------
+
+    def called(self, subject: str, call: CloudCall) -> None:
+        """Note a request for a guest or service, or what became of it."""
+        if call.state is CallState.UNKNOWN:
+            self._pace = self._pace.after_loss(call.at_s)
+        self._view = replace(self._view, calls={**self._view.calls, subject: call})
+
+    def changed_service(self, service: ComputeService, now_s: float) -> None:
+        """Take a change of a service that Nova confirmed, until it is listed anew."""
+        self._changed[service.host] = (service, now_s)
+        self._view = replace(self._view, services={**self._view.services, service.host: service})
+
+    def forget(self) -> None:
+        """Forget guests and their migrations when no incident is open any more."""
+        kept = self._view
+        self._view = CloudView(
+            services=kept.services,
+            services_s=kept.services_s,
+            conducting_since_s=kept.conducting_since_s,
+            hard_affinity=kept.hard_affinity,
+            groups_s=kept.groups_s,
+            token_s=kept.token_s,
+        )
+        self._arrived.clear()
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _count(self, row: CloudMigration) -> None:
+        """Widen the window for each evacuation of this picture's that arrived, once."""
+        is_ours = self._view.calls.get(row.guest) is not None
+        if row.status == "done" and is_ours and row.number not in self._arrived:
+            self._arrived.add(row.number)
+            self._pace = self._pace.after_arrival()
+
+    def _note(self, *stamps: str) -> None:
+        for stamp in stamps:
+            if stamp:
+                at = datetime.fromisoformat(stamp)
+                at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+                self._newest_at = at if self._newest_at is None else max(self._newest_at, at)

@@ -1,0 +1,51 @@
+"""One round for one incident's guests in a nova cloud: record, follow, send. Pure."""
+
+from __future__ import annotations
+
+from hamon.evacuator.cloud.record import record_guests, servers_of
+from hamon.evacuator.cloud.send import send_waiting
+from hamon.evacuator.moves import Moves, joined
+from hamon.model.incident import OPEN_MIGRATIONS
+from hamon.model.policy import EvacuationPolicy
+from hamon.model.proof import FenceProof
+from hamon.model.reason import reason
+from hamon.model.view import ClusterView, IncidentView
+
+
+def move_guests(
+    view: ClusterView,
+    incident: IncidentView,
+    proof: FenceProof | None,
+    policy: EvacuationPolicy,
+    *,
+    in_flight: int,
+    now_s: float,
+) -> Moves:
+    """Record the guests of a host that is proven dead, and send those whose turn it is.
+
+    Args:
+        view: the world; with a cloud.
+        incident: of the host.
+        proof: fresh proof of its death; None: nothing may be sent.
+        policy: limits and back-off.
+        in_flight: evacuations under way now over all incidents.
+        now_s: monotonic seconds.
+    """
+    host = view.hosts[incident.record.value.host]
+    assert view.cloud is not None, "there is a cloud"
+    if host.service_host not in view.cloud.listed_s:
+        return Moves(reasons=(reason("waits_for_cloud", host.name, what="its guests"),))
+    recorded = record_guests(view, incident, policy)
+    sent = send_waiting(view, incident, proof, policy, in_flight=in_flight, now_s=now_s)
+    return joined((recorded, sent))
+
+
+def is_finished(view: ClusterView, incident: IncidentView) -> bool | None:
+    """Say whether every guest has a migration, and none is open; None: Nova was not read yet."""
+    if any(m.record.value.status in OPEN_MIGRATIONS for m in incident.migrations.values()):
+        return False
+    value = incident.record.value
+    cloud = view.cloud
+    if cloud is None or view.hosts[value.host].service_host not in cloud.listed_s:
+        return None
+    return all(server.guest in incident.migrations for server in servers_of(view, value))

@@ -1,0 +1,88 @@
+"""Starting guests again where they are, after their host rebooted (nova.md 5.1). Pure.
+
+Nova leaves them off, and after some minutes takes that for its owner's will. It calls them active
+until then, and refuses to start what it calls active; a hard reboot is its way to bring such a
+guest up.
+"""
+
+from __future__ import annotations
+
+from hamon.evacuator.cloud.places import lists_running
+from hamon.evacuator.moves import Moves
+from hamon.model.action import CloudLook, CloudLookKind, SetPower
+from hamon.model.change import CONTROL, Change, Check, Intent, guard_of
+from hamon.model.cloud import CallState, CloudView, Server
+from hamon.model.guest import PowerState
+from hamon.model.reason import Reason, reason
+from hamon.model.view import ClusterView, HostView
+
+AGAIN_S = 60.0
+"""A guest that does not come up is started again after this long."""
+
+_NAMES_SHOWN = 8
+
+
+def start_in_place(view: ClusterView, host: HostView, now_s: float) -> Moves | None:
+    """Start the guests of a rebooted host that ran before; None: all that are to run do.
+
+    Args:
+        view: the world; with a cloud.
+        host: registered in a new boot.
+        now_s: monotonic seconds.
+    """
+    cloud = view.cloud
+    assert cloud is not None, "there is a cloud"
+    waits = _not_yet(cloud, host)
+    if waits is not None:
+        return waits
+    off = [
+        server
+        for guest, server in sorted(cloud.servers.items())
+        if server.host == host.service_host
+        and server.vm_state == "active"
+        and lists_running(host, guest) is not True
+    ]
+    if not off:
+        return None
+    intents: list[Intent] = []
+    reasons: list[Reason] = []
+    for server in off:
+        call = cloud.calls.get(server.guest)
+        is_asked = call is not None and (
+            call.state is CallState.RUNNING or now_s < call.at_s + AGAIN_S
+        )
+        if server.task_state or is_asked:
+            continue
+        intents.append(_start(view, host, server))
+    names = ",".join(server.name for server in off[:_NAMES_SHOWN])
+    reasons.append(reason("restart_waits_for_guests", host.name, guests=names))
+    return Moves(intents=tuple(intents), reasons=tuple(reasons))
+
+
+def _not_yet(cloud: CloudView, host: HostView) -> Moves | None:
+    """Say what must be known before any guest is started; None: all is."""
+    service = cloud.services.get(host.service_host)
+    if service is None or not service.is_up:
+        return Moves(reasons=(reason("return_waits_for_service_up", host.name),))
+    own_boot = host.self_.value.boot_id if host.self_.value is not None else None
+    if host.domains is None or host.domains.boot_id != own_boot or not host.domains.is_healthy:
+        return Moves(reasons=(reason("return_waits_for_libvirt", host.name),))
+    listed_s = cloud.listed_s.get(host.service_host)
+    if listed_s is None or host.registered_s is None or listed_s < host.registered_s:
+        look = CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=host.service_host)
+        why = reason("waits_for_cloud", host.name, what="its guests")
+        return Moves(looks=(look,), reasons=(why,))
+    return None
+
+
+def _start(view: ClusterView, host: HostView, server: Server) -> Intent:
+    change = Change(
+        subject=server.guest,
+        reason=reason("guest_started_in_place", server.guest, name=server.name, host=host.name),
+        operations=(
+            Check(key=CONTROL, version=view.control.version),
+            Check(key=guard_of(host.name), version=host.guard.version),
+        ),
+    )
+    action = SetPower(guest=server.guest, wanted=PowerState.RUNNING, in_place=True)
+    return Intent(change=change, action=action)

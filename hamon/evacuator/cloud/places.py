@@ -1,0 +1,57 @@
+"""Where a guest of Nova's may be: hosts by their service's name, and what agents list. Pure."""
+
+from __future__ import annotations
+
+from hamon.model.guest import PowerState
+from hamon.model.host import DomainState, HostState
+from hamon.model.names import GuestId
+from hamon.model.view import ClusterView, HostView
+
+PROVEN = frozenset({HostState.FENCED, HostState.EVACUATING, HostState.EVACUATED})
+"""States of a host whose last boot was proven dead and has not come back."""
+
+_ON = frozenset({DomainState.RUNNING, DomainState.PAUSED})
+
+
+def host_of(view: ClusterView, service_host: str) -> HostView | None:
+    """Return the enrolled host of a nova-compute; None: hamon does not know it."""
+    for host in view.hosts.values():
+        if host.service_host == service_host:
+            return host
+    return None
+
+
+def is_proven_dead(host: HostView) -> bool:
+    """Say whether the host's last boot was proven dead and none came back."""
+    record = host.record.value
+    return record is not None and record.state in PROVEN
+
+
+def lists_running(host: HostView, guest: GuestId) -> bool | None:
+    """Say whether the host's agent sees the guest's domain on; None: nobody can tell now."""
+    domains = host.domains
+    if (
+        host.heartbeat is None
+        or host.self_.value is None
+        or domains is None
+        or not domains.is_healthy
+        or domains.boot_id != host.self_.value.boot_id
+    ):
+        return None
+    return domains.domains.get(guest) in _ON
+
+
+def is_seen(host: HostView | None, guest: GuestId, wanted: PowerState) -> bool | None:
+    """Say whether the destination's agent sees the guest as wanted; None: it has no say.
+
+    An agent that never listed a domain in this boot (a compute without the guests process) has no
+    say; one that lists, and does not list this, has: then it is waited for.
+    """
+    if host is None or host.self_.value is None or host.domains is None:
+        return None
+    if host.domains.boot_id != host.self_.value.boot_id:
+        return None
+    running = lists_running(host, guest)
+    if running is None:
+        return False
+    return running if wanted is PowerState.RUNNING else not running

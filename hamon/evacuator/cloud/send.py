@@ -1,0 +1,386 @@
+"""Asking Nova to evacuate waiting guests, in batches, within the limits (DESIGN §8). Pure.
+
+Rules:
+
+1. A request cannot be built without a :class:`FenceProof` of the guest's source in this term (S2).
+2. Before a batch, what Nova says of the source's guests and of their migrations was asked for at
+   most :data:`FRESH_S` ago; a guest is judged on that, not on what was known earlier.
+3. Every host that is proven dead is shut out in Nova before the first request of anybody: else
+   Nova would send guests from one dead host to another.
+4. A batch is sent when half of the window is free, so that reading before it is paid by many.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hamon.evacuator.cloud import rows
+from hamon.evacuator.cloud.judge import Call, judge
+from hamon.evacuator.cloud.places import is_proven_dead
+from hamon.evacuator.migration import step, write
+from hamon.evacuator.moves import Moves
+from hamon.model.action import CloudLook, CloudLookKind, Evacuate
+from hamon.model.change import (
+    CONTROL,
+    Change,
+    Check,
+    Delete,
+    Intent,
+    Operation,
+    Update,
+    guard_of,
+    guest_of,
+    migration_of,
+)
+from hamon.model.cloud import CallState, CloudView, Server
+from hamon.model.incident import OPEN_MIGRATIONS, MigrationRecord, MigrationStatus
+from hamon.model.policy import EvacuationPolicy
+from hamon.model.proof import FenceProof
+from hamon.model.reason import Reason, reason
+from hamon.model.view import ClusterView, IncidentView, MigrationView
+
+FRESH_S = 2.0
+"""Nova's lists must be at most this old when a batch is sent on them."""
+
+SENDING_MAX = 8
+"""Requests under way at once: each must start within its lease, and Nova takes a second for one."""
+
+_IN_FLIGHT = OPEN_MIGRATIONS - {MigrationStatus.WAITING}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Round:
+    """What one round of sending works with."""
+
+    view: ClusterView
+    cloud: CloudView
+    incident: IncidentView
+    source: str
+    policy: EvacuationPolicy
+    now_s: float
+
+
+def send_waiting(
+    view: ClusterView,
+    incident: IncidentView,
+    proof: FenceProof | None,
+    policy: EvacuationPolicy,
+    *,
+    in_flight: int,
+    now_s: float,
+) -> Moves:
+    """Ask for the waiting guests whose turn it is, the most important first.
+
+    Args:
+        view: the world.
+        incident: whose guests.
+        proof: fresh proof of the source; None: nothing may be sent, only say whether it could.
+        policy: limits and back-off.
+        in_flight: evacuations under way now over all incidents.
+        now_s: monotonic seconds.
+    """
+    assert view.cloud is not None, "there is a cloud"
+    source = view.hosts[incident.record.value.host].service_host
+    the = _Round(
+        view=view,
+        cloud=view.cloud,
+        incident=incident,
+        source=source,
+        policy=policy,
+        now_s=now_s,
+    )
+    due, later = _due(the)
+    reasons = [_waits(migration) for migration in later]
+    wakes = [_due_s(migration, policy) for migration in later]
+    moves = Moves(reasons=tuple(reasons), wake_at_s=min(wakes) if wakes else None)
+    if not due:
+        return moves
+    not_yet = _not_yet(the, proof)
+    if not_yet is not None:
+        blocked = tuple(replace(not_yet, subject=m.record.value.guest) for m in due)
+        return replace(moves, reasons=(*moves.reasons, *blocked), can_place=True)
+    free = min(_free_slots(the, in_flight, len(due)), SENDING_MAX - _being_sent(the.cloud))
+    if free <= 0:
+        full = tuple(
+            reason("guest_waits_for_slot", m.record.value.guest, in_flight=in_flight) for m in due
+        )
+        return replace(moves, reasons=(*moves.reasons, *full))
+    looks = _stale_lists(the)
+    if looks:
+        return replace(moves, looks=looks)
+    return _send(the, due[:free], moves)
+
+
+def _due(the: _Round) -> tuple[list[MigrationView], list[MigrationView]]:
+    """Return the waiting guests that may be tried now, in their order, and those that may not."""
+    waiting = [
+        migration
+        for migration in the.incident.migrations.values()
+        if migration.record.value.status is MigrationStatus.WAITING
+    ]
+    ordered = sorted(waiting, key=lambda migration: _order(the, migration))
+    due = [m for m in ordered if the.now_s >= _due_s(m, the.policy)]
+    return due, [m for m in ordered if the.now_s < _due_s(m, the.policy)]
+
+
+def _order(the: _Round, migration: MigrationView) -> tuple[int, int, str]:
+    record = migration.record.value
+    server = the.cloud.servers.get(record.guest)
+    return (priority_of(server), -(server.ram_mib if server is not None else 0), record.guest)
+
+
+def priority_of(server: Server | None) -> int:
+    """Return a guest's class, lower goes first: its metadata ``hamon:priority``, 100 without."""
+    text = server.metadata.get("hamon:priority", "") if server is not None else ""
+    return int(text) if text.isdecimal() else 100
+
+
+def _due_s(migration: MigrationView, policy: EvacuationPolicy) -> float:
+    """Return when a waiting guest may be tried (again), on this controller's clock."""
+    record = migration.record.value
+    if not record.reason:
+        return migration.since_s
+    pause_s: float = policy.retry_after_s * 2.0 ** min(max(record.attempts - 1, 0), 10)
+    return migration.since_s + min(pause_s, policy.retry_after_max_s)
+
+
+def _waits(migration: MigrationView) -> Reason:
+    record = migration.record.value
+    return reason("guest_waits", record.guest, name=record.name, why=record.reason)
+
+
+def _not_yet(the: _Round, proof: FenceProof | None) -> Reason | None:
+    """Say what must come before any request; None: nothing."""
+    host = the.incident.record.value.host
+    if proof is None:
+        return reason("proof_not_fresh", host, source=host)
+    assert proof.host == host, "the proof is of another host"
+    assert proof.epoch == the.view.own.epoch, "the proof is of another term"
+    unsafe = not_shut_out(the.view)
+    if unsafe:
+        return reason("waits_for_shut_out", host, hosts=",".join(unsafe))
+    if the.cloud.hard_affinity is None:
+        return reason("waits_for_cloud", host, what="server groups")
+    return None
+
+
+def not_shut_out(view: ClusterView) -> tuple[str, ...]:
+    """Name the hosts that are proven dead and that Nova may still send guests to."""
+    cloud = view.cloud
+    assert cloud is not None, "there is a cloud"
+    dead = tuple(host for _, host in sorted(view.hosts.items()) if is_proven_dead(host))
+    if cloud.services_s is None:
+        return tuple(str(host.name) for host in dead)
+    # A host without a nova-compute, or in a cell that is down, is given no guests either.
+    return tuple(
+        str(host.name)
+        for host in dead
+        if (service := cloud.services.get(host.service_host)) is not None
+        and service.is_up is not None
+        and not service.is_forced_down
+    )
+
+
+def _free_slots(the: _Round, in_flight: int, waiting: int) -> int:
+    """Return how many guests may be sent in this round; 0 until a batch is worth its reading."""
+    mine = sum(
+        1
+        for migration in the.incident.migrations.values()
+        if migration.record.value.status in _IN_FLIGHT
+    )
+    window = min(the.cloud.window, the.policy.in_flight_max)
+    free = window - in_flight
+    if mine == 0:
+        # One slot of each incident is its own, however busy the others are.
+        return max(free, 1)
+    return free if free >= min(waiting, max(window // 2, 1)) else 0
+
+
+def _being_sent(cloud: CloudView) -> int:
+    """Count the requests to evacuate that Nova has not answered yet."""
+    return sum(
+        1 for call in cloud.calls.values() if call.state is CallState.RUNNING and call.attempt
+    )
+
+
+def _stale_lists(the: _Round) -> tuple[CloudLook, ...]:
+    """Return what must be read again before a batch may be sent; empty: it is fresh enough."""
+    return stale_lists(the.cloud, the.source, the.now_s - FRESH_S)
+
+
+def stale_lists(cloud: CloudView, source: str, since_s: float) -> tuple[CloudLook, ...]:
+    """Return the looks that make what is known of a host's guests newer than a moment.
+
+    A list of what changed is short; it says nothing before all has been read once.
+    """
+    looks = []
+    servers_s = cloud.servers_fresh_s(source)
+    if servers_s is None:
+        looks.append(CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=source))
+    elif servers_s < since_s:
+        looks.append(CloudLook(kind=CloudLookKind.SERVERS_CHANGED))
+    migrations_s = cloud.migrations_fresh_s(source)
+    if migrations_s is None:
+        looks.append(CloudLook(kind=CloudLookKind.MIGRATIONS_OF, service_host=source))
+    elif migrations_s < since_s:
+        looks.append(CloudLook(kind=CloudLookKind.MIGRATIONS_CHANGED))
+    return tuple(looks)
+
+
+def whole_lists(cloud: CloudView, source: str, since_s: float) -> tuple[CloudLook, ...]:
+    """Return the looks that read all of a host's servers and migrations after a moment.
+
+    A record that nobody has touched since it was made is in no list of what changed (nova.md 6.2).
+    """
+    looks = []
+    if cloud.listed_s.get(source, -1.0) < since_s:
+        looks.append(CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=source))
+    if cloud.traced_s.get(source, -1.0) < since_s:
+        looks.append(CloudLook(kind=CloudLookKind.MIGRATIONS_OF, service_host=source))
+    return tuple(looks)
+
+
+def _send(the: _Round, batch: list[MigrationView], moves: Moves) -> Moves:
+    changes: list[Change] = []
+    intents: list[Intent] = []
+    looks: list[CloudLook] = []
+    for migration in batch:
+        server = the.cloud.servers.get(migration.record.value.guest)
+        if server is None or server.host != the.source:
+            changes.append(_close(the, migration, server))
+            continue
+        judgement = judge(the.view, the.incident.record.value, server, the.policy)
+        if judgement.call is Call.STAYS:
+            changes.append(drop(the.view, migration, judgement.why))
+        elif judgement.call is Call.WAITS:
+            waiting = _again(the, migration, judgement.why)
+            changes.append(write(migration, waiting, "guest_waits", why=judgement.why))
+        else:
+            adopted = _adopt(the, migration, server)
+            looks += _unseen(the, migration, server)
+            if adopted is not None:
+                changes.append(adopted)
+            elif not looks:
+                intents.append(_evacuate(the, migration))
+    return replace(
+        moves,
+        changes=(*moves.changes, *changes),
+        intents=(*moves.intents, *intents),
+        looks=tuple(dict.fromkeys(looks)),
+        can_place=True,
+    )
+
+
+def _again(the: _Round, migration: MigrationView, why: str) -> MigrationRecord:
+    record = migration.record.value
+    waiting = step(record, the.view, "waited", status=MigrationStatus.WAITING, why=why)
+    return replace(waiting, attempts=record.attempts + 1)
+
+
+def _close(the: _Round, migration: MigrationView, server: Server | None) -> Change:
+    """Close the migration of a guest that Nova no longer gives to the dead host."""
+    where = "deleted" if server is None else f"Nova gives it to {server.host or 'no host'}"
+    return drop(the.view, migration, f"not on {the.source} any more: {where}")
+
+
+def drop(view: ClusterView, migration: MigrationView, why: str) -> Change:
+    """Build the transaction that closes a migration which will not happen, visibly."""
+    record = migration.record.value
+    failed = step(record, view, "failed", status=MigrationStatus.FAILED, why=why)
+    operations: list[Operation] = [
+        Update(
+            key=migration_of(record.incident, record.guest),
+            version=migration.record.version,
+            value=failed,
+        ),
+        *release_record(view, migration),
+    ]
+    told = reason("guest_not_movable", record.guest, name=record.name, why=why)
+    return Change(subject=record.guest, reason=told, operations=tuple(operations))
+
+
+def release_record(view: ClusterView, migration: MigrationView) -> tuple[Operation, ...]:
+    """Return what lets the guest have another migration once this one is closed."""
+    record = migration.record.value
+    owned = view.guests.get(record.guest)
+    if owned is None or owned.value.migration != record.incident:
+        return ()
+    return (Delete(key=guest_of(record.guest), version=owned.version),)
+
+
+def _adopt(the: _Round, migration: MigrationView, server: Server) -> Change | None:
+    """Follow an evacuation that somebody else asked for, rather than asking for a second one."""
+    record = migration.record.value
+    is_moving = server.task_state.startswith("rebuild")
+    # What was open when an attempt of ours was given up is over, whatever Nova says of it.
+    open_rows = [
+        row
+        for row in rows.evacuations(the.cloud, record.guest, the.source)
+        if row.status in rows.OPEN and row.number > record.newest
+    ]
+    if not open_rows or not is_moving:
+        return None
+    adopted = replace(
+        step(record, the.view, "adopted", status=MigrationStatus.ACCEPTED),
+        number=open_rows[-1].number,
+        newest=rows.newest(the.cloud, record.guest),
+        joined=tuple(row.number for row in open_rows),
+    )
+    return write(migration, adopted, "evacuation_adopted", number=adopted.number)
+
+
+def _unseen(the: _Round, migration: MigrationView, server: Server) -> tuple[CloudLook, ...]:
+    """Return what must be read because a guest is being rebuilt and nobody knows by whom.
+
+    It is not to be asked for again before the records of its host were read as they are now.
+    """
+    if not server.task_state.startswith("rebuild") or migration.record.value.attempts:
+        return ()
+    return whole_lists(the.cloud, the.source, the.now_s - FRESH_S)
+
+
+def _evacuate(the: _Round, migration: MigrationView) -> Intent:
+    """Journal a request to Nova; it may start only within the lease of this write (rule 4).
+
+    safety: the source's guard and ``control`` are checked in the same transaction, so a host that
+    is back, and a disarm, stop it. What Nova had recorded of this guest until now is written down,
+    so that our own record can be told from every earlier one, by any later leader.
+    """
+    record = migration.record.value
+    view = the.view
+    source = view.hosts[record.source_compute]
+    left_open = tuple(
+        row.number
+        for row in rows.evacuations(the.cloud, record.guest, the.source)
+        if row.status == rows.ACCEPTED
+    )
+    accepted = replace(
+        step(record, view, "sent", status=MigrationStatus.ACCEPTED),
+        dest_compute=None,
+        number=0,
+        request_id="",
+        newest=rows.newest(the.cloud, record.guest),
+        joined=left_open,
+        attempts=record.attempts + 1,
+    )
+    target = view.hosts.get(record.target) if record.target is not None else None
+    change = Change(
+        subject=record.guest,
+        reason=reason("evacuation_sent", record.guest, name=record.name, attempt=accepted.attempts),
+        operations=(
+            Check(key=CONTROL, version=view.control.version),
+            Check(key=guard_of(source.name), version=source.guard.version),
+            Update(
+                key=migration_of(record.incident, record.guest),
+                version=migration.record.version,
+                value=accepted,
+            ),
+        ),
+    )
+    action = Evacuate(
+        guest=record.guest,
+        attempt=accepted.attempts,
+        target=target.service_host if target is not None else (record.target or ""),
+        force=record.force,
+    )
+    return Intent(change=change, action=action)

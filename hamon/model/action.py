@@ -1,0 +1,107 @@
+"""What hamon does to the world outside of ZooKeeper, and what it asks of it.
+
+An action travels inside an intent, so that it is journalled before it starts (DESIGN rule 4). A
+look changes nothing and is not journalled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hamon.model.guest import PowerState
+from hamon.model.names import GuestId, HostName, IncidentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shoot:
+    """Order one device to cut the host's power; ends at ``deadline_s`` after its start."""
+
+    host: HostName
+    incident: IncidentId
+    device: str
+    attempt: int
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShutOutService:
+    """Force a host's nova-compute down; with a ``reason`` also disable it. Idempotent."""
+
+    service_host: str
+    service_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftForceDown:
+    """End the forced-down state of a host's nova-compute. Idempotent."""
+
+    service_host: str
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnableService:
+    """Let Nova's scheduler use a host's nova-compute again. Idempotent."""
+
+    service_host: str
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evacuate:
+    """Ask Nova to rebuild a guest elsewhere. Not idempotent: see ``ports.cloud``.
+
+    ``attempt``: which one of this guest's, so that an answer is not taken for that of another.
+    ``target``: service host, "": Nova's scheduler chooses.
+    """
+
+    guest: GuestId
+    attempt: int
+    target: str = ""
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPower:
+    """Ask Nova to start or stop a guest; ``in_place``: Nova believes already that it runs."""
+
+    guest: GuestId
+    wanted: PowerState
+    in_place: bool = False
+
+
+CloudAction = ShutOutService | LiftForceDown | EnableService | Evacuate | SetPower
+Action = Shoot | CloudAction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerLook:
+    """Ask one device for the host's power state and identity."""
+
+    host: HostName
+    device: str
+
+
+class CloudLookKind(StrEnum):
+    """What of Nova is read."""
+
+    SERVICES = "services"
+    SERVERS_OF = "servers_of"
+    SERVERS_CHANGED = "servers_changed"
+    MIGRATIONS_OF = "migrations_of"
+    MIGRATIONS_CHANGED = "migrations_changed"
+    GROUPS = "groups"
+    TOKEN = "token"  # noqa: S105 - what is renewed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudLook:
+    """Read one list of Nova's; ``service_host``: whose, for the kinds that end in ``_of``."""
+
+    kind: CloudLookKind
+    service_host: str = ""
+
+
+Look = PowerLook | CloudLook

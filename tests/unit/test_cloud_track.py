@@ -1,0 +1,457 @@
+"""Following an evacuation by Nova's records: what ends it, what does not, and what is not known."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hamon.evacuator.cloud.track import SETTLES_S, track
+from hamon.evacuator.moves import Moves
+from hamon.model.action import CloudLookKind, SetPower
+from hamon.model.change import Delete, grant_of, guest_of, migration_of
+from hamon.model.cloud import CallState, CloudView
+from hamon.model.guest import Grant, GrantState, PowerState
+from hamon.model.host import DomainState, HostState
+from hamon.model.incident import MigrationRecord, MigrationStatus
+from hamon.model.policy import EvacuationPolicy
+from hamon.model.view import HostView, MigrationView
+from tests.builders import HOST, INCIDENT, NOW_S, SPARE, THIRD, a_guest, a_host, a_migration
+from tests.cloud_builders import (
+    ROW,
+    a_call,
+    a_cloud,
+    a_cloud_view,
+    a_dead_host,
+    a_row,
+    a_server,
+    a_spare,
+)
+from tests.decisions import writes
+
+GUEST = a_guest()
+POLICY = EvacuationPolicy()
+KEY = migration_of(INCIDENT, GUEST)
+
+
+def in_flight(status: MigrationStatus = MigrationStatus.ACCEPTED, **others: Any) -> MigrationView:  # noqa: ANN401 - see a_migration
+    """A guest that Nova was asked to evacuate, five seconds ago."""
+    followed_row = others.pop("row", 0)
+    others = {"attempts": 1, "newest": ROW - 1, "since_s": NOW_S - 5.0} | others
+    migration = a_migration(status=status, **others)
+    record = replace(migration.record.value, number=followed_row)
+    return replace(migration, record=replace(migration.record, value=record))
+
+
+def followed(cloud: CloudView, migration: MigrationView, *hosts: HostView) -> Moves:
+    """What following comes to."""
+    view = a_cloud_view(cloud, *hosts, migrations=[migration])
+    [incident] = view.incidents.values()
+    return track(view, incident, POLICY, NOW_S)
+
+
+def written(moves: Moves) -> MigrationRecord | None:
+    """The migration as written, None: it is left as it is."""
+    changes = (*moves.changes, *(intent.change for intent in moves.intents))
+    value = writes(*changes).get(KEY)
+    assert value is None or isinstance(value, MigrationRecord)
+    return value
+
+
+def spare_with(state: DomainState = DomainState.RUNNING, **others: Any) -> HostView:  # noqa: ANN401 - see a_migration
+    """The destination, whose agent lists the guest."""
+    return a_spare(domains={GUEST: state}, **others)
+
+
+# -- on its way -----------------------------------------------------------------------------------
+
+
+def test_track__claimed_by_a_destination__is_pre_migrating_with_its_row_and_request() -> None:
+    """What is known of Nova's side is written with the step, and costs no write of its own."""
+    cloud = a_cloud(
+        [a_server(task_state="rebuild_spawning")],
+        [a_row(status="pre-migrating", to=SPARE)],
+        calls={GUEST: a_call(CallState.DONE, request_id="req-1")},
+    )
+
+    moving = written(followed(cloud, in_flight()))
+
+    assert moving is not None
+    assert moving.status is MigrationStatus.PRE_MIGRATING
+    assert (moving.dest_compute, moving.number, moving.request_id) == (SPARE, ROW, "req-1")
+
+
+def test_track__row_older_than_our_request__is_not_taken_for_ours() -> None:
+    """Its number says that it was there before we asked."""
+    cloud = a_cloud([a_server()], [a_row(status="done", row=ROW - 1, to=SPARE)])
+
+    assert written(followed(cloud, in_flight())) is None
+
+
+def test_track__accepted_row_that_was_there_before__counts_as_ours_when_nova_goes_on_with_it() -> (
+    None
+):
+    """The conductor takes up the oldest accepted record, whoever made it."""
+    cloud = a_cloud(
+        [a_server(host=SPARE)],
+        [a_row(status="done", row=7, to=SPARE), a_row(status="accepted")],
+    )
+
+    done = written(followed(cloud, in_flight(joined=(7,)), a_dead_host(), spare_with()))
+
+    assert done is not None
+    assert (done.status, done.number) == (MigrationStatus.DONE, 7)
+
+
+def test_track__old_record_taken_up_and_failed__is_tried_again_although_ours_stays_open() -> None:
+    """Nova went on with the older record: ours stays open for ever and proves nothing."""
+    cloud = a_cloud(
+        [a_server(vm_state="error", fault="no disk")],
+        [a_row(status="failed", row=7, to=SPARE), a_row(status="accepted")],
+    )
+
+    waiting = written(followed(cloud, in_flight(joined=(7,)), a_dead_host(), a_spare(domains={})))
+
+    assert waiting is not None
+    assert (waiting.status, waiting.reason) == (MigrationStatus.WAITING, "no disk")
+    assert waiting.newest == ROW
+
+
+def test_track__two_rows_with_destinations__are_left_to_a_human() -> None:
+    """Which of the two is to live, only a human can say."""
+    cloud = a_cloud(
+        [a_server(task_state="rebuilding")],
+        [
+            a_row(status="pre-migrating", to=SPARE),
+            a_row(status="pre-migrating", row=ROW + 1, to=THIRD),
+        ],
+    )
+
+    moves = followed(cloud, in_flight())
+
+    assert [reason.code for reason in moves.reasons] == ["two_evacuations"]
+    assert not moves.changes
+
+
+def test_track__arrived_while_another_rebuild_goes_on__is_left_to_a_human() -> None:
+    """One of them arrived: the other may start a second copy yet."""
+    cloud = a_cloud(
+        [a_server(host=SPARE)],
+        [
+            a_row(status="done", to=SPARE),
+            a_row(status="pre-migrating", row=ROW + 1, to=THIRD),
+        ],
+    )
+
+    moves = followed(cloud, in_flight(), a_dead_host(), spare_with())
+
+    assert [reason.code for reason in moves.reasons] == ["two_evacuations"]
+    assert not moves.changes
+
+
+def test_track__destination_proven_dead__is_tried_again_and_denied_there() -> None:
+    """What it had made died with it; when it returns it must not start it."""
+    cloud = a_cloud([a_server(task_state="rebuilding")], [a_row(status="pre-migrating", to=SPARE)])
+    migration = in_flight(MigrationStatus.PRE_MIGRATING, row=ROW, dest_compute=SPARE)
+
+    moves = followed(
+        cloud, migration, a_dead_host(), a_host(SPARE, HostState.EVACUATING, shut_out_boot=None)
+    )
+
+    waiting = written(moves)
+    assert waiting is not None
+    assert (waiting.status, waiting.tried, waiting.newest) == (
+        MigrationStatus.WAITING,
+        (SPARE,),
+        ROW,
+    )
+    denial = writes(*moves.changes)[grant_of(SPARE, GUEST)]
+    assert isinstance(denial, Grant)
+    assert (denial.state, denial.moved_to) == (GrantState.REVOKED, HOST)
+
+
+@pytest.mark.parametrize("state", [HostState.SUSPECT, HostState.FENCING, HostState.FENCE_FAILED])
+def test_track__destination_lost_but_not_proven_dead__is_waited_for(state: HostState) -> None:
+    """A destination that is silent may be rebuilding still."""
+    cloud = a_cloud([a_server(task_state="rebuilding")], [a_row(status="pre-migrating", to=SPARE)])
+    migration = in_flight(MigrationStatus.PRE_MIGRATING, row=ROW, dest_compute=SPARE)
+
+    assert written(followed(cloud, migration, a_dead_host(), a_host(SPARE, state))) is None
+
+
+# -- given up by Nova -----------------------------------------------------------------------------
+
+
+def test_track__no_valid_host__waits_with_novas_words() -> None:
+    """What Nova says is what the operator reads."""
+    cloud = a_cloud(
+        [a_server(vm_state="error", fault="No valid host was found.")], [a_row(status="error")]
+    )
+
+    waiting = written(followed(cloud, in_flight()))
+
+    assert waiting is not None
+    assert (waiting.status, waiting.reason) == (
+        MigrationStatus.WAITING,
+        "No valid host was found.",
+    )
+
+
+def test_track__failed_while_a_task_is_under_way__is_waited_for() -> None:
+    """Nova is not through with it: another request now would be a second one."""
+    cloud = a_cloud([a_server(task_state="rebuilding")], [a_row(status="failed", to=SPARE)])
+
+    assert written(followed(cloud, in_flight())) is None
+
+
+def test_track__failed_but_its_domain_runs_there__is_not_asked_for_again() -> None:
+    """The record failed, the guest runs: another request would start a second copy."""
+    cloud = a_cloud([a_server(vm_state="error")], [a_row(status="failed", to=SPARE)])
+
+    moves = followed(cloud, in_flight(), a_dead_host(), spare_with())
+
+    assert [reason.code for reason in moves.reasons] == ["guest_runs_unknown_to_nova"]
+    assert not moves.changes
+
+
+# -- nothing seen ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", [None, CallState.UNKNOWN, CallState.DONE, CallState.RUNNING])
+def test_track__no_row_yet_and_young__is_not_sent_again(call: CallState | None) -> None:
+    """A request may be on its way for as long as a client or a proxy holds it."""
+    calls = {} if call is None else {GUEST: a_call(call)}
+
+    assert written(followed(a_cloud([a_server()], calls=calls), in_flight())) is None
+
+
+def test_track__no_row_and_old_but_lists_older__reads_whole_lists_first() -> None:
+    """Only lists asked for after the request could arrive say that it did not."""
+    long_ago_s = NOW_S - POLICY.unknown_after_s - 1.0
+    cloud = a_cloud([a_server()], age_s=5.0)
+
+    moves = followed(cloud, in_flight(since_s=long_ago_s))
+
+    assert {getattr(look, "kind", None) for look in moves.looks} == {
+        CloudLookKind.SERVERS_OF,
+        CloudLookKind.MIGRATIONS_OF,
+    }
+    assert not moves.changes
+
+
+def test_track__no_row_in_lists_asked_for_after_it_could_arrive__was_not_done() -> None:
+    """Then, and only then, nothing was done."""
+    long_ago_s = NOW_S - POLICY.unknown_after_s - 10.0
+
+    waiting = written(followed(a_cloud([a_server()]), in_flight(since_s=long_ago_s)))
+
+    assert waiting is not None
+    assert waiting.status is MigrationStatus.WAITING
+
+
+def test_track__no_row_but_nova_rebuilds__is_waited_for_longer() -> None:
+    """Nova may be between the task and the record."""
+    long_ago_s = NOW_S - POLICY.unknown_after_s - 10.0
+    cloud = a_cloud([a_server(task_state="rebuilding")])
+
+    assert written(followed(cloud, in_flight(since_s=long_ago_s))) is None
+
+
+def test_track__request_too_late_to_be_sent__is_asked_again_at_once() -> None:
+    """Nothing was sent, so nothing is waited for."""
+    calls = {GUEST: a_call(CallState.NOT_DONE, why="late")}
+
+    waiting = written(followed(a_cloud([a_server()], calls=calls), in_flight()))
+
+    assert waiting is not None
+    assert waiting.status is MigrationStatus.WAITING
+
+
+def test_track__answer_of_an_earlier_attempt__says_nothing_of_this_one() -> None:
+    """Each answer counts for the attempt it was given to."""
+    calls = {GUEST: a_call(CallState.REFUSED, attempt=1, is_conflict=True, why="task_state")}
+
+    migration = in_flight(attempts=2)
+
+    assert written(followed(a_cloud([a_server()], calls=calls), migration)) is None
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [
+        ({"is_conflict": True, "why": "vm_state building"}, MigrationStatus.WAITING),
+        ({"why": "Compute service of host-1 is still in use."}, MigrationStatus.WAITING),
+        ({"is_missing": True, "why": "no such server"}, MigrationStatus.FAILED),
+        ({"why": "vTPM is not supported"}, MigrationStatus.FAILED),
+    ],
+)
+def test_track__refused__follows_what_novas_no_means(
+    refusal: dict[str, Any], status: MigrationStatus
+) -> None:
+    """What passes is tried again; what cannot change by itself is closed, and said."""
+    calls = {GUEST: a_call(CallState.REFUSED, **refusal)}
+
+    ended = written(followed(a_cloud([a_server()], calls=calls), in_flight()))
+
+    assert ended is not None
+    assert ended.status is status
+    assert refusal["why"] in ended.reason
+
+
+def test_track__accepted_for_long_without_a_conductor__is_left_in_its_queue() -> None:
+    """Whoever conducts next finds the request in its queue: asked again it would be two."""
+    stuck_s = NOW_S - POLICY.stuck_after_s - 1.0
+    cloud = a_cloud([a_server(task_state="rebuilding")], [a_row()], conducting_since_s=None)
+
+    moves = followed(cloud, in_flight(since_s=stuck_s))
+
+    assert [reason.code for reason in moves.reasons] == ["evacuation_stuck"]
+    assert not moves.changes
+
+
+def test_track__accepted_for_long_and_conductor_young__is_left_in_its_queue() -> None:
+    """It may have taken up its queue a moment ago."""
+    stuck_s = NOW_S - POLICY.stuck_after_s - 1.0
+    cloud = a_cloud([a_server()], [a_row()], conducting_since_s=NOW_S - 20.0)
+
+    assert written(followed(cloud, in_flight(since_s=stuck_s))) is None
+
+
+def test_track__accepted_for_long_under_a_conductor_that_lives__is_lost() -> None:
+    """Its queue is read, and nobody has this: the conductor that took it died."""
+    stuck_s = NOW_S - POLICY.stuck_after_s - 1.0
+    cloud = a_cloud([a_server(task_state="rebuilding")], [a_row()])
+
+    waiting = written(followed(cloud, in_flight(since_s=stuck_s)))
+
+    assert waiting is not None
+    assert (waiting.status, waiting.newest) == (MigrationStatus.WAITING, ROW)
+
+
+# -- arrived --------------------------------------------------------------------------------------
+
+
+def test_track__arrived_and_seen_running__is_done_and_denied_to_its_old_host() -> None:
+    """All that counts as arrival, in one transaction."""
+    cloud = a_cloud([a_server(host=SPARE)], [a_row(status="done", to=SPARE)])
+
+    moves = followed(cloud, in_flight(), a_dead_host(), spare_with())
+
+    done = written(moves)
+    assert done is not None
+    assert (done.status, done.dest_compute, done.number) == (MigrationStatus.DONE, SPARE, ROW)
+    [change] = moves.changes
+    assert any(isinstance(o, Delete) and o.key == guest_of(GUEST) for o in change.operations)
+    denial = writes(change)[grant_of(HOST, GUEST)]
+    assert isinstance(denial, Grant)
+    assert (denial.state, denial.moved_to) == (GrantState.REVOKED, SPARE)
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        (a_dead_host(), a_spare(domains={})),
+        (a_dead_host(), spare_with(is_libvirt_healthy=False)),
+        (a_dead_host(), spare_with(DomainState.SHUTOFF)),
+    ],
+    ids=["not_listed", "libvirt_unwell", "off"],
+)
+def test_track__arrived_but_not_seen_by_its_agent__is_not_done(hosts: tuple[HostView, ...]) -> None:
+    """Nova's word is not enough where an agent can tell."""
+    cloud = a_cloud([a_server(host=SPARE)], [a_row(status="done", to=SPARE)])
+
+    moves = followed(cloud, in_flight(), *hosts)
+
+    assert [reason.code for reason in moves.reasons] == ["guest_not_seen"]
+    assert not moves.changes
+
+
+def test_track__arrived_on_a_compute_without_agent__is_done_by_novas_word() -> None:
+    """There nobody but Nova can tell."""
+    cloud = a_cloud([a_server(host="bare-9")], [a_row(status="done", to="bare-9")])
+
+    done = written(followed(cloud, in_flight()))
+
+    assert done is not None
+    assert (done.status, done.dest_compute) == (MigrationStatus.DONE, "bare-9")
+
+
+def test_track__arrived_with_a_task__is_waited_for() -> None:
+    """It is not what it will be."""
+    cloud = a_cloud(
+        [a_server(host=SPARE, task_state="powering-off")], [a_row(status="done", to=SPARE)]
+    )
+
+    assert written(followed(cloud, in_flight(), a_dead_host(), spare_with())) is None
+
+
+def test_track__done_but_server_list_older__is_not_taken_for_failed() -> None:
+    """The two lists are read one after the other; Nova moves the server before it says done."""
+    cloud = a_cloud([a_server()], [a_row(status="done", to=SPARE)])
+
+    moves = followed(cloud, in_flight(since_s=NOW_S - 10 * SETTLES_S))
+
+    assert not moves.changes
+    assert [getattr(look, "kind", None) for look in moves.looks] == [CloudLookKind.SERVERS_CHANGED]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "vm_state"), [(PowerState.SHUTOFF, "active"), (PowerState.RUNNING, "stopped")]
+)
+def test_track__arrived_in_another_power_state__is_brought_to_the_wanted_one(
+    wanted: PowerState, vm_state: str
+) -> None:
+    """Nova starts what it rebuilds, whatever it was before."""
+    cloud = a_cloud([a_server(host=SPARE, vm_state=vm_state)], [a_row(status="done", to=SPARE)])
+    migration = in_flight(MigrationStatus.PRE_MIGRATING, wanted=wanted)
+
+    moves = followed(cloud, migration, a_dead_host(), spare_with())
+
+    [intent] = moves.intents
+    assert intent.action == SetPower(guest=GUEST, wanted=wanted)
+    assert not moves.changes
+
+
+def test_track__power_asked_for_a_moment_ago__is_not_asked_for_again() -> None:
+    """Nova needs a moment for it."""
+    cloud = a_cloud([a_server(host=SPARE)], [a_row(status="done", to=SPARE)])
+    migration = in_flight(
+        MigrationStatus.PRE_MIGRATING,
+        wanted=PowerState.SHUTOFF,
+        reason=str(PowerState.SHUTOFF),
+        stamps={"power_restored": "then"},
+    )
+
+    moves = followed(cloud, migration, a_dead_host(), spare_with())
+
+    assert not moves.intents
+    assert [reason.code for reason in moves.reasons] == ["waits_for_power"]
+
+
+def test_track__stopped_guest_seen_off__is_done() -> None:
+    """Off is what was wanted."""
+    cloud = a_cloud([a_server(host=SPARE, vm_state="stopped")], [a_row(status="done", to=SPARE)])
+    migration = in_flight(MigrationStatus.PRE_MIGRATING, wanted=PowerState.SHUTOFF)
+
+    done = written(followed(cloud, migration, a_dead_host(), spare_with(DomainState.SHUTOFF)))
+
+    assert done is not None
+    assert done.status is MigrationStatus.DONE
+
+
+@pytest.mark.parametrize("servers", [[], [a_server(vm_state="deleted")]], ids=["absent", "deleted"])
+def test_track__deleted_by_its_owner__is_closed(servers: list[Any]) -> None:
+    """Nothing is left to move, and its record must not keep its name taken."""
+    moves = followed(a_cloud(servers), in_flight())
+
+    ended = written(moves)
+    assert ended is not None
+    assert ended.status is MigrationStatus.FAILED
+    [change] = moves.changes
+    assert any(isinstance(o, Delete) and o.key == guest_of(GUEST) for o in change.operations)
+
+
+def test_track__nova_not_read_by_this_leader__concludes_nothing() -> None:
+    """A new leader knows nothing before it has read."""
+    cloud = replace(a_cloud(), listed_s={}, traced_s={})
+
+    assert followed(cloud, in_flight()) == Moves()
