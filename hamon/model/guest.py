@@ -98,7 +98,8 @@ class Grant:
     """The right to run one guest on one host (znode ``hosts/<host>/grants/<uuid>``).
 
     The leader creates and offers; the host's agent claims, settles and releases. Never deleted
-    while the host is enrolled, because its version is compared (no ABA).
+    while the host is enrolled, because its version is compared (no ABA). In a nova cloud the only
+    grants are denials (docs/protocol.md 14 to 17).
 
     ``boot_id``: the boot that claimed it. ``definition`` travels with the offer and stays until the
     grant is settled. ``moved_to`` on a REVOKED grant: the migration away from here is closed, the
