@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from lab import deployment
+from lab.hamon_files import SESSION_TIMEOUT_S
 
-SESSION_TIMEOUT_S = deployment.SESSION_TIMEOUT_S
 FIRST_REBUILD_MARGIN_S = 1.5 + 1.0
 ALL_WRITING_MARGIN_S = 4.0
 TAKEOVER_MARGIN_S = 2.0

@@ -16,7 +16,8 @@ from bench.footprint import (
     IDLE_HOSTS,
     Footprint,
 )
-from bench.measured import SESSION_TIMEOUT_S, TAKEOVER_LIMIT_S, Measured
+from bench.measured import TAKEOVER_LIMIT_S, Measured
+from lab.hamon_files import SESSION_TIMEOUT_S
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

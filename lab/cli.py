@@ -11,9 +11,10 @@ import click
 
 from lab import observer, records
 from lab.bmc import Fault
-from lab.lab import Backend, Lab
+from lab.lab import Lab
 from lab.names import LabError, Plane
 from lab.network import Direction
+from lab.topology import Backend, Computes, Driver
 
 REFRESH_S = 0.5
 GUESTS_TIMEOUT_S = 180.0
@@ -71,19 +72,31 @@ def _open(context: click.Context) -> Lab:
     show_default=True,
     help="nova: the hosts are the computes of a real OpenStack.",
 )
+@click.option(
+    "--driver",
+    type=click.Choice([str(driver) for driver in Driver]),
+    default=str(Driver.LIBVIRT),
+    show_default=True,
+    help="Of nova-compute. fake: no libvirt, no QEMU; hundreds of guests cost little.",
+)
+@click.option(
+    "--service-names", is_flag=True, help="nova-compute of h1 is compute-h1: not its host's name."
+)
 @click.option("--durable", is_flag=True, help="Keep the machines' state on disk, not on a tmpfs.")
 @click.pass_context
-def up(
+def up(  # noqa: PLR0913 - each option is an argument
     context: click.Context,
     controllers: str,
     hosts: int,
     guests: int,
     daemons: int,
     backend: str,
+    driver: str,
     *,
+    service_names: bool,
     durable: bool,
 ) -> None:
-    """Make the lab and wait until ZooKeeper, libvirt and BMCs answer."""
+    """Make the lab and wait until ZooKeeper, libvirt, Nova, BMCs and hamon serve."""
     began = time.monotonic()
     lab = Lab.create(
         context.obj,
@@ -91,21 +104,27 @@ def up(
         hosts=hosts,
         daemons=daemons,
         backend=Backend(backend),
+        computes=Computes(driver=Driver(driver), has_service_names=service_names),
         durable=durable,
     )
     took_s = time.monotonic() - began
     click.echo(f"lab {context.obj} is up after {took_s:.1f} s in {lab.layout.folder}")
     if guests:
         _start_guests(lab, guests)
-        click.echo(f"{guests} guests write to their disks after {time.monotonic() - began:.1f} s")
+        click.echo(f"{guests} guests run after {time.monotonic() - began:.1f} s")
 
 
 def _start_guests(lab: Lab, count: int) -> None:
-    """Start guests, spread over the hosts, and wait until they write.
+    """Start guests, spread over the hosts, and wait until they write, if they have disks.
 
     Raises:
         LabError: one could not be started, or did not write in time.
     """
+    if lab.cloud is not None and not lab.topology.has_libvirt:
+        for number, host in enumerate(lab.hosts):
+            share = len(range(number, count, len(lab.hosts)))
+            lab.cloud.boot_many(f"{host.name}-g", share, host)
+        return
     names = [f"g{number + 1}" for number in range(count)]
     where = {name: lab.hosts[number % len(lab.hosts)] for number, name in enumerate(names)}
     with lab.observer() as watching:

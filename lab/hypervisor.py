@@ -67,6 +67,11 @@ def prepare(folder: Path, product_uuid: uuid.UUID) -> None:
     _autostarted(etc, "qemu/networks", NETWORK, network)
 
 
+def is_prepared(folder: Path) -> bool:
+    """Whether a machine's folder holds a libvirt configuration, so that it has a hypervisor."""
+    return (folder / "etc" / "upper" / "libvirt").exists()
+
+
 def _own(folder: Path) -> Path:
     """Make a folder of an upper layer that hides what the machine below has of that name."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,45 +4,37 @@ import signal
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any, TypeVar
 
-from lab import bmc, deployment, guest_image, guests, network, records, zookeeper
+from msgspec import convert
+
+from lab import (
+    bmc,
+    deployment,
+    guest_image,
+    guests,
+    hamon_files,
+    hypervisor,
+    network,
+    overview,
+    records,
+    zookeeper,
+)
 from lab.bmc import Bmc
 from lab.guests import Guests
+from lab.hamon_files import Installation
 from lab.machine import Machine
-from lab.names import (
-    PLANES_OF_ROLE,
-    LabError,
-    Layout,
-    MachineName,
-    Plane,
-    Role,
-    valid_lab_name,
-)
+from lab.names import LabError, Layout, MachineName, Plane, Role, valid_lab_name
 from lab.observer import Observer
+from lab.openstack import seed
+from lab.openstack.api import Api
 from lab.openstack.cloud import Cloud
 from lab.processes import run, wait_until
+from lab.topology import Backend, Computes, Topology
 
 _T = TypeVar("_T")
 
 READY_TIMEOUT_S = 60.0
-
-
-class Backend(StrEnum):
-    """Who schedules and rebuilds the guests of a lab."""
-
-    LIBVIRT = "libvirt"
-    NOVA = "nova"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Topology:
-    """How many machines a lab has, and for what."""
-
-    controllers: int
-    hosts: int
-    backend: Backend = Backend.LIBVIRT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +43,7 @@ class Lab:
 
     Attributes:
         layout: its names and folders.
+        topology: what it consists of.
         controllers: 1 or 3, each with a ZooKeeper server.
         hosts: virtual compute hosts, each with a BMC.
         guests: what is needed to define and start guests.
@@ -58,6 +51,7 @@ class Lab:
     """
 
     layout: Layout
+    topology: Topology
     controllers: tuple[Machine, ...]
     hosts: tuple[Machine, ...]
     guests: Guests
@@ -72,6 +66,7 @@ class Lab:
         hosts: int = 3,
         daemons: int = 2,
         backend: Backend = Backend.LIBVIRT,
+        computes: Computes | None = None,
         durable: bool = False,
         tick_s: float = zookeeper.TICK_S,
     ) -> "Lab":
@@ -83,16 +78,20 @@ class Lab:
             hosts: 1 to 100.
             daemons: how many controllers run hamon's daemon; 0: the lab is without hamon.
             backend: whether the hosts are the computes of an OpenStack.
+            computes: how nova-compute runs, if they are.
             durable: keep the machines' state on disk and not on a tmpfs.
-            tick_s: ZooKeeper's tick; sessions last `deployment.SESSION_TICKS` of them.
+            tick_s: ZooKeeper's tick; sessions last `hamon_files.SESSION_TICKS` of them.
 
         Raises:
             LabError: the name is taken, or a part did not come up.
         """
-        if controllers not in (1, 3) or not 1 <= hosts <= 100:
-            raise LabError("a lab has 1 or 3 controllers and 1 to 100 hosts")
-        if backend is Backend.NOVA and daemons:
-            raise LabError("hamon does not work with nova yet: ask for --daemons 0")
+        topology = Topology(
+            controllers=controllers,
+            hosts=hosts,
+            backend=backend,
+            computes=computes or Computes(),
+        )
+        topology.check()
         image = guest_image.cached_image()
         accelerator = guest_image.accelerator(image)
         layout = records.take_name(valid_lab_name(name))
@@ -101,7 +100,7 @@ class Lab:
                 layout,
                 image,
                 accelerator,
-                Topology(controllers=controllers, hosts=hosts, backend=backend),
+                topology,
                 daemons=daemons,
                 durable=durable,
                 tick_s=tick_s,
@@ -124,7 +123,7 @@ class Lab:
         if saved["machine_boot_id"] != records.MACHINE_BOOT_ID.read_text().strip():
             raise LabError(f"lab {name!r} did not survive the reboot of this machine: take it down")
         layout = Layout(lab=name, slot=saved["slot"])
-        return _lab(layout, saved["accelerator"], Topology(**saved["topology"]))
+        return _lab(layout, saved["accelerator"], convert(saved["topology"], Topology))
 
     @property
     def machines(self) -> tuple[Machine, ...]:
@@ -166,7 +165,7 @@ class Lab:
     @property
     def daemons(self) -> tuple[Machine, ...]:
         """The controllers that run hamon's daemon."""
-        return tuple(c for c in self.controllers if deployment.is_controller(self.layout, c.name))
+        return tuple(c for c in self.controllers if hamon_files.is_controller(self.layout, c.name))
 
     @property
     def bmcs(self) -> tuple[Bmc, ...]:
@@ -208,13 +207,14 @@ class Lab:
         self.machine(machine).start_service(service)
 
     def wait_ready(self) -> None:
-        """Wait until the ensemble has a leader and each host's libvirt serves.
+        """Wait until the ensemble has a leader, libvirt and nova serve, and hamon protects.
 
         Raises:
-            LabError: something did not become ready within `READY_TIMEOUT_S`.
+            LabError: something did not become ready in time.
         """
         wait_until(self.ensemble_ready, "a ZooKeeper server on each controller", READY_TIMEOUT_S)
-        _in_parallel(_wait_for_libvirt, self.hosts)
+        if self.topology.has_libvirt:
+            _in_parallel(_wait_for_libvirt, self.hosts)
         if self.cloud is not None:
             self.cloud.wait_ready()
         if self.daemons:
@@ -237,42 +237,26 @@ class Lab:
         for device in self.bmcs:
             device.behave(bmc.Fault.OK)
         _in_parallel(_repair_machine, self.machines)
+        if self.cloud is not None:
+            self.cloud.let_calls_pass()
         if self.daemons:
+            # Before anything is put right by hand: with nova, hamon opens the gate before
+            # nova-compute, lifts what it forced down and enables what it disabled.
             deployment.bring_into_service(self.daemons, self.hosts)
         if self.cloud is not None:
             self.cloud.repair(remove_servers=remove_guests)
         self.wait_ready()
-        if remove_guests:
+        if remove_guests and self.topology.has_libvirt:
             self.guests.remove_all(list(self.hosts))
 
     def status(self) -> dict[str, Any]:
         """All there is to see, as plain data."""
-        cut_ports = network.cuts(self.layout)
-        machines = {}
-        for machine in self.machines:
-            planes = {}
-            for plane in Plane:
-                if plane in PLANES_OF_ROLE[machine.name.role] or machine.name.role is Role.HOST:
-                    cut = cut_ports.get(network.port_name(machine.name, plane))
-                    planes[str(plane)] = {
-                        "address": self.layout.address(machine.name, plane),
-                        "cut": str(cut) if cut else None,
-                    }
-            machines[str(machine.name)] = {
-                "role": str(machine.name.role),
-                "powered": machine.powered(),
-                "product_uuid": str(self.layout.product_uuid(machine.name)),
-                "planes": planes,
-                "processes": machine.processes(),
-            }
-        for device in self.bmcs:
-            machines[str(device.host)]["bmc"] = str(device.fault())
         return {
             "name": self.layout.lab,
             "folder": str(self.layout.folder),
             "accelerator": self.guests.accelerator,
             "zookeeper": {"connect": self.zookeeper_hosts, "servers": self._server_modes()},
-            "machines": machines,
+            "machines": overview.described(self.layout, self.machines, self.bmcs),
         }
 
     def _server_modes(self) -> dict[str, str | None]:
@@ -308,6 +292,9 @@ def _build(
     controller_names = [controller.name for controller in lab.controllers]
     for machine in lab.machines:
         machine.prepare()
+    if topology.has_libvirt:
+        for host in lab.hosts:
+            hypervisor.prepare(host.folder, layout.product_uuid(host.name))
     for controller in controller_names:
         zookeeper.prepare(layout, controller, controller_names, tick_s)
     for device in lab.bmcs:
@@ -334,10 +321,15 @@ def _build(
 
 
 def _configure_hamon(lab: Lab, daemons: int, tick_s: float) -> None:
-    names = tuple(machine.name for machine in lab.machines)
-    deployment.make_secrets(lab.layout, names)
+    installation = Installation(
+        layout=lab.layout,
+        machines=tuple(machine.name for machine in lab.machines),
+        topology=lab.topology,
+        tick_s=tick_s,
+    )
+    hamon_files.make_secrets(installation)
     for machine in (*lab.controllers[:daemons], *lab.hosts):
-        deployment.configure(lab.layout, machine.name, names, tick_s)
+        hamon_files.configure(installation, machine.name)
 
 
 def _bring_hamon_up(lab: Lab) -> None:
@@ -356,15 +348,20 @@ def _lab(layout: Layout, accelerator: str, topology: Topology) -> Lab:
         )
 
     hosts = machines(Role.HOST, topology.hosts)
-    [cloud] = machines(Role.CLOUD, 1)
-    has_cloud = topology.backend == Backend.NOVA
     return Lab(
         layout=layout,
+        topology=topology,
         controllers=machines(Role.CONTROLLER, topology.controllers),
         hosts=hosts,
         guests=Guests(layout=layout, accelerator=accelerator),
-        cloud=Cloud(machine=cloud, hosts=hosts) if has_cloud else None,
+        cloud=_cloud(layout, hosts, topology) if topology.has_cloud else None,
     )
+
+
+def _cloud(layout: Layout, hosts: tuple[Machine, ...], topology: Topology) -> Cloud:
+    machine = Machine(layout=layout, name=MachineName(role=Role.CLOUD, number=1))
+    admin = Api(machine, seed.password())
+    return Cloud(machine=machine, hosts=hosts, computes=topology.computes, admin=admin)
 
 
 def _wait_for_libvirt(host: Machine) -> None:

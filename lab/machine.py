@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import hypervisor, network
+from lab import network
 from lab.init import CONTROL_SOCKET, OVERLAYS
 from lab.names import (
     PLANES_OF_ROLE,
@@ -24,7 +24,6 @@ from lab.names import (
     LabError,
     Layout,
     MachineName,
-    Role,
 )
 from lab.processes import (
     Process,
@@ -75,8 +74,6 @@ class Machine:
         (etc / "machine-id").write_text(f"{self.layout.product_uuid(self.name).hex}\n")
         (etc / "hamon").mkdir(exist_ok=True)
         (self.folder / "var-lib" / "upper" / "hamon").mkdir(exist_ok=True)
-        if self.name.role is Role.HOST:
-            hypervisor.prepare(self.folder, self.layout.product_uuid(self.name))
 
     def init_process(self) -> Process | None:
         """The machine's PID 1 as seen from outside, or None while it is off."""

@@ -144,8 +144,16 @@ def write_record(record: Path, process: Process) -> None:
     new.rename(record)
 
 
-def wait_until(condition: Callable[[], bool], what: str, deadline_s: float) -> None:
+def wait_until(
+    condition: Callable[[], bool], what: str, deadline_s: float, *, every_s: float = 0.02
+) -> None:
     """Wait until a condition holds.
+
+    Args:
+        condition: what is asked.
+        what: it is that is waited for.
+        deadline_s: how long at most.
+        every_s: pause between two questions.
 
     Raises:
         LabError: it does not within `deadline_s`; the message names `what`.
@@ -154,7 +162,7 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float) -> N
     while not condition():
         if time.monotonic() > deadline:
             raise LabError(f"waited {deadline_s:g} s in vain for: {what}")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def run(argv: Sequence[str], *, text: str | None = None, deadline_s: float = 30.0) -> str:

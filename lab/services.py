@@ -7,6 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from lab import hypervisor
 from lab.names import PROJECT, Layout, MachineName, Role
 from lab.openstack import programs, venv
 from lab.service import Service
@@ -43,29 +44,39 @@ def _cloud_services(layout: Layout, machine: MachineName) -> tuple[Service, ...]
 
 
 def _host_services(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
-    services = _hypervisor_services(layout, machine)
-    if not (layout.machine_folder(machine) / "etc" / "upper" / "nova").exists():
+    folder = layout.machine_folder(machine)
+    has_libvirt = hypervisor.is_prepared(folder)
+    has_agents = _is_configured(layout, machine, "agent.toml")
+    services: tuple[Service, ...] = _libvirt(has_hook=has_agents) if has_libvirt else ()
+    if has_agents:
+        services = (*services, _hamon("hamon-agent", "agent", "heartbeat", *_AGENT_CONFIG))
+    if has_agents and has_libvirt:
+        services = (*services, _hamon("hamon-agent-guests", "agent", "guests", *_AGENT_CONFIG))
+    if not (folder / "etc" / "upper" / "nova").exists():
         return services
-    return (*services, programs.compute(venv.path()))
+    # The gate waits for the guests process, so where there is none, there is no gate.
+    gate = _GATE if has_agents and has_libvirt else ()
+    return (*services, programs.compute(venv.path(), has_libvirt=has_libvirt, gate=gate))
 
 
-def _hypervisor_services(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
+def _libvirt(*, has_hook: bool) -> tuple[Service, ...]:
     virtlogd = Service(name="virtlogd", argv=("/usr/sbin/virtlogd",))
-    if not _is_configured(layout, machine, "agent.toml"):
+    if not has_hook:
         return (virtlogd, Service(name="libvirtd", argv=("/usr/sbin/libvirtd",)))
-    # libvirtd looks for its hooks when it starts, so the gate is put there first.
-    config = ("--config", "/etc/hamon/agent.toml")
-    install = shlex.join((*HAMON, "agent", "install-hook", *config))
+    # libvirtd looks for its hooks when it starts, so the hook is put there first.
+    install = shlex.join((*HAMON, "agent", "install-hook", *_AGENT_CONFIG))
     return (
         virtlogd,
         Service(name="libvirtd", argv=("/bin/sh", "-c", f"{install} && exec /usr/sbin/libvirtd")),
-        _hamon("hamon-agent", "agent", "heartbeat", *config),
-        _hamon("hamon-agent-guests", "agent", "guests", *config),
     )
 
 
 HAMON = (sys.executable, "-m", "hamon")
 """The command line of hamon, from the checkout that the lab is part of."""
+
+_AGENT_CONFIG = ("--config", "/etc/hamon/agent.toml")
+# As a unit that runs before nova-compute does; its path to hamon must not become nova-compute's.
+_GATE = ("env", f"PYTHONPATH={PROJECT}", *HAMON, "agent", "gate", *_AGENT_CONFIG)
 
 
 def _hamon(name: str, *arguments: str) -> Service:

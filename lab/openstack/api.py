@@ -62,7 +62,8 @@ class Api:
             self._token = ""
             status, answer = self._with_token(port, method, path, _encoded(body), content_type)
         if status >= _FIRST_ERROR:
-            raise LabError(f"{method} {path} on port {port}: {status} {answer[:500]!r}")
+            what = f"{method} {path} on port {port}: {status}"
+            raise LabError(_refusal(what, answer, self._password))
         return json.loads(answer) if answer.startswith((b"{", b"[")) else None
 
     def is_answered(self) -> bool:
@@ -103,7 +104,8 @@ class Api:
             {"Content-Type": "application/json"},
         )
         if status >= _FIRST_ERROR:
-            raise LabError(f"keystone gives {self._user} no token: {status} {answer[:300]!r}")
+            what = f"keystone gives {self._user} no token: {status}"
+            raise LabError(_refusal(what, answer, self._password))
         return headers["X-Subject-Token"]
 
     def _send(
@@ -136,6 +138,16 @@ class _FromInside(http.client.HTTPConnection):
             raise OSError(f"{self._machine.name} is off")
         with inside(Path(f"/proc/{init.pid}/ns/net")):
             super().connect()
+
+
+def without_password(text: str, password: str) -> str:
+    """What an error may say of what something printed or answered."""
+    return text.replace(password, "***")
+
+
+def _refusal(what: str, answer: bytes, password: str) -> str:
+    # An API may quote what it was configured with or asked.
+    return f"{what} {without_password(answer.decode(errors='replace'), password)[:500]}"
 
 
 def _encoded(body: object) -> bytes | None:

@@ -6,6 +6,7 @@ disks as the lab's other guests do.
 
 import shutil
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,22 @@ from lab import guest_image
 from lab.machine import Machine
 from lab.names import LabError
 from lab.openstack import configuration, programs, seed
-from lab.openstack.api import Api
+from lab.openstack.api import Api, without_password
 from lab.openstack.configuration import COMPUTE_PORT, IMAGE_PORT
 from lab.openstack.venv import cached_venv
 from lab.processes import wait_until
+from lab.topology import Computes
 
 READY_TIMEOUT_S = 120.0
 BOOT_TIMEOUT_S = 180.0
+POLL_S = 0.2
+BATCH = 50
+"""Servers asked for in one request: their scheduling is one, and the next one's overlaps."""
+
+PARALLEL = 8
+PER_SERVER_S = 2.0
+"""What nova may take for each of many servers, on a machine that may be busy."""
+
 IMAGE, FLAVOR = "guest", "guest"
 DISK_BYTES = 8 << 20
 MEMORY_MIB = 96
@@ -34,10 +44,14 @@ class Cloud:
     Attributes:
         machine: where its control plane runs.
         hosts: the compute hosts.
+        computes: how nova-compute runs on them.
+        admin: calls of the administrator, with one token for all of them.
     """
 
     machine: Machine
     hosts: tuple[Machine, ...]
+    computes: Computes
+    admin: Api
 
     def prepare(self, accelerator: str) -> None:
         """Write the configuration of every machine, before its first power-on.
@@ -66,6 +80,7 @@ class Cloud:
                 venv,
                 password,
                 accelerator,
+                self.computes,
             )
 
     def power_on(self) -> None:
@@ -78,29 +93,52 @@ class Cloud:
             seed.make(self.machine, cached_venv())
         self.machine.power_on()
 
+    def let_calls_pass(self) -> None:
+        """Have nothing go wrong any more with calls to nova.
+
+        Raises:
+            LabError: keystone does not answer.
+        """
+        self.machine.path(programs.FAULTS).unlink(missing_ok=True)
+        wait_until(self.admin.is_answered, "keystone", READY_TIMEOUT_S)
+
     def repair(self, *, remove_servers: bool) -> None:
         """Let every call to nova pass, every compute serve, and every server go if wanted.
 
         Raises:
             LabError: nova refuses, or a server would not go.
         """
-        self.machine.path(programs.FAULTS).unlink(missing_ok=True)
-        wait_until(self.api().is_answered, "keystone", READY_TIMEOUT_S)
-        if remove_servers:
-            for server in self._servers():
-                self.compute("POST", f"/servers/{server['id']}/action", {"forceDelete": None})
-            wait_until(lambda: not self.servers(), "every server gone", READY_TIMEOUT_S)
+        self.let_calls_pass()
         # Nova calls a service up for a while after its host died; and one that does not run yet
-        # cannot hear that it is enabled.
+        # can neither delete a server nor hear that it is enabled.
         before = self._beats()
         wait_until(
             lambda: all(self._beats()[h] != beat for h, beat in before.items()),
             "a heartbeat of every nova-compute",
             READY_TIMEOUT_S,
+            every_s=POLL_S,
         )
+        # First, as a service is not let up while an evacuation away from it has a record.
+        if remove_servers:
+            self._remove_servers()
         for service in self.compute("GET", _COMPUTES)["services"]:
-            well = {"forced_down": False, "status": "enabled"}
-            self.compute("PUT", f"/os-services/{service['id']}", well)
+            if service["forced_down"] or service["status"] != "enabled":
+                well = {"forced_down": False, "status": "enabled"}
+                self.compute("PUT", f"/os-services/{service['id']}", well)
+
+    def _remove_servers(self) -> None:
+        def remove(server: str) -> None:
+            self.compute("POST", f"/servers/{server}/action", {"forceDelete": None})
+
+        servers = self._listed().values()
+        with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
+            list(pool.map(remove, servers))
+        wait_until(
+            lambda: not self._listed(),
+            "every server gone",
+            READY_TIMEOUT_S + PER_SERVER_S * len(servers),
+            every_s=_pause_s(len(servers)),
+        )
 
     def _beats(self) -> dict[str, str]:
         found = self.compute("GET", _COMPUTES)["services"]
@@ -120,15 +158,15 @@ class Cloud:
             return not missing
 
         try:
-            wait_until(is_ready, "nova in service", READY_TIMEOUT_S)
+            wait_until(is_ready, "nova in service", READY_TIMEOUT_S, every_s=POLL_S)
         except LabError as error:
             raise LabError(f"{error}: missing {' '.join(sorted(missing))}") from error
 
     def _missing(self) -> set[str]:
-        wanted = {"nova-conductor", "nova-scheduler", *(str(host.name) for host in self.hosts)}
+        hosts = {self.computes.service_host(host.name) for host in self.hosts}
         try:
             found = self.compute("GET", "/os-services")["services"]
-            mapped = self.compute("GET", "/os-hypervisors")["hypervisors"]
+            mapped = self.compute("GET", "/os-hypervisors/detail")["hypervisors"]
         except LabError as error:
             return {str(error)}
         up = {
@@ -136,16 +174,12 @@ class Cloud:
             for line in found
             if line["state"] == "up"
         }
-        known = {line["hypervisor_hostname"] for line in mapped}
-        return wanted - (up & (known | {"nova-conductor", "nova-scheduler"}))
-
-    def api(self) -> Api:
-        """Calls of the administrator."""
-        return Api(self.machine, seed.password())
+        known = {line["service"]["host"] for line in mapped}
+        return ({"nova-conductor", "nova-scheduler"} - up) | (hosts - (up & known))
 
     def compute(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
         """Call nova; see `Api.call`."""
-        return self.api().call(COMPUTE_PORT, method, f"/v2.1{path}", body)
+        return self.admin.call(COMPUTE_PORT, method, f"/v2.1{path}", body)
 
     # -- guests -----------------------------------------------------------------------------------
 
@@ -155,7 +189,7 @@ class Cloud:
         Raises:
             LabError: glance or nova refuses.
         """
-        api = self.api()
+        api = self.admin
         kernel = _add_image(api, "kernel", "aki", image.kernel.read_bytes())
         initramfs = _add_image(api, "initramfs", "ari", image.initramfs.read_bytes())
         _add_image(
@@ -179,16 +213,39 @@ class Cloud:
         Raises:
             LabError: nova refuses.
         """
-        [image] = self.api().call(IMAGE_PORT, "GET", f"/v2/images?name={IMAGE}")["images"]
-        server = {
-            "name": name,
+        made = self._ask_for({"name": name}, on)
+        return uuid.UUID(made["server"]["id"])
+
+    def boot_many(self, prefix: str, count: int, on: Machine) -> list[str]:
+        """Boot servers on a host, wait until they run, and return their names.
+
+        Args:
+            prefix: of the names; the numbers of a batch and in it follow.
+            count: how many.
+            on: the host.
+
+        Raises:
+            LabError: nova refuses, or one failed or did not run in time; see `wait_active`.
+        """
+        names = []
+        for first in range(0, count, BATCH):
+            share, batch = min(BATCH, count - first), f"{prefix}-{first // BATCH + 1}"
+            # Nova numbers the servers of one request, unless it is for one only.
+            own = [f"{batch}-{number + 1}" for number in range(share)] if share > 1 else [batch]
+            self._ask_for({"name": batch, "min_count": share, "max_count": share}, on)
+            names += own
+        self.wait_active(names)
+        return names
+
+    def _ask_for(self, server: dict[str, object], on: Machine) -> Any:  # noqa: ANN401
+        [image] = self.admin.call(IMAGE_PORT, "GET", f"/v2/images?name={IMAGE}")["images"]
+        more = {
             "imageRef": image["id"],
             "flavorRef": FLAVOR,
             "networks": "none",
-            "host": str(on.name),
+            "host": self.computes.service_host(on.name),
         }
-        made = self.compute("POST", "/servers", {"server": server})
-        return uuid.UUID(made["server"]["id"])
+        return self.compute("POST", "/servers", {"server": server | more})
 
     def servers(self) -> dict[str, dict[str, Any]]:
         """Every server by its name, as nova details it."""
@@ -211,17 +268,33 @@ class Cloud:
         """Wait until servers run.
 
         Raises:
-            LabError: one failed, with nova's word, or did not run within `BOOT_TIMEOUT_S`.
+            LabError: one failed, with nova's word, or did not run in time.
         """
 
         def are_active() -> bool:
-            servers = self.servers()
-            for name in names:
-                if servers[name]["status"] == "ERROR":
-                    raise LabError(f"server {name}: {servers[name].get('fault')}")
-            return all(servers[name]["status"] == "ACTIVE" for name in names)
+            failed = self._listed("&status=ERROR").keys() & set(names)
+            if failed:
+                raise LabError(self._fault(min(failed)))
+            return set(names) <= self._listed("&status=ACTIVE").keys()
 
-        wait_until(are_active, f"servers {' '.join(names)} active", BOOT_TIMEOUT_S)
+        what = f"{len(names)} servers, {names[0]} first, active" if names else "no server"
+        deadline_s = BOOT_TIMEOUT_S + PER_SERVER_S * len(names)
+        wait_until(are_active, what, deadline_s, every_s=_pause_s(len(names)))
+
+    def _fault(self, name: str) -> str:
+        fault = self.servers()[name].get("fault")
+        # A fault can quote what nova was configured with.
+        return without_password(f"server {name}: {fault}", seed.password())
+
+    def _listed(self, query: str = "") -> dict[str, str]:
+        """The uuid of each server by its name, of the first thousand: what nova tells quickly."""
+        found = self.compute("GET", f"/servers?all_tenants=1{query}")["servers"]
+        return {str(server["name"]): str(server["id"]) for server in found}
+
+
+def _pause_s(servers: int) -> float:
+    # A long list costs nova as much as it would take to build one more.
+    return POLL_S * (1 + servers // 20)
 
 
 def _add_image(api: Api, name: str, kind: str, content: bytes, **properties: str) -> str:

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from lab.names import SHARED_STORAGE, Layout, MachineName, Plane
+from lab.topology import Computes, Driver
 
 CLOUD = "cloud"
 USER = "lab"
@@ -139,19 +140,27 @@ ServerGroupAffinityFilter
 _NOVA_COMPUTE = """\
 [DEFAULT]
 host = {host}
+vif_plugging_is_fatal = false
+vif_plugging_timeout = 0
+resume_guests_state_on_host_boot = false
+[compute]
+resource_provider_association_refresh = 300
+"""
+# The fake driver that keeps its node's uuid over a restart; its guests it does not keep.
+_FAKE_DRIVER = """\
+[DEFAULT]
+compute_driver = fake.FakeDriverWithoutFakeNodes
+"""
+_LIBVIRT_DRIVER = """\
+[DEFAULT]
 compute_driver = libvirt.LibvirtDriver
 instances_path = {instances}
 force_raw_images = false
 use_cow_images = false
-vif_plugging_is_fatal = false
-vif_plugging_timeout = 0
-resume_guests_state_on_host_boot = false
 [libvirt]
 virt_type = {accelerator}
 cpu_mode = none
 images_type = raw
-[compute]
-resource_provider_association_refresh = 300
 [nova_sys_admin]
 helper_command = {privsep}
 [vif_plug_ovs_privileged]
@@ -209,6 +218,7 @@ def write_compute(
     venv: Path,
     password: str,
     accelerator: str,
+    computes: Computes,
 ) -> None:
     """Write the configuration of nova-compute.
 
@@ -219,17 +229,20 @@ def write_compute(
         venv: OpenStack's.
         password: of every service user and of RabbitMQ.
         accelerator: libvirt's domain type.
+        computes: what its service is called, and what runs its guests.
     """
     host, cloud = machines
     write_names(etc, layout, cloud)
     values = _values(venv, password) | {
         "address": layout.address(host, Plane.MANAGEMENT),
-        "host": str(host),
+        "host": computes.service_host(host),
         "accelerator": accelerator,
         "instances": str(INSTANCES),
         "privsep": f"{venv}/bin/privsep-helper --config-file /etc/nova/nova.conf",
     }
-    _write(etc / "nova" / "nova.conf", _NOVA + _NOVA_COMPUTE, values, _tokens("nova", password))
+    driver = _LIBVIRT_DRIVER if computes.driver is Driver.LIBVIRT else _FAKE_DRIVER
+    text = _NOVA + _NOVA_COMPUTE + driver
+    _write(etc / "nova" / "nova.conf", text, values, _tokens("nova", password))
 
 
 def _values(venv: Path, password: str) -> dict[str, object]:

@@ -5,6 +5,9 @@ from lab.openstack.api import Api
 from lab.openstack.configuration import CLOUD, IDENTITY_PORT
 
 REGION = "RegionOne"
+ADMIN = "admin"
+"""The bootstrapped administrator, and the project it works in."""
+
 _SERVICES = (
     ("nova", "compute", f"http://{CLOUD}:{configuration.COMPUTE_PORT}/v2.1"),
     ("placement", "placement", f"http://{CLOUD}:{configuration.PLACEMENT_PORT}"),

@@ -1,5 +1,6 @@
 """The programs of the lab's OpenStack: its control plane on one machine, nova-compute on hosts."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ FAULTS = Path("/run/lab/nova-faults.json")
 """What is to go wrong with calls to nova: see `lab.openstack.proxy`."""
 
 _WSGI = Path(__file__).with_name("wsgi.py")
+_FAKE_COMPUTE = Path(__file__).with_name("fake_compute.py")
 # Small, and not durable: a lab's databases live on a tmpfs and are thrown away with it.
 _MARIADB = """
 mkdir -p /run/mysqld
@@ -26,6 +28,17 @@ exec mariadbd --no-defaults --user=root --datadir=/var/lib/mysql --socket=/run/m
     --innodb-buffer-pool-size=96M --innodb-log-file-size=16M --innodb-flush-log-at-trx-commit=0 \
     --character-set-server=utf8mb3 --collation-server=utf8mb3_general_ci
 """
+# What systemd's units say by their order: nova-compute ends when libvirtd does not answer yet, and
+# does not start when the gate before it fails or is stopped.
+_LIBVIRT = "until virsh -q list > /dev/null 2>&1; do sleep 0.2; done\n"
+_GATE = """\
+gate=
+trap 'kill $gate; exit 1' TERM
+"$@" & gate=$!
+wait $gate
+trap - TERM
+"""
+_FOLDERS = "mkdir -p /run/nova /var/lib/nova\n"
 # Behind the proxy that has the port which everybody knows.
 _COMPUTE_TARGET_PORT = 18774
 _APIS = (
@@ -87,13 +100,21 @@ def control_plane(venv: Path) -> tuple[Service, ...]:
     )
 
 
-def compute(venv: Path) -> Service:
-    """nova-compute of one host."""
-    program = str(venv / "bin" / "nova-compute")
-    # As systemd units do: it ends when libvirtd does not answer yet.
-    wait = "until virsh -q list > /dev/null 2>&1; do sleep 0.2; done"
-    start = f'{wait}; mkdir -p /run/nova /var/lib/nova; exec "$0" --config-file /etc/nova/nova.conf'
-    return Service(name=COMPUTE, argv=("/bin/sh", "-c", start, program), stop_timeout_s=20.0)
+def compute(venv: Path, *, has_libvirt: bool, gate: tuple[str, ...]) -> Service:
+    """nova-compute of one host.
+
+    Args:
+        venv: OpenStack's.
+        has_libvirt: whether its guests run under libvirt.
+        gate: a command that ends well when nova-compute may start; empty: it always may.
+    """
+    programs = venv / "bin"
+    fake = (str(programs / "python"), str(_FAKE_COMPUTE))
+    program = (str(programs / "nova-compute"),) if has_libvirt else fake
+    run = shlex.join((*program, "--config-file", "/etc/nova/nova.conf"))
+    before = (_LIBVIRT if has_libvirt else "") + (_GATE if gate else "")
+    argv = ("/bin/sh", "-ec", f"{before}{_FOLDERS}exec {run}", "sh", *gate)
+    return Service(name=COMPUTE, argv=argv, stop_timeout_s=20.0)
 
 
 _PATHS = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}

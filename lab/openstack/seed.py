@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab.machine import Machine
+from lab.names import LabError
 from lab.openstack import configuration, identity, programs
-from lab.openstack.api import Api
+from lab.openstack.api import Api, without_password
 from lab.openstack.configuration import CLOUD, DATABASES, USER
 from lab.openstack.venv import folder
 from lab.processes import run, wait_until
@@ -44,8 +45,16 @@ def make(cloud: Machine, venv: Path) -> None:
     """Make the databases on a machine that has none, keep them, and switch it off.
 
     Raises:
-        LabError: a step failed; with what it printed.
+        LabError: a step failed; with what it printed, without the password.
     """
+    try:
+        _make(cloud, venv)
+    except LabError as error:
+        # Commands and what they print name it, and errors end up in logs.
+        raise LabError(without_password(str(error), password())) from None
+
+
+def _make(cloud: Machine, venv: Path) -> None:
     cloud.power_on()
     wait_until(lambda: _answers(cloud), "MariaDB", READY_TIMEOUT_S)
     _sql(cloud, "".join(f"CREATE DATABASE {name};" for name in DATABASES))
