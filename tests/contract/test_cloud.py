@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,9 +19,9 @@ from hamon.errors import (
 from hamon.model.cloud import COMPUTE, ComputeService
 from hamon.model.names import GuestId, guest_id
 from hamon.sim.cloud import EVACUATION, CloudFault
-from lab import records
-from lab.lab import Backend, Lab
 from tests.contract.cloud_worlds import HOSTS, MemoryWorld, RealWorld, World, until
+from tests.openstack import NEEDS_OPENSTACK
+from tests.shared_lab import SharedLab
 
 pytestmark = pytest.mark.contract
 
@@ -31,26 +29,7 @@ NOBODY = guest_id("99999999-0000-4000-8000-000000000000")
 REASON = "hamon: incident h1-1"
 LONG_AGO = "2020-01-01T00:00:00Z"
 
-REAL = pytest.param(
-    "real",
-    marks=[
-        pytest.mark.integration,
-        pytest.mark.slow,
-        pytest.mark.skipif(
-            shutil.which("mariadbd") is None, reason="needs lab/openstack/debian-packages.txt"
-        ),
-    ],
-)
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab with a real OpenStack, for all tests of this file."""
-    name = f"t{uuid.uuid4().hex[:10]}"
-    try:
-        yield Lab.create(name, controllers=1, hosts=2, daemons=0, backend=Backend.NOVA)
-    finally:
-        records.remove(name)
+REAL = pytest.param("real", marks=NEEDS_OPENSTACK)
 
 
 @pytest.fixture(params=["memory", REAL])
@@ -59,8 +38,8 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     if request.param == "memory":
         yield MemoryWorld()
         return
-    lab: Lab = request.getfixturevalue("lab")
-    lab.repair(remove_guests=True)
+    shared: SharedLab = request.getfixturevalue("nova_lab")
+    lab, _ = shared.repaired()
     real = RealWorld(lab, tmp_path / "password")
     with real.place():
         yield real

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Generator, Iterator
 
 import pytest
 
-from lab import records
 from lab.lab import Lab
-from lab.names import LabError
 from tests.integration.world import World
+from tests.shared_lab import SharedLab
 
 # Sessions of eight seconds: what is tested is what hamon does when one ends, not that a busy
 # machine makes it end. The benchmark is where times are measured, with sessions of four.
@@ -19,39 +17,14 @@ TICK_S = 1.0
 _CALL = pytest.StashKey[pytest.CallInfo[None] | None]()
 
 
-class SharedLab:
-    """The lab of this session: made when first needed, made anew when it cannot be repaired."""
-
-    def __init__(self) -> None:
-        self._lab: Lab | None = None
-        self._tests = 0
-
-    def repaired(self) -> tuple[Lab, str]:
-        """Return the lab, all well and without guests, and a new prefix for guests' names."""
-        self._tests += 1
-        if self._lab is not None:
-            try:
-                self._lab.repair(remove_guests=True)
-            except LabError as error:
-                print(f"the lab cannot be repaired and is made anew: {error}")  # noqa: T201
-                self.remove()
-        if self._lab is None:
-            # A name that no other run on this machine has.
-            name = f"i{uuid.uuid4().hex[:10]}"
-            self._lab = Lab.create(name, controllers=3, hosts=3, daemons=2, tick_s=TICK_S)
-        return self._lab, f"t{self._tests}"
-
-    def remove(self) -> None:
-        """Take the lab down. Idempotent."""
-        if self._lab is not None:
-            records.remove(self._lab.layout.lab)
-            self._lab = None
+def _make(name: str) -> Lab:
+    return Lab.create(name, controllers=3, hosts=3, daemons=2, tick_s=TICK_S)
 
 
 @pytest.fixture(scope="session")
 def shared_lab() -> Iterator[SharedLab]:
     """The lab of this session, taken down at its end."""
-    shared = SharedLab()
+    shared = SharedLab(_make)
     try:
         yield shared
     finally:

@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
-from collections.abc import Iterator
-
 import pytest
 
-from lab import records
-from lab.lab import Backend, Lab
+from lab.lab import Lab
 from lab.names import LabError
 from lab.openstack import programs
 from lab.openstack.cloud import Cloud
 from lab.openstack.proxy import Fault, What, write_faults
 from lab.processes import wait_until
+from tests.openstack import NEEDS_OPENSTACK
+from tests.shared_lab import SharedLab
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        shutil.which("mariadbd") is None, reason="needs lab/openstack/debian-packages.txt"
-    ),
-]
+pytestmark = NEEDS_OPENSTACK
 
 WITHIN_S = 120.0
 SERVICES = "/os-services"
 
 
-@pytest.fixture(scope="module")
-def whole_lab() -> Iterator[Lab]:
-    """One lab for all tests of this file."""
-    name = f"t{uuid.uuid4().hex[:10]}"
-    try:
-        yield Lab.create(name, controllers=1, hosts=2, daemons=0, backend=Backend.NOVA)
-    finally:
-        records.remove(name)
-
-
 @pytest.fixture
-def lab(whole_lab: Lab) -> Lab:
+def lab(nova_lab: SharedLab) -> Lab:
     """The lab, repaired, without servers."""
-    whole_lab.repair(remove_guests=True)
-    return whole_lab
+    lab, _ = nova_lab.repaired()
+    return lab
 
 
 @pytest.fixture
