@@ -130,7 +130,7 @@ class Cloud:
         def remove(server: str) -> None:
             self.compute("POST", f"/servers/{server}/action", {"forceDelete": None})
 
-        servers = self._listed().values()
+        servers = self._listed()
         with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
             list(pool.map(remove, servers))
         wait_until(
@@ -272,10 +272,10 @@ class Cloud:
         """
 
         def are_active() -> bool:
-            failed = self._listed("&status=ERROR").keys() & set(names)
+            failed = set(self._listed("&status=ERROR").values()) & set(names)
             if failed:
                 raise LabError(self._fault(min(failed)))
-            return set(names) <= self._listed("&status=ACTIVE").keys()
+            return set(names) <= set(self._listed("&status=ACTIVE").values())
 
         what = f"{len(names)} servers, {names[0]} first, active" if names else "no server"
         deadline_s = BOOT_TIMEOUT_S + PER_SERVER_S * len(names)
@@ -287,9 +287,9 @@ class Cloud:
         return without_password(f"server {name}: {fault}", seed.password())
 
     def _listed(self, query: str = "") -> dict[str, str]:
-        """The uuid of each server by its name, of the first thousand: what nova tells quickly."""
+        """The name of each server by its uuid, of the first thousand: what nova tells quickly."""
         found = self.compute("GET", f"/servers?all_tenants=1{query}")["servers"]
-        return {str(server["name"]): str(server["id"]) for server in found}
+        return {str(server["id"]): str(server["name"]) for server in found}
 
 
 def _pause_s(servers: int) -> float:
