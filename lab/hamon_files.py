@@ -63,11 +63,15 @@ retry_after_s = 3.0
 [evacuation]
 retry_after_s = 1.0
 retry_after_max_s = 4.0
+instance_disks = "shared"
+unknown_after_s = 35.0
+stuck_after_s = 40.0
 
 [recovery]
 quarantine_s = 2.0
 quarantine_max_s = 4.0
 forget_after_s = 60.0
+stale_watch_s = 60.0
 """
 
 # Shorter than anywhere else: what is lost in a lab is lost at once, and a test waits for it.
