@@ -211,7 +211,9 @@ class Daemon:
         self, engine: Engine, cluster: ZooKeeperCluster, cloud: CloudCalls | None
     ) -> None:
         policy = self._settings.policy
-        about_nova = CloudDesk(cloud.cloud, policy.evacuation) if cloud is not None else None
+        about_nova = None
+        if cloud is not None:
+            about_nova = CloudDesk(cloud.cloud, cloud.picture, policy.evacuation)
         desk = Desk(lambda: engine.last, cluster, policy, self._clock, about_nova)
         local = LocalSocket(self._settings.run_dir / SOCKET_NAME, desk.handle)
         await local.start()

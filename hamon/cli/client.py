@@ -18,6 +18,11 @@ from hamon.errors import RequestRefusedError
 ANSWER_WITHIN_S = 10.0
 """How long an answer may take; a daemon answers from memory."""
 
+OUTSIDE_WITHIN_S = 60.0
+"""The same where the daemon has to ask Nova first."""
+
+_ASKS_NOVA = frozenset({"host", "guest", "rehearsal"})
+
 REQUEST_WITHIN_S = 45.0
 """The same for a request: longer than a daemon gives the leader for it."""
 
@@ -44,7 +49,8 @@ class Client:
         """
         given = {key: value for key, value in arguments.items() if value is not None}
         question = json.dumps({"verb": verb, "arguments": given}).encode() + b"\n"
-        within_s = REQUEST_WITHIN_S if verb == "request" else ANSWER_WITHIN_S
+        within_s = OUTSIDE_WITHIN_S if verb in _ASKS_NOVA else ANSWER_WITHIN_S
+        within_s = REQUEST_WITHIN_S if verb == "request" else within_s
         answer = self._answer_to(question, within_s)
         if not answer.get("ok"):
             raise RequestRefusedError(

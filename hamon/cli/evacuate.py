@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TextIO
+
 import click
 
 from hamon.cli.asking import ask_in_words
@@ -15,6 +17,14 @@ from hamon.model.control import RequestKind
 @click.argument("server")
 @click.argument("host", required=False)
 @click.option("--force", is_flag=True, help="Nova's: skip the scheduler's filters for HOST.")
+@click.option(
+    "--password", "asks_password", is_flag=True, help="Ask for the password it is to have then."
+)
+@click.option(
+    "--password-file",
+    type=click.File("r"),
+    help="Read that password from the first line of a file; -: from standard input.",
+)
 @yes_option
 @click.option("--no-wait", is_flag=True, help="End as soon as the leader has accepted.")
 @click.option(
@@ -27,23 +37,28 @@ from hamon.model.control import RequestKind
 )
 @asks_daemon
 @pass_invocation
-def command(
+def command(  # noqa: PLR0913 - one for each option
     invocation: Invocation,
     server: str,
     host: str | None,
+    password_file: TextIO | None,
     timeout_s: float,
     *,
     force: bool,
+    asks_password: bool,
     yes: bool,
     no_wait: bool,
 ) -> None:
     """Rebuild one guest of a dead host elsewhere.
 
     SERVER is a uuid, or a name that only one guest has; HOST the destination, else the scheduler
-    chooses. The dead host is fenced first, and without proof of its death nothing moves.
+    chooses. The dead host is fenced first, and without proof of its death nothing moves. A
+    password is told to the leader only, in this very command; nothing keeps it.
     """
     if force and host is None:
         raise click.UsageError("--force skips the scheduler for one destination: name HOST")
+    if asks_password and password_file is not None:
+        raise click.UsageError("--password asks for what --password-file reads: give one")
     from hamon.cli.page import print_page
 
     client = invocation.client
@@ -60,6 +75,7 @@ def command(
         f"Fence {source} unless that is proven already, and move guest {guest['name']}{where}?",
         yes=yes,
     )
+    password = _password(password_file, asks=asks_password)
     wanted = Wanted(
         kind=RequestKind.EVACUATE,
         host=source,
@@ -68,5 +84,25 @@ def command(
         target=host,
         guest=guest["guest"],
         force=force,
+        password=password,
     )
     raise SystemExit(carry_out(client, wanted, no_wait=no_wait, timeout_s=timeout_s))
+
+
+def _password(file: TextIO | None, *, asks: bool) -> str | None:
+    """Return the password the guest is to have, None: Nova makes one.
+
+    Raises:
+        UsageError: what was given is empty.
+    """
+    if asks:
+        given: str = click.prompt(
+            "Password of the guest", hide_input=True, confirmation_prompt=True
+        )
+    elif file is not None:
+        given = file.readline().rstrip("\r\n")
+    else:
+        return None
+    if not given:
+        raise click.UsageError("the password is empty")
+    return given

@@ -17,6 +17,7 @@ from hamon.cli.evacuation import (
     carry_out,
     check_target,
     expected_of,
+    how_long,
     preview,
     rehearsal_table,
 )
@@ -118,7 +119,8 @@ def _rehearse(client: Client, host: str, target: str | None, output: str) -> Exi
         print_json(rehearsal)
     else:
         counted = f"{len(placed & expected)} of {len(expected)} guests that should move could"
-        print_page([*preview(client, shown), rehearsal_table(rehearsal), line(counted)])
+        table = rehearsal_table(rehearsal)
+        print_page([*preview(client, shown), table, line(counted), *how_long(rehearsal)])
     return ExitCode.OK if expected <= placed else ExitCode.REFUSED
 
 
@@ -132,7 +134,8 @@ def _agreed(
     shown = client.ask("host", host=host)
     rehearsal = client.ask("rehearsal", host=host, target=target)
     expected = expected_of(shown)
-    print_page([*preview(client, shown), rehearsal_table(rehearsal)])
+    table = rehearsal_table(rehearsal)
+    print_page([*preview(client, shown), table, *how_long(rehearsal)])
     ask_in_words(
         invocation,
         f"Fence {host} unless that is proven already, and move {len(expected)} guests?",

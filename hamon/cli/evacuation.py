@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -48,6 +48,7 @@ class Wanted:
     target: str | None = None
     guest: str | None = None
     force: bool = False
+    password: str | None = field(default=None, repr=False)
 
 
 def check_target(client: Client, host: str, target: str | None) -> None:
@@ -60,7 +61,7 @@ def check_target(client: Client, host: str, target: str | None) -> None:
         return
     if target == host:
         raise RequestRefusedError("The target host can't be the same one.")
-    client.ask("host", host=target)
+    client.ask("target", host=target)
 
 
 def expected_of(shown: Mapping[str, Any]) -> dict[str, str]:
@@ -103,6 +104,20 @@ def rehearsal_table(rehearsal: Mapping[str, Any]) -> Any:  # noqa: ANN401 - rich
     )
 
 
+def how_long(rehearsal: Mapping[str, Any]) -> Iterator[Any]:
+    """Say how long the rehearsed evacuation may take; nothing where nobody measures that."""
+    from hamon.cli.page import line
+
+    if "seconds" not in rehearsal:
+        return
+    seconds = rehearsal["seconds"]
+    if seconds is None:
+        yield line("how long it will take was not measured yet: no evacuation has been seen here")
+    else:
+        yield line(f"from the conviction on it will take about {seconds / 60:.1f} min,")
+        yield line("by what a guest took in the last incidents here")
+
+
 def carry_out(
     client: Client, wanted: Wanted, *, no_wait: bool, timeout_s: float, on_stop: str = ""
 ) -> ExitCode:
@@ -124,6 +139,7 @@ def carry_out(
         target=wanted.target,
         boot_id=wanted.boot_id,
         force=wanted.force or None,
+        password=wanted.password,
     )
     try:
         return _follow(

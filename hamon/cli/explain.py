@@ -30,21 +30,14 @@ def command(invocation: Invocation, host: str, output: str) -> None:
 
 
 def _page(answer: dict[str, Any]) -> Iterator[Any]:
-    from hamon.cli.host_show import evidence, host_header
+    from hamon.cli.host_show import evidence, host_header, thoughts
     from hamon.cli.page import heading, line
 
     yield from host_header(answer)
-    # What holds comes first; the order within is that of the decision.
-    reasons = sorted(answer["reasons"], key=lambda reason: reason["code"] != "hold")
-    yield heading("Why")
-    if not reasons and not answer["planned"]:
+    yield from thoughts(answer)
+    if not answer["reasons"] and not answer["planned"]:
+        yield heading("Why")
         yield line("- nothing is to be said: all is well")
-    for reason in reasons:
-        yield from _sentence(answer, reason)
-    if answer["planned"]:
-        yield heading("Being done now")
-        for reason in answer["planned"]:
-            yield from _sentence(answer, reason)
     yield from evidence(answer)
     for incident in answer["incidents"]:
         counted = ", ".join(f"{n} {status}" for status, n in incident["migrations"].items())
@@ -52,20 +45,3 @@ def _page(answer: dict[str, Any]) -> Iterator[Any]:
         yield line(f"incident {incident['incident']} ({end}): {counted or 'no migration'}")
     role = "which leads" if answer["is_leading"] else "which stands by and only thinks along"
     yield line(f"as seen by {answer['seen_by']}, {role}")
-
-
-def _sentence(answer: dict[str, Any], reason: dict[str, Any]) -> Iterator[Any]:
-    from hamon.cli.page import line
-    from hamon.cli.wording import hold_in_words, in_words
-
-    facts = dict(reason["facts"])
-    # The host is the subject of the page; a guest is called by its name where that is known.
-    subject = facts.get("name", reason["subject"])
-    words = in_words(reason["code"], facts)
-    advice = words.advice
-    if reason["code"] == "hold":
-        advice = hold_in_words(facts["kind"], reason["subject"]).advice
-    is_said = subject == answer["host"] or subject in words.text
-    yield line(f"- {words.text}" if is_said else f"- {subject}: {words.text}")
-    if advice:
-        yield line(f"    {advice}", "italic")

@@ -30,7 +30,7 @@ def command(invocation: Invocation, host: str, output: str) -> None:
 
 
 def _page(answer: dict[str, Any]) -> Iterator[Any]:
-    from hamon.cli.page import heading, line, table
+    from hamon.cli.page import ALARM, heading, line, table
 
     yield from host_header(answer)
     for plane in answer["planes"]:
@@ -40,7 +40,11 @@ def _page(answer: dict[str, Any]) -> Iterator[Any]:
     capacity = answer["capacity"]
     if capacity is not None:
         yield line(f"capacity: {capacity['ram_mib']} MiB RAM, {capacity['vcpus']} CPUs")
+    yield from thoughts(answer)
     yield from evidence(answer)
+    if answer.get("guests_unknown"):
+        yield line(answer["guests_unknown"], ALARM)
+        return
     if not answer["guests"]:
         yield heading("Guests: none known")
         return
@@ -73,6 +77,22 @@ def host_header(answer: dict[str, Any]) -> Iterator[Any]:
         yield line(f"incident {answer['incident']}", NOTE)
 
 
+def thoughts(answer: dict[str, Any]) -> Iterator[Any]:
+    """Say why something is done about a host or not, and what is being done now."""
+    from hamon.cli.page import heading
+
+    # What holds comes first; the order within is that of the decision.
+    reasons = sorted(answer["reasons"], key=lambda reason: reason["code"] != "hold")
+    if reasons:
+        yield heading("Why")
+    for reason in reasons:
+        yield from _sentence(answer, reason)
+    if answer["planned"]:
+        yield heading("Being done now")
+    for reason in answer["planned"]:
+        yield from _sentence(answer, reason)
+
+
 def evidence(answer: dict[str, Any]) -> Iterator[Any]:
     """Say what each source of evidence says, and how old that is."""
     from hamon.cli.page import age, heading, table
@@ -88,6 +108,23 @@ def evidence(answer: dict[str, Any]) -> Iterator[Any]:
     if rows:
         yield heading("Evidence")
         yield table(("SOURCE", "THROUGH", "SAYS", "AGE", "DETAIL"), rows)
+
+
+def _sentence(answer: dict[str, Any], reason: dict[str, Any]) -> Iterator[Any]:
+    from hamon.cli.page import line
+    from hamon.cli.wording import hold_in_words, in_words
+
+    facts = dict(reason["facts"])
+    # The host is the subject of the page; a guest is called by its name where that is known.
+    subject = facts.get("name", reason["subject"])
+    words = in_words(reason["code"], facts)
+    advice = words.advice
+    if reason["code"] == "hold":
+        advice = hold_in_words(facts["kind"], reason["subject"]).advice
+    is_said = subject == answer["host"] or subject in words.text
+    yield line(f"- {words.text}" if is_said else f"- {subject}: {words.text}")
+    if advice:
+        yield line(f"    {advice}", "italic")
 
 
 def _protection(guest: dict[str, Any], host: dict[str, Any]) -> str:

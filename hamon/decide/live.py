@@ -216,6 +216,7 @@ def convict(  # noqa: PLR0913 - each argument is one part of the transaction
         only=only,
         target=request.target if request is not None else None,
         force=request.force if request is not None else False,
+        needs_password=request.needs_password if request is not None else False,
         proof=proof,
         stamps={"convicted": view.wall},
     )

@@ -239,7 +239,11 @@ def _retarget(
             key=migration_of(incident.record.value.incident, guest),
             version=migration.record.version,
             value=replace(
-                migration.record.value, target=request.target, force=request.force, reason=""
+                migration.record.value,
+                target=request.target,
+                force=request.force,
+                needs_password=request.needs_password,
+                reason="",
             ),
         )
         for guest, migration in sorted(incident.migrations.items())
@@ -277,7 +281,13 @@ def _record_in_cloud(
         RefusedError: Nova was not read yet, or cannot evacuate the guest as it is.
     """
     assert view.cloud is not None, "there is a cloud"
-    asked = replace(incident.record.value, target=request.target, force=request.force)
+    asked = replace(
+        incident.record.value,
+        target=request.target,
+        force=request.force,
+        needs_password=request.needs_password,
+        only=only,
+    )
     operations: list[Operation] = []
     for guest in only:
         known = incident.migrations.get(guest)

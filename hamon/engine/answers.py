@@ -128,11 +128,41 @@ class Answers:
                 for reading in host.readings
             ],
             "guests": guests,
+            **self._thoughts(host),
         }
+
+    def target(self, name: str) -> Answer:
+        """Return the destination of this name: an enrolled host, or another compute of Nova's.
+
+        Raises:
+            RequestRefusedError: there is none.
+        """
+        cloud = self._view.cloud
+        if HostName(name) in self._view.hosts or (cloud is not None and name in cloud.services):
+            return {"host": name}
+        raise RequestRefusedError(
+            f"ComputeHostNotFound: host {name} is not enrolled",
+            "`hamon host list` shows the hosts; the exact name is needed",
+        )
 
     def explain(self, name: str) -> Answer:
         """Return the evidence and the reasons that are about one host or its guests, now."""
         host = self._find(name)
+        return {
+            **self._host_line(host),
+            "seen_by": self._view.own.controller,
+            "is_leading": self._round.is_leading,
+            "evidence": self._evidence(host),
+            **self._thoughts(host),
+            "incidents": [
+                self._incident_line(incident)
+                for _, incident in sorted(self._view.incidents.items())
+                if incident.record.value.host == host.name
+            ],
+        }
+
+    def _thoughts(self, host: HostView) -> Answer:
+        """Return what is thought about a host and its guests now: why, and what is being done."""
         decision = self._round.decision
         if not self._round.is_leading:
             # A standby does not decide, but thinking is pure: say what it would think.
@@ -145,17 +175,8 @@ class Answers:
             if change.reason.subject in subjects
         ]
         return {
-            **self._host_line(host),
-            "seen_by": self._view.own.controller,
-            "is_leading": self._round.is_leading,
-            "evidence": self._evidence(host),
             "reasons": [_reason(reason) for reason in dict.fromkeys(map(_key, reasons))],
             "planned": [_reason(reason) for reason in dict.fromkeys(map(_key, planned))],
-            "incidents": [
-                self._incident_line(incident)
-                for _, incident in sorted(self._view.incidents.items())
-                if incident.record.value.host == host.name
-            ],
         }
 
     def incident(self, name: str) -> Answer:
@@ -287,7 +308,13 @@ class Answers:
 
     def _guests_of(self, host: HostView) -> set[GuestId]:
         owned = {g for g, record in self._view.guests.items() if record.value.owner == host.name}
-        return owned | set(host.inventory)
+        moving = {
+            guest
+            for incident in self._view.incidents.values()
+            if incident.record.value.host == host.name and not incident.record.value.closed
+            for guest in incident.migrations
+        }
+        return owned | set(host.inventory) | moving
 
     def _not_movable(self, name: HostName, only: tuple[GuestId, ...]) -> list[Answer]:
         host = self._view.hosts.get(name)

@@ -35,7 +35,6 @@ from hamon.model.action import (
 )
 from hamon.model.cloud import CallState, CloudCall
 from hamon.model.guest import PowerState
-from hamon.model.names import GuestId
 from hamon.ports.clock import Clock
 from hamon.ports.cloud import Cloud
 
@@ -75,7 +74,6 @@ class CloudCalls:
         self._on_call = on_call
         self._reading: set[CloudLook] = set()
         self._rest_until_s: dict[CloudLook, float] = {}
-        self._passwords: dict[GuestId, str] = {}
         self._is_unreachable = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -88,14 +86,6 @@ class CloudCalls:
     def picture(self) -> CloudPicture:
         """What was read so far."""
         return self._picture
-
-    def keep_password(self, guest: GuestId, password: str) -> None:
-        """Remember the password an operator gave for a guest, in this process only."""
-        self._passwords[guest] = password
-
-    def knows_password(self, guest: GuestId) -> bool:
-        """Say whether a password was given to this very process."""
-        return guest in self._passwords
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -209,7 +199,7 @@ class CloudCalls:
                     start_by_s=start_by_s,
                     target=action.target,
                     force=action.force,
-                    password=self._passwords.get(guest, ""),
+                    password=self._picture.password(guest),
                 )
             case ShutOutService():
                 await cloud.shut_out(action.service_id, action.reason)

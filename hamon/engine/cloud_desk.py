@@ -6,6 +6,7 @@ Asked when a person asks: nothing of it is kept, and the loop does not wait for 
 from __future__ import annotations
 
 from hamon.engine.answers import Answer
+from hamon.engine.cloud_picture import CloudPicture
 from hamon.errors import (
     CloudConflictError,
     CloudError,
@@ -18,7 +19,7 @@ from hamon.evacuator.estimate import seconds_for
 from hamon.model.cloud import Server
 from hamon.model.host import LIVE_STATES
 from hamon.model.incident import IncidentRecord, Trigger
-from hamon.model.names import HostName, IncidentId
+from hamon.model.names import GuestId, HostName, IncidentId
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.view import ClusterView, HostView
 from hamon.ports.cloud import Cloud
@@ -29,12 +30,18 @@ class CloudDesk:
 
     Args:
         cloud: Nova.
+        picture: keeps passwords until they are used.
         policy: by which guests are judged.
     """
 
-    def __init__(self, cloud: Cloud, policy: EvacuationPolicy) -> None:
+    def __init__(self, cloud: Cloud, picture: CloudPicture, policy: EvacuationPolicy) -> None:
         self._cloud = cloud
+        self._picture = picture
         self._policy = policy
+
+    def keep_password(self, guest: GuestId, password: str, now_s: float) -> None:
+        """Remember the password an operator gave for a guest, in this process only."""
+        self._picture.keep_password(guest, password, now_s)
 
     async def guest(self, name: str, view: ClusterView) -> Answer:
         """Return the guest of this uuid or (if only one has it) this name.
@@ -65,14 +72,18 @@ class CloudDesk:
             "migration": opened.value.migration if opened is not None else None,
         }
 
-    async def guests_of(self, name: str, view: ClusterView) -> list[Answer]:
+    async def guests_of(self, name: str, view: ClusterView) -> Answer:
         """Return a host's guests as Nova has them now, with why one would not move.
 
-        Raises:
-            RequestRefusedError: Nova does not answer.
+        ``guests_unknown`` says why not, where Nova does not answer: the rest is worth knowing then.
         """
         host = view.hosts[HostName(name)]
-        return [self._guest_line(view, host, server) for server in await self._servers(host)]
+        try:
+            servers = await self._servers(host)
+        except RequestRefusedError as error:
+            return {"guests": [], "guests_unknown": error.why}
+        lines = [self._guest_line(view, host, server) for server in servers]
+        return {"guests": lines, "guests_unknown": ""}
 
     async def rehearsal(self, name: str, target: str | None, view: ClusterView) -> Answer:
         """Return where each guest of a host could go by placement, and how long that may take.

@@ -27,6 +27,9 @@ OVERLAP_S = 60.0
 """A list of what changed starts this much before the newest change known: Nova's controllers stamp
 changes with clocks of their own."""
 
+PASSWORD_LIFE_S = 120.0
+"""A password whose guest does not begin to move within this is forgotten."""
+
 _HARD_AFFINITY = "affinity"
 
 
@@ -42,11 +45,30 @@ class CloudPicture:
         self._pace = pace
         self._newest_at: datetime | None = None
         self._arrived: set[int] = set()
+        self._passwords: dict[GuestId, tuple[str, float]] = {}
         self._changed: dict[str, tuple[ComputeService, float]] = {}
 
     def view(self) -> CloudView:
         """Return the picture as it is now."""
-        return replace(self._view, window=int(self._pace.window))
+        known = frozenset(self._passwords)
+        return replace(self._view, window=int(self._pace.window), passwords=known)
+
+    def keep_password(self, guest: GuestId, password: str, now_s: float) -> None:
+        """Remember the password an operator gave for a guest, in this process only."""
+        self._passwords[guest] = (password, now_s)
+
+    def password(self, guest: GuestId) -> str:
+        """Return the password that was given for a guest, "": none was."""
+        return self._passwords.get(guest, ("", 0.0))[0]
+
+    def forget_passwords(self, but: Iterable[GuestId], now_s: float) -> None:
+        """Forget all but those of guests that move now, or are about to be asked for."""
+        kept = frozenset(but)
+        self._passwords = {
+            guest: (password, given_s)
+            for guest, (password, given_s) in self._passwords.items()
+            if guest in kept or now_s < given_s + PASSWORD_LIFE_S
+        }
 
     def newest(self) -> str | None:
         """Return from when on changes are to be listed, in Nova's clock; None: not known yet."""

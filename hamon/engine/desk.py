@@ -74,6 +74,8 @@ class Desk:
                 return answers.incident(text.get("incident", ""))
             case "guest":
                 return answers.guest(text.get("guest", ""))
+            case "target":
+                return answers.target(text.get("host", ""))
             case "rehearsal":
                 return answers.rehearsal(text.get("host", ""), text.get("target"))
             case _:
@@ -88,7 +90,7 @@ class Desk:
                 return await cloud.guest(text.get("guest", ""), answers.view)
             case "host":
                 shown = answers.host(text.get("host", ""))
-                return {**shown, "guests": await cloud.guests_of(shown["host"], answers.view)}
+                return {**shown, **await cloud.guests_of(shown["host"], answers.view)}
             case "rehearsal":
                 known = answers.host(text.get("host", ""))
                 return await cloud.rehearsal(known["host"], text.get("target"), answers.view)
@@ -98,6 +100,8 @@ class Desk:
     async def _request(self, text: dict[str, str], who: str) -> Answer:
         """Write a request and wait for the leader's answer."""
         request = self._parse(text, who)
+        if request.needs_password:
+            self._keep_password(request, text["password"])
         try:
             sequence = await self._cluster.ask(request)
         except StoreError as error:
@@ -109,6 +113,22 @@ class Desk:
             return await self._answered(sequence, request)
         finally:
             await self._cluster.withdraw(sequence)
+
+    def _keep_password(self, request: Request, password: str) -> None:
+        """Take a password where it is going to be used: it goes to no other controller.
+
+        Raises:
+            RequestRefusedError: this controller does not lead, or there is no Nova.
+        """
+        last = self._last()
+        if self._cloud is None or request.guest is None:
+            raise RequestRefusedError("a password can only be given to a guest of Nova's")
+        if last is None or not last.is_leading:
+            raise RequestRefusedError(
+                "a password is only told to the leader itself, and this controller stands by",
+                "`hamon status` on each controller says which one leads; ask there",
+            )
+        self._cloud.keep_password(request.guest, password, self._clock.now_s())
 
     def _parse(self, text: dict[str, str], who: str) -> Request:
         try:
@@ -129,6 +149,7 @@ class Desk:
             reason=text.get("reason", ""),
             until=text.get("until", ""),
             force=text.get("force") == "True",
+            needs_password=bool(text.get("password")),
         )
 
     async def _answered(self, sequence: str, request: Request) -> Answer:

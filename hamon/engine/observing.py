@@ -89,6 +89,7 @@ class Observer:
         """Return what was read of Nova; the guests are forgotten when no incident needs them."""
         if self._cloud is None:
             return None
+        self._cloud.forget_passwords(stored.guests, self._clock.now_s())
         view = self._cloud.view()
         is_quiet = all(i.record.value.closed for i in stored.incidents.values())
         if view.traced_s and is_quiet and not any(host.grants for host in stored.hosts.values()):

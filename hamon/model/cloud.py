@@ -133,8 +133,8 @@ class CloudView:
     lists of what changed (``changed_s``). ``migrations``: by guest, oldest first, of hosts in
     ``traced_s`` and of all that changed since (``traced_changes_s``). ``hard_affinity``: members of
     server groups that may only run where the others are; None: not read yet. ``token_s``: when the
-    token was renewed. ``calls``: by guest or service host. ``window``: how many evacuations may be
-    in flight now.
+    token was renewed. ``calls``: by guest or service host. ``passwords``: guests whose new
+    password this controller was given. ``window``: how many evacuations may be in flight now.
     """
 
     services: Mapping[str, ComputeService] = field(default_factory=dict)
@@ -150,6 +150,7 @@ class CloudView:
     groups_s: float | None = None
     token_s: float | None = None
     calls: Mapping[str, CloudCall] = field(default_factory=dict)
+    passwords: frozenset[GuestId] = frozenset()
     window: int = 1
 
     def servers_fresh_s(self, service_host: str) -> float | None:

@@ -90,6 +90,7 @@ class Request:
 
     Dies with the daemon that wrote it; the leader ignores it after 60 s. ``boot_id``: the boot of
     the host that the operator was shown. ``nonce`` makes a request recognisable in what it opened.
+    ``needs_password``: one was given to the leader itself; it is nowhere but in its memory.
     ``answer`` and ``advice`` are the leader's words; ``incident`` what was opened.
     """
 
@@ -104,6 +105,7 @@ class Request:
     reason: str = ""
     until: str = ""
     force: bool = False
+    needs_password: bool = False
     answer: str = ""
     advice: str = ""
     incident: IncidentId | None = None

@@ -74,6 +74,7 @@ class IncidentRecord:
     only: tuple[GuestId, ...] = ()
     target: HostName | None = None
     force: bool = False
+    needs_password: bool = False
     attempt: int = 1
     level: int = 0
     floor: int = 0

@@ -88,6 +88,7 @@ def record_guest(
         wanted=wanted,
         target=incident.target,
         force=incident.force,
+        needs_password=incident.needs_password and server.guest in incident.only,
         reason=judgement.why,
         stamps={"recorded": view.wall},
     )

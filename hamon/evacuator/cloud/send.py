@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hamon.evacuator.cloud import rows
-from hamon.evacuator.cloud.judge import Call, judge
+from hamon.evacuator.cloud.judge import Call, Judgement, judge
 from hamon.evacuator.cloud.places import is_proven_dead
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves
@@ -44,6 +44,11 @@ FRESH_S = 2.0
 
 SENDING_MAX = 8
 """Requests under way at once: each must start within its lease, and Nova takes a second for one."""
+
+_UNTOLD = (
+    "what it is to have as password was told to a former leader only: "
+    "`hamon evacuate SERVER HOST --password` once more"
+)
 
 _IN_FLIGHT = OPEN_MIGRATIONS - {MigrationStatus.WAITING}
 
@@ -250,6 +255,8 @@ def _send(the: _Round, batch: list[MigrationView], moves: Moves) -> Moves:
             changes.append(_close(the, migration, server))
             continue
         judgement = judge(the.view, the.incident.record.value, server, the.policy)
+        if migration.record.value.needs_password and server.guest not in the.cloud.passwords:
+            judgement = Judgement(call=Call.WAITS, why=_UNTOLD)
         if judgement.call is Call.STAYS:
             changes.append(drop(the.view, migration, judgement.why))
         elif judgement.call is Call.WAITS:
