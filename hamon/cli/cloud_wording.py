@@ -77,6 +77,11 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
         " nova-compute could destroy these guests at a later start: {guests}",
         "look at its nova-compute's log; a record that stays open must be ended in Nova",
     ),
+    "records_left_open": Wording(
+        "Nova left its evacuation records {records} away from it open: if a guest of theirs comes"
+        " back to it, the next start of nova-compute there destroys that guest",
+        "restart nova-compute there, once for each of a guest's records, before that",
+    ),
     "force_down_lifted": Wording("its nova-compute is no longer forced down in Nova"),
     "return_waits_for_service_up": Wording(
         "it waits until Nova calls its nova-compute up",

@@ -70,7 +70,7 @@ def think_cloud(
         change
         for _, host in sorted(view.hosts.items())
         if host.grants
-        for change in lift_denials(host, cloud, policy.recovery, now_s)
+        for change in lift_denials(view, host, cloud, policy.recovery, now_s)
     ]
     return Thought(
         changes=tuple(changes),

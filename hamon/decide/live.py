@@ -27,7 +27,7 @@ from hamon.model.incident import IncidentRecord, Trigger
 from hamon.model.names import GuestId, incident_id
 from hamon.model.policy import LeavingPolicy, Policy
 from hamon.model.proof import ProofRecord
-from hamon.model.reason import reason
+from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView
 from hamon.recovery.return_path import quarantine_s
 
@@ -52,11 +52,20 @@ def think_live(
     verdict = judge(view, host, policy.detection, now_s)
     match verdict.call:
         case Call.WELL:
-            return _think_well(view, host, policy, now_s)
+            return _think_well(view, host, policy, now_s).with_reasons(*_left_open(host))
         case Call.LEFT:
             return _think_left(view, host, verdict, policy, now_s)
         case Call.LATE | Call.LOST | Call.DEAD:
             return _think_suspect(view, host, verdict, policy, in_force, now_s)
+
+
+def _left_open(host: HostView) -> tuple[Reason, ...]:
+    """Say that records of Nova's could destroy a guest that comes back to the host."""
+    record = host.record.value
+    if record is None or not record.left_open:
+        return ()
+    numbers = ",".join(map(str, record.left_open))
+    return (reason("records_left_open", host.name, records=numbers),)
 
 
 def _think_well(view: ClusterView, host: HostView, policy: Policy, now_s: float) -> Thought:

@@ -80,6 +80,8 @@ def next_record(
         epoch=view.own.epoch,
         since=view.wall,
         boot_id=boot_id or old.boot_id,
+        # nova-compute starts with each boot, and ends some of them each time it does.
+        left_open=old.left_open if boot_id in {None, old.boot_id} else (),
         incident=incident,
         reason=why.code,
     )

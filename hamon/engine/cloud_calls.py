@@ -33,8 +33,9 @@ from hamon.model.action import (
     SetPower,
     ShutOutService,
 )
-from hamon.model.cloud import CallState, CloudCall
+from hamon.model.cloud import CallState, CloudCall, Server
 from hamon.model.guest import PowerState
+from hamon.model.names import GuestId
 from hamon.ports.clock import Clock
 from hamon.ports.cloud import Cloud
 
@@ -125,6 +126,9 @@ class CloudCalls:
             case CloudLookKind.SERVERS_OF:
                 servers = await self._cloud.servers(host=host)
                 self._picture.saw_servers_of(host, servers, asked_s)
+            case CloudLookKind.SERVER:
+                assert look.guest is not None, "which server"
+                self._picture.saw_server(look.guest, await self._found(look.guest))
             case CloudLookKind.MIGRATIONS_OF:
                 migrations = await self._cloud.migrations(host=host)
                 self._picture.saw_migrations(migrations, asked_s, host=host)
@@ -143,6 +147,12 @@ class CloudCalls:
                 pass
             case _:
                 assert_never(kind)
+
+    async def _found(self, guest: GuestId) -> Server | None:
+        try:
+            return await self._cloud.server(guest)
+        except CloudMissingError:
+            return None
 
     # -- changing ---------------------------------------------------------------------------------
 

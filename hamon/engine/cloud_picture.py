@@ -96,12 +96,16 @@ class CloudPicture:
     def saw_servers_of(self, host: str, servers: Iterable[Server], asked_s: float) -> None:
         """Take the whole list of one host's servers."""
         found = {server.guest: server for server in servers}
-        gone = {g for g, known in self._view.servers.items() if known.host == host} - found.keys()
-        kept = {guest: known for guest, known in self._view.servers.items() if guest not in gone}
+        # Whoever is not on it any more has moved, or is gone: the list does not say which.
+        kept = {
+            guest: replace(known, host="")
+            for guest, known in self._view.servers.items()
+            if known.host == host
+        }
         self._note(*(server.updated_at for server in found.values()))
         self._view = replace(
             self._view,
-            servers=kept | found,
+            servers={**self._view.servers, **kept, **found},
             listed_s={**self._view.listed_s, host: asked_s},
         )
 
@@ -114,6 +118,14 @@ class CloudPicture:
         }
         self._note(*(server.updated_at for server in found.values()))
         self._view = replace(self._view, servers={**self._view.servers, **found}, changed_s=asked_s)
+
+    def saw_server(self, guest: GuestId, server: Server | None) -> None:
+        """Take one server, None: Nova has none of this uuid."""
+        known = self._view.servers.get(guest)
+        if server is None and known is not None:
+            server = replace(known, host="", vm_state="deleted", task_state="")
+        if server is not None:
+            self._view = replace(self._view, servers={**self._view.servers, guest: server})
 
     def saw_migrations(
         self, migrations: Iterable[CloudMigration], asked_s: float, *, host: str = ""

@@ -90,6 +90,7 @@ class CloudLookKind(StrEnum):
     SERVICES = "services"
     SERVERS_OF = "servers_of"
     SERVERS_CHANGED = "servers_changed"
+    SERVER = "server"
     MIGRATIONS_OF = "migrations_of"
     MIGRATIONS_CHANGED = "migrations_changed"
     GROUPS = "groups"
@@ -98,10 +99,14 @@ class CloudLookKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudLook:
-    """Read one list of Nova's; ``service_host``: whose, for the kinds that end in ``_of``."""
+    """Read one list of Nova's, or one server.
+
+    ``service_host``: whose, for the kinds that end in ``_of``. ``guest``: which server.
+    """
 
     kind: CloudLookKind
     service_host: str = ""
+    guest: GuestId | None = None
 
 
 Look = PowerLook | CloudLook

@@ -41,7 +41,8 @@ class ComputeService:
 class Server:
     """One server, Nova's word for a guest.
 
-    ``host`` is the service host that Nova gives it to, ``node`` the hypervisor there. ``vm_state``
+    ``host`` is the service host that Nova gives it to ("": none, or it is not where it was listed
+    and nobody has read yet where it is), ``node`` the hypervisor there. ``vm_state``
     and ``task_state`` are Nova's words, ``task_state`` "" when nothing is under way.
     ``fault``: Nova's message while it is in ERROR. ``updated_at``: when anything of it last
     changed, in Nova's clock. ``image``: the id of what it was booted from, "": it boots from a

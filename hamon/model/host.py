@@ -107,6 +107,8 @@ class HostRecord:
     ``epoch`` is the term that wrote it: a suspicion that an earlier term already wrote down has
     outlived a change of leader and needs no start-up grace. ``returns`` counts returns after an
     evacuation in a row, for the growing quarantine. ``since`` is wall-clock time for humans only.
+    ``left_open``: Nova's evacuation records away from the host that stayed open when it returned in
+    this boot, although a later one of the same guest was completed.
     """
 
     state: HostState
@@ -116,6 +118,7 @@ class HostRecord:
     incident: IncidentId | None = None
     reason: str = ""
     returns: int = 0
+    left_open: tuple[int, ...] = ()
 
 
 class Leaving(StrEnum):

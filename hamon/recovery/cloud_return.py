@@ -9,7 +9,8 @@ Rules:
 3. The host serves when Nova's records of every evacuation away from it are ``completed``, its
    service is up, and the guests that stayed run again.
 4. A record that stays open is waited for, visibly: by it nova-compute would destroy the guest of
-   that name at its next start, wherever it belongs by then.
+   that name at its next start, wherever it belongs by then. Of several open records of one guest
+   Nova completes only one at each start; the others are written down, and said.
 """
 
 from __future__ import annotations
@@ -159,7 +160,8 @@ def _after_gate(
     restored = start_in_place(view, host, now_s)
     if restored is not None:
         return ReturnStep(intents=restored.intents, looks=restored.looks, reasons=restored.reasons)
-    return ReturnStep(changes=let_live(view, host, incidents, recovery))
+    left_open = tuple(row.number for row in _open_rows(cloud, host.service_host))
+    return ReturnStep(changes=let_live(view, host, incidents, recovery, left_open))
 
 
 def _open_records(cloud: CloudView, service_host: str) -> tuple[CloudMigration, ...] | None:
@@ -171,6 +173,18 @@ def _open_records(cloud: CloudView, service_host: str) -> tuple[CloudMigration, 
     traced_s = cloud.traced_s.get(service_host)
     if traced_s is None or cloud.services_s is None or traced_s < cloud.services_s:
         return None
+    return tuple(
+        row
+        for row in _open_rows(cloud, service_host)
+        if not any(
+            later.number > row.number and later.status == rows.COMPLETED
+            for later in rows.evacuations(cloud, row.guest, service_host)
+        )
+    )
+
+
+def _open_rows(cloud: CloudView, service_host: str) -> tuple[CloudMigration, ...]:
+    """Return Nova's evacuation records away from a host that a start of nova-compute acts on."""
     return tuple(
         row
         for _, found in sorted(cloud.migrations.items())

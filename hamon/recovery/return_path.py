@@ -221,8 +221,12 @@ def let_live(
     host: HostView,
     incidents: tuple[IncidentView, ...],
     recovery: ReturnPolicy,
+    left_open: tuple[int, ...] = (),
 ) -> tuple[Change, ...]:
-    """Give the right to live back and close the books, in one transaction for the host."""
+    """Give the right to live back and close the books, in one transaction for the host.
+
+    ``left_open``: records of Nova's that stay open.
+    """
     record = host.record.value
     assert record is not None, "a returning host has a record"
     assert host.self_.value is not None, "a returning host is registered"
@@ -246,6 +250,7 @@ def let_live(
                 boot_id=host.self_.value.boot_id,
                 reason="returned",
                 returns=returns,
+                left_open=left_open,
             ),
         ),
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from hamon.evacuator.cloud.track import SETTLES_S, track
 from hamon.evacuator.moves import Moves
-from hamon.model.action import CloudLookKind, SetPower
+from hamon.model.action import CloudLook, CloudLookKind, SetPower
 from hamon.model.change import Delete, grant_of, guest_of, migration_of
 from hamon.model.cloud import CallState, CloudView
 from hamon.model.guest import Grant, GrantState, PowerState
@@ -438,10 +438,29 @@ def test_track__stopped_guest_seen_off__is_done() -> None:
     assert done.status is MigrationStatus.DONE
 
 
-@pytest.mark.parametrize("servers", [[], [a_server(vm_state="deleted")]], ids=["absent", "deleted"])
-def test_track__deleted_by_its_owner__is_closed(servers: list[Any]) -> None:
-    """Nothing is left to move, and its record must not keep its name taken."""
+@pytest.mark.parametrize("servers", [[], [a_server(host="")]], ids=["unknown", "not_listed"])
+def test_track__its_hosts_list_no_longer_has_it__is_looked_for_and_not_given_up(
+    servers: list[Any],
+) -> None:
+    """It may have arrived a moment ago: a list of its old host cannot tell that from deleted."""
     moves = followed(a_cloud(servers), in_flight())
+
+    assert not moves.changes
+    assert [getattr(look, "kind", None) for look in moves.looks] == [CloudLookKind.SERVERS_CHANGED]
+
+
+def test_track__what_changed_does_not_show_it_either__is_asked_for_by_its_uuid() -> None:
+    """It changed too long ago for a list of changes."""
+    cloud = replace(a_cloud([a_server(host="")]), changed_s=NOW_S)
+
+    [look] = followed(cloud, in_flight()).looks
+
+    assert look == CloudLook(kind=CloudLookKind.SERVER, guest=GUEST)
+
+
+def test_track__deleted_by_its_owner__is_closed() -> None:
+    """Nothing is left to move, and its record must not keep its name taken."""
+    moves = followed(a_cloud([a_server(vm_state="deleted")]), in_flight())
 
     ended = written(moves)
     assert ended is not None

@@ -19,11 +19,11 @@ from hamon.model.change import (
 )
 from hamon.model.cloud import CloudView
 from hamon.model.guest import Grant, GrantState, PowerState
-from hamon.model.host import HostState
+from hamon.model.host import HostState, Right
 from hamon.model.names import GuestId, HostName
 from hamon.model.policy import ReturnPolicy
 from hamon.model.reason import reason
-from hamon.model.view import HostView
+from hamon.model.view import ClusterView, HostView
 
 GENERATION = 1
 """Of every denial: there is one owner, Nova, and nothing is ever claimed."""
@@ -51,7 +51,7 @@ def deny(host: HostView, guest: GuestId, moved_to: HostName) -> tuple[Operation,
 
 
 def lift_denials(
-    host: HostView, cloud: CloudView, policy: ReturnPolicy, now_s: float
+    view: ClusterView, host: HostView, cloud: CloudView, policy: ReturnPolicy, now_s: float
 ) -> tuple[Change, ...]:
     """Return what gives a host back the guests it may start again.
 
@@ -64,9 +64,11 @@ def lift_denials(
         and record.state is HostState.UP
         and now_s >= host.state_since_s + policy.stale_watch_s
     )
+    # safety: a host that is shut out is given nothing back, whatever Nova still sends to it.
+    is_live = host.guard.value.right is Right.LIVE
     changes = []
     for guest, grant in sorted(host.grants.items()):
-        comes = _comes_here(cloud, host.service_host, guest)
+        comes = is_live and _comes_here(view, cloud, host.service_host, guest)
         is_settled = grant.value.state is GrantState.RELEASED
         if comes or (watch_is_over and is_settled):
             why = "comes_here" if comes else "watch_over"
@@ -76,15 +78,27 @@ def lift_denials(
     return tuple(changes)
 
 
-def _comes_here(cloud: CloudView, service_host: str, guest: GuestId) -> bool:
+def _comes_here(view: ClusterView, cloud: CloudView, service_host: str, guest: GuestId) -> bool:
     server = cloud.servers.get(guest)
     if server is None:
         return False
     if server.host == service_host:
         return not server.task_state
-    # safety: of a rebuild here that died half-way Nova keeps an open record for ever; but the guest
-    # no longer is where that record says it came from.
+    # safety: of a rebuild here that died half-way Nova keeps an open record for ever. It is known
+    # by its number, which was given up, or the guest is no longer where it says it came from.
+    given_up = max(
+        (
+            migration.record.value.newest
+            for incident in view.incidents.values()
+            if (migration := incident.migrations.get(guest)) is not None
+            and not incident.record.value.closed
+        ),
+        default=0,
+    )
     return any(
-        row.destination == service_host and row.status in _ARRIVING and row.source == server.host
+        row.destination == service_host
+        and row.status in _ARRIVING
+        and row.source == server.host
+        and row.number > given_up
         for row in cloud.migrations.get(guest, ())
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hamon.evacuator.cloud import rows
-from hamon.evacuator.cloud.judge import Call, Judgement, judge
+from hamon.evacuator.cloud.judge import GONE, Call, Judgement, judge
 from hamon.evacuator.cloud.places import is_proven_dead
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves
@@ -34,6 +34,7 @@ from hamon.model.change import (
 )
 from hamon.model.cloud import CallState, CloudView, Server
 from hamon.model.incident import OPEN_MIGRATIONS, MigrationRecord, MigrationStatus
+from hamon.model.names import GuestId
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.proof import FenceProof
 from hamon.model.reason import Reason, reason
@@ -251,7 +252,10 @@ def _send(the: _Round, batch: list[MigrationView], moves: Moves) -> Moves:
     looks: list[CloudLook] = []
     for migration in batch:
         server = the.cloud.servers.get(migration.record.value.guest)
-        if server is None or server.host != the.source:
+        if server is None or (not server.host and server.vm_state not in GONE):
+            looks.append(whereabouts(the.cloud, migration.record.value.guest, the.source))
+            continue
+        if server.host != the.source:
             changes.append(_close(the, migration, server))
             continue
         judgement = judge(the.view, the.incident.record.value, server, the.policy)
@@ -284,9 +288,17 @@ def _again(the: _Round, migration: MigrationView, why: str) -> MigrationRecord:
     return replace(waiting, attempts=record.attempts + 1)
 
 
-def _close(the: _Round, migration: MigrationView, server: Server | None) -> Change:
+def whereabouts(cloud: CloudView, guest: GuestId, source: str) -> CloudLook:
+    """Return the look that tells where a guest is that a list of its host no longer has."""
+    listed_s = cloud.listed_s.get(source)
+    if cloud.changed_s is None or (listed_s is not None and cloud.changed_s < listed_s):
+        return CloudLook(kind=CloudLookKind.SERVERS_CHANGED)
+    return CloudLook(kind=CloudLookKind.SERVER, guest=guest)
+
+
+def _close(the: _Round, migration: MigrationView, server: Server) -> Change:
     """Close the migration of a guest that Nova no longer gives to the dead host."""
-    where = "deleted" if server is None else f"Nova gives it to {server.host or 'no host'}"
+    where = "deleted" if server.vm_state in GONE else f"Nova gives it to {server.host}"
     return drop(the.view, migration, f"not on {the.source} any more: {where}")
 
 

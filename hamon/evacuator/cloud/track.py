@@ -18,7 +18,7 @@ from hamon.evacuator.cloud import rows
 from hamon.evacuator.cloud.denials import deny
 from hamon.evacuator.cloud.judge import GONE
 from hamon.evacuator.cloud.places import host_of, is_proven_dead, is_seen, lists_running
-from hamon.evacuator.cloud.send import drop, release_record, whole_lists
+from hamon.evacuator.cloud.send import drop, release_record, whereabouts, whole_lists
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves, joined
 from hamon.model.action import CloudLook, CloudLookKind, SetPower
@@ -95,8 +95,14 @@ def track(
 
 
 def _track_one(the: _Guest) -> Moves:
-    if the.server is None or the.server.vm_state in GONE:
+    if the.server is not None and the.server.vm_state in GONE:
         return _wrote(drop(the.view, the.migration, "deleted on its way"))
+    if the.server is None or not the.server.host:
+        # Its host's list no longer has it: it arrived, or is gone, and nobody has read yet which.
+        look = whereabouts(the.cloud, the.record.guest, the.source)
+        return replace(
+            _says(the, "guest_in_flight", host="", status=the.record.status), looks=(look,)
+        )
     arrived = [
         row
         for row in the.rows
