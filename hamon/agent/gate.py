@@ -179,8 +179,9 @@ class Gate:
 
     def _overridden(self) -> GateAnswer | None:
         # safety: an operator of this host has said that nova-compute may start, and answers for it;
-        # it is for the day ZooKeeper is gone. What was denied when it last answered stays denied:
-        # the hook needs no ZooKeeper. A boot that is known to be shut out is not opened by it.
+        # it is for the day ZooKeeper is gone. The guests process sees the same word and gives
+        # Nova's guests their permits, but for what was denied when ZooKeeper last answered. A boot
+        # that is known to be shut out is not opened by it.
         override = self.files.override()
         if override is None:
             return None

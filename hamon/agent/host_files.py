@@ -64,6 +64,22 @@ class HostFiles(Protocol):
         """Write down which guests are Nova's, durably. Idempotent."""
         ...
 
+    def denied(self) -> frozenset[GuestId]:
+        """Tell which guests of Nova's were denied here when ZooKeeper last told."""
+        ...
+
+    def set_denied(self, guests: frozenset[GuestId]) -> None:
+        """Write down which guests are denied, durably. Idempotent."""
+        ...
+
+    def note_given_up(self) -> None:
+        """Write down that this very boot was shut out. Idempotent."""
+        ...
+
+    def is_given_up(self) -> bool:
+        """Say whether this very boot is known to have been shut out."""
+        ...
+
     def note_enforced(self, guard_version: int, now_s: float) -> None:
         """Tell the gate that the hook obeys grants read after this version of the guard."""
         ...
@@ -86,11 +102,14 @@ class FileHostFiles:
         self._held_file = folders.state_dir / "held.json"
         self._leftovers_file = folders.state_dir / "leftovers.json"
         self._nova_guests_file = folders.state_dir / "nova-guests.json"
+        self._denied_file = folders.state_dir / "denied.json"
+        self._given_up = folders.run_dir / "given-up"
         self._gate = FileGateFiles(folders.run_dir, boot_id)
         self._highest = _read_numbers(self._highest_file)
         self._held = _read_numbers(self._held_file)
         self._leftovers = frozenset(_read_numbers(self._leftovers_file))
         self._nova_guests = frozenset(_read_numbers(self._nova_guests_file))
+        self._denied = frozenset(_read_numbers(self._denied_file))
 
     def leaving(self) -> Leaving | None:
         """Tell whether this host has announced that it goes, and why."""
@@ -100,7 +119,7 @@ class FileHostFiles:
         """Say whether live migrations may arrive in this boot. Idempotent."""
         if not is_in_service:
             self._in_service.unlink(missing_ok=True)
-        elif not self._in_service.exists() or self._in_service.read_text() != self._boot_id:
+        elif not self._is_of_this_boot(self._in_service):
             replace_file(self._in_service, self._boot_id)
 
     def generation_seen(self, guest: GuestId) -> int:
@@ -152,6 +171,25 @@ class FileHostFiles:
             _write_guests(self._nova_guests_file, guests)
             self._nova_guests = guests
 
+    def denied(self) -> frozenset[GuestId]:
+        """Tell which guests of Nova's were denied here when ZooKeeper last told."""
+        return self._denied
+
+    def set_denied(self, guests: frozenset[GuestId]) -> None:
+        """Write down which guests are denied, durably. Idempotent."""
+        if guests != self._denied:
+            _write_guests(self._denied_file, guests)
+            self._denied = guests
+
+    def note_given_up(self) -> None:
+        """Write down that this very boot was shut out. Idempotent."""
+        if not self.is_given_up():
+            replace_file(self._given_up, self._boot_id)
+
+    def is_given_up(self) -> bool:
+        """Say whether this very boot is known to have been shut out."""
+        return self._is_of_this_boot(self._given_up)
+
     def note_enforced(self, guard_version: int, now_s: float) -> None:
         """Tell the gate that the hook obeys grants read after this version of the guard."""
         self._gate.note_enforced(Enforced(guard_version=guard_version, at_s=now_s))
@@ -159,6 +197,9 @@ class FileHostFiles:
     def override(self) -> GateOverride | None:
         """Tell who opened the gate of this boot by hand; None: nobody."""
         return self._gate.override()
+
+    def _is_of_this_boot(self, mark: Path) -> bool:
+        return mark.exists() and mark.read_text() == self._boot_id
 
 
 def read_leaving(path: Path) -> Leaving | None:
@@ -200,7 +241,8 @@ def _read_numbers(path: Path) -> dict[GuestId, int]:
     """Read numbers by guest; a file that is missing or torn counts as empty.
 
     safety: what is forgotten here only makes this host less suspicious of a rolled-back ensemble;
-    every start still needs a claim that ZooKeeper granted.
+    every start still needs a claim that ZooKeeper granted. In a nova cloud only an operator's
+    override goes by what was denied, on the operator's word that no guest of here runs elsewhere.
     """
     try:
         content = json.loads(path.read_text())

@@ -6,18 +6,17 @@ Rules:
    the hook refuses every start of the guest on this host, and a copy that runs is ended.
 2. Nothing is ever defined, undefined or started here: nova-compute cleans up by itself, and only
    what libvirt still lists. Disks are never touched.
-3. Guests without a denial start freely.
+3. Guests without a denial start as Nova likes, but after a boot only once the leader's word was
+   read (nova_starts.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 from hamon.agent.ending import end_guests
-from hamon.agent.gate_files import GateOverride
 from hamon.agent.mode import Granted, Reports, Surroundings
-from hamon.backends.libvirt.definition import is_of_nova
+from hamon.agent.nova_starts import NovaStarts
 from hamon.errors import HypervisorError
 from hamon.model.change import Versioned
 from hamon.model.guest import Grant, GrantState
@@ -29,7 +28,7 @@ _DENYING = frozenset({GrantState.REVOKED, GrantState.RELEASED})
 
 
 class NovaMode:
-    """The hook refuses exactly the denied guests, and no copy of them runs on."""
+    """The hook refuses the denied guests, and no copy of them runs on."""
 
     def __init__(self, around: Surroundings) -> None:
         self._context = around.context
@@ -38,19 +37,18 @@ class NovaMode:
         self._znodes = around.znodes
         self._work = around.work
         self._reports = Reports(around.context.log)
-        self._is_of_nova = lru_cache(maxsize=512)(is_of_nova)
-        self._override_told: GateOverride | None = None
+        self._starts = NovaStarts(around.context, around.listing)
 
     async def load(self) -> None:
         """Need nothing: this host publishes no inventory."""
 
     def follow(self, granted: Granted) -> None:
-        """Have the hook refuse what is denied, tell the gate so, and end copies that run."""
+        """Have the hook obey, tell the gate so, and end denied copies that run."""
         denials = self._denials(granted)
-        self._withdraw_permits()
+        self._leave_service()
         # safety: only denials exist here, so one that cannot be read counts as one for the hook. It
         # ends nothing.
-        self._context.permits.protect(frozenset(denials) | granted.unreadable)
+        self._starts.obey(granted.guard.value, frozenset(denials) | granted.unreadable)
         # Only now: nova-compute waits for this, and the hook must refuse before it starts anything.
         self._context.files.note_enforced(granted.guard.version, self._context.clock.now_s())
         listing = self._listing.current
@@ -69,16 +67,14 @@ class NovaMode:
         still runs here is the second copy. nova-compute runs on in this boot, and would obey a late
         order to start a guest: the hook refuses them all. What is not Nova's is left alone.
         """
-        self._note_guests()
-        self._withdraw_permits()
-        guests = self._context.files.nova_guests() | self._context.permits.protected()
-        self._context.permits.protect(guests)
+        self._leave_service()
+        guests = self._starts.give_up()
         await end_guests(self._context, self._listing, guests)
 
     async def publish(self, *, may_follow: bool) -> None:
         """Write domains only: Nova keeps inventory and capacity itself."""
-        self._tell_override()
-        self._note_guests()
+        # Here, too: also without ZooKeeper new guests become known, and an override counts.
+        self._starts.renew()
         await self._publisher.publish_domains()
 
     # -- the hook ---------------------------------------------------------------------------------
@@ -97,15 +93,13 @@ class NovaMode:
                 )
         return denials
 
-    def _withdraw_permits(self) -> None:
-        """Leave no permit and no mark of service: both let a protected guest start.
+    def _leave_service(self) -> None:
+        """Leave no mark of service: it lets a protected guest arrive without a permit.
 
         safety: an incoming live migration of a denied guest is refused, too, and so stays where it
         runs; let in, its only copy would be ended here.
         """
         self._context.files.set_in_service(is_in_service=False)
-        for guest in sorted(self._context.permits.held()):
-            self._context.permits.withdraw(guest)
 
     # -- copies that run --------------------------------------------------------------------------
 
@@ -144,25 +138,3 @@ class NovaMode:
     def _tell_ended(self, guest: GuestId, grant: Grant) -> None:
         # An error: until now two copies may have run.
         self._context.log.error("stale_copy_ended", guest=guest, moved_to=grant.moved_to)
-
-    # -- what outlives the process ----------------------------------------------------------------
-
-    def _note_guests(self) -> None:
-        """Write down which guests are Nova's: a boot that is shut out ends them without libvirt."""
-        listing = self._listing.current
-        if listing.is_healthy:
-            self._context.files.set_nova_guests(
-                frozenset(
-                    guest
-                    for guest, domain in listing.domains.items()
-                    if self._is_of_nova(domain.definition)
-                )
-            )
-
-    def _tell_override(self) -> None:
-        override = self._context.files.override()
-        if override is not None and override != self._override_told:
-            self._override_told = override
-            self._context.log.error(
-                "gate_overridden", who=override.who, at=override.at, reason=override.reason
-            )

@@ -43,8 +43,8 @@ def command(
     process makes libvirt refuse the guests that were evacuated from here. Says why it waits.
 
     `--override --reason TEXT` opens it for this boot whatever the leader says, also for a gate that
-    waits already: only if you know that no guest of this host runs elsewhere. Guests that were
-    denied when ZooKeeper last answered stay denied.
+    waits already: only if you know that no guest of this host runs elsewhere. Libvirt then starts
+    Nova's guests here, but for those that were denied when ZooKeeper last answered.
     """
     from hamon.agent.config import load_config
     from hamon.model.policy import Backend

@@ -65,6 +65,8 @@ class InMemoryHostFiles:
         self.to_forget: frozenset[GuestId] = frozenset()
         self.overridden: GateOverride | None = None
         self._nova_guests: frozenset[GuestId] = frozenset()
+        self._denied: frozenset[GuestId] = frozenset()
+        self._is_given_up = False
         self._enforced: Enforced | None = None
 
     def leaving(self) -> Leaving | None:
@@ -115,6 +117,22 @@ class InMemoryHostFiles:
         """Write down which guests are Nova's."""
         self._nova_guests = guests
 
+    def denied(self) -> frozenset[GuestId]:
+        """Tell which guests of Nova's were denied here when ZooKeeper last told."""
+        return self._denied
+
+    def set_denied(self, guests: frozenset[GuestId]) -> None:
+        """Write down which guests are denied."""
+        self._denied = guests
+
+    def note_given_up(self) -> None:
+        """Write down that this very boot was shut out. Idempotent."""
+        self._is_given_up = True
+
+    def is_given_up(self) -> bool:
+        """Say whether this very boot is known to have been shut out."""
+        return self._is_given_up
+
     def note_enforced(self, guard_version: int, now_s: float) -> None:
         """Tell the gate that the hook obeys grants read after this version of the guard."""
         self._enforced = Enforced(guard_version=guard_version, at_s=now_s)
@@ -131,6 +149,7 @@ class InMemoryHostFiles:
         """Lose what lies on tmpfs."""
         self.overridden = None
         self._enforced = None
+        self._is_given_up = False
         self.to_forget = frozenset()
         self.announced = None
         self.is_in_service = False

@@ -72,12 +72,14 @@ class Events:
 class World:
     """One host and its ZooKeeper."""
 
-    def __init__(self, backend: Backend = Backend.LIBVIRT) -> None:
+    def __init__(
+        self, backend: Backend = Backend.LIBVIRT, permits: InMemoryPermits | None = None
+    ) -> None:
         self.backend = backend
         self.clock = VirtualClock()
         self.server = InMemoryZooKeeper(self.clock, 6.0)
         self.leader: InMemoryStore = self.server.connect(CONTROLLERS)
-        self.permits = InMemoryPermits()
+        self.permits = permits or InMemoryPermits()
         self.files = InMemoryHostFiles()
         self.hypervisor = self._libvirt()
         self.log = Events()

@@ -18,7 +18,7 @@ from hamon.model.names import BootId
 from hamon.model.policy import Backend
 from hamon.ports.store import SetData
 from hamon.sim.store import InMemoryStore
-from tests.unit.agent_world import BOOT, GUEST, HOST, INCIDENT, OWN, World, nova_definition
+from tests.unit.agent_world import BOOT, GUEST, HOST, INCIDENT, OTHER, OWN, World, nova_definition
 from tests.virtual_clock import rest
 
 FORMER = BootId("boot-0")
@@ -365,14 +365,31 @@ def test_files__mark__may_be_read_by_the_gates_own_user(tmp_path: Path) -> None:
 
 
 def test_files__of_the_guests_process__are_those_of_the_gate(tmp_path: Path) -> None:
-    """One writes, the other reads; which guests are Nova's outlives process and boot."""
+    """One writes, the other reads; what is known of Nova's guests outlives process and boot."""
     folders = HostFolders(run_dir=tmp_path / "run", state_dir=tmp_path / "state")
     written = FileHostFiles(folders, BOOT)
     read = FileGateFiles(folders.run_dir, BOOT)
     read.leave_override(OVERRIDE)
     written.note_enforced(3, 17.5)
     written.set_nova_guests(frozenset({GUEST}))
+    written.set_denied(frozenset({OTHER}))
 
+    next_boot = FileHostFiles(folders, BootId("boot-2"))
     assert Enforced(guard_version=3, at_s=17.5) == read.enforced()
     assert OVERRIDE == written.override()
-    assert frozenset({GUEST}) == FileHostFiles(folders, BootId("boot-2")).nova_guests()
+    assert frozenset({GUEST}) == next_boot.nova_guests()
+    assert frozenset({OTHER}) == next_boot.denied()
+
+
+def test_files__boot_given_up__is_known_to_the_next_process_and_not_to_the_next_boot(
+    tmp_path: Path,
+) -> None:
+    """Also where /run is no tmpfs."""
+    folders = HostFolders(run_dir=tmp_path / "run", state_dir=tmp_path / "state")
+    files = FileHostFiles(folders, BOOT)
+    assert not files.is_given_up()
+
+    files.note_given_up()
+
+    assert FileHostFiles(folders, BOOT).is_given_up()
+    assert not FileHostFiles(folders, BootId("boot-2")).is_given_up()

@@ -1,6 +1,7 @@
 """The guests process in a nova cloud: what was evacuated stays off, the rest is Nova's."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -28,12 +29,14 @@ from tests.unit.agent_world import (
 FOREIGN = GuestId("33333333-3333-4333-8333-333333333333")
 SHUT_OUT = HostGuard(right=Right.SHUT_OUT, boot_id=BOOT, incident=INCIDENT)
 OTHERS_SHUT_OUT = HostGuard(right=Right.SHUT_OUT, boot_id=BootId("boot-0"), incident=INCIDENT)
+OVERRIDE = GateOverride(who="ada", at="T1", reason="ZooKeeper burnt down")
+NEW = GuestId("44444444-4444-4444-8444-444444444444")
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     """A compute host of a nova cloud with its agent running, and two guests that Nova started."""
-    world = World(Backend.NOVA)
+    world = World(Backend.NOVA, WatchedPermits())
     world.hypervisor.define_now(nova_definition(GUEST))
     world.hypervisor.define_now(nova_definition(OTHER, "instance-00000002"))
     await world.prepare()
@@ -45,17 +48,30 @@ async def world() -> AsyncIterator[World]:
     await world.close()
 
 
+class WatchedPermits(InMemoryPermits):
+    """Sees which guests were listed before they had their permit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listed_too_early: set[GuestId] = set()
+
+    def protect(self, guests: frozenset[GuestId]) -> None:  # type: ignore[explicit-override]
+        """Note the guests that a start of is refused from now on."""
+        self.listed_too_early |= guests - self.protected() - self.held()
+        super().protect(guests)
+
+
 class WatchedFiles(InMemoryHostFiles):
-    """Sees what the hook refuses when the mark for the gate is written."""
+    """Sees what the hook refuses and lets pass when the mark for the gate is written."""
 
     def __init__(self, permits: InMemoryPermits) -> None:
         super().__init__()
         self._permits = permits
-        self.protected_when_noted: list[frozenset[GuestId]] = []
+        self.when_noted: list[tuple[frozenset[GuestId], frozenset[GuestId]]] = []
 
     def note_enforced(self, guard_version: int, now_s: float) -> None:  # type: ignore[explicit-override]
-        """Note both."""
-        self.protected_when_noted.append(self._permits.protected())
+        """Note the list, the permits, and the mark."""
+        self.when_noted.append((self._permits.protected(), self._permits.held()))
         super().note_enforced(guard_version, now_s)
 
 
@@ -66,6 +82,12 @@ def tries_to_start(world: World, guest: GuestId = GUEST) -> bool:
     except HypervisorError:
         return False
     return True
+
+
+def start_new_guest(world: World) -> None:
+    """Have Nova define a guest here and start it: new, or come from another host."""
+    world.hypervisor.define_now(nova_definition(NEW, "instance-00000003"))
+    world.hypervisor.start_now(NEW)
 
 
 # -- guests that are Nova's to start ------------------------------------------------------------
@@ -120,7 +142,15 @@ async def test_denial__seen__start_is_refused(world: World) -> None:
     await world.deny()
 
     assert not tries_to_start(world)
-    assert frozenset({GUEST}) == world.permits.protected()
+    assert frozenset({OTHER}) == world.permits.held()
+
+
+async def test_denial__of_a_guest_not_defined_here__is_in_the_list(world: World) -> None:
+    """Whoever defines it here by hand cannot start it either."""
+    await world.deny(FOREIGN)
+    world.hypervisor.define_now(definition(FOREIGN, "by-hand"))
+
+    assert not tries_to_start(world, FOREIGN)
 
 
 async def test_denial__copy_runs__is_powered_off_and_stays_defined(world: World) -> None:
@@ -187,25 +217,15 @@ async def test_denial__answered_and_copy_started_all_the_same__is_ended_each_tim
     assert not tries_to_start(world)
 
 
-async def test_denial__over_a_reboot_without_zookeeper__is_kept(world: World) -> None:
-    """The list lies on disk: nothing that was denied starts before ZooKeeper is asked again."""
-    await world.deny()
-    world.server.lose_quorum()
-    await world.reboot()
-    await world.pass_s(60)
-
-    assert not tries_to_start(world)
-    assert tries_to_start(world, OTHER)
-
-
-async def test_denial__made_while_the_host_was_dead__ends_what_autostart_brought(
+async def test_denial__made_while_the_host_was_dead__ends_what_got_past_the_hook(
     world: World,
 ) -> None:
-    """Libvirt may start guests before the guests process has read anything."""
+    """Such as a guest that was defined in the very last moment, and is in no list."""
     await world.stop_agent()
     await world.write_guard(SHUT_OUT)
     await world.deny()
     world.hypervisor.power_cut()
+    world.permits.protect(frozenset())
     assert tries_to_start(world)
 
     world.boot_id = BootId("boot-2")
@@ -223,6 +243,7 @@ async def test_denial__lifted__guest_starts_freely(world: World) -> None:
 
     await world.lift_denial()
 
+    assert frozenset({GUEST, OTHER}) == world.permits.held()
     assert tries_to_start(world)
     await world.pass_s(30)
     assert frozenset({GUEST, OTHER}) == world.hypervisor.running()
@@ -238,7 +259,7 @@ async def test_denial__unreadable__start_is_refused_and_nothing_ended(world: Wor
     assert tries_to_start(world)
     await world.pass_s(10)
 
-    assert frozenset({GUEST}) == world.permits.protected()
+    assert GUEST in world.permits.protected() - world.permits.held()
     assert GUEST in world.hypervisor.running()
 
 
@@ -283,22 +304,184 @@ async def test_shut_out__libvirtd_paused_and_agent_restarted__ends_them_all_the_
     assert frozenset() == world.hypervisor.running()
 
 
-async def test_shut_out__then_a_new_boot__only_denied_guests_are_refused(world: World) -> None:
-    """What stays is Nova's to start again, once the leader's word was read."""
-    await world.write_guard(SHUT_OUT)
-    await world.deny()
-    await world.reboot()
-
-    assert frozenset({GUEST}) == world.permits.protected()
-    assert tries_to_start(world, OTHER)
-
-
 async def test_shut_out__of_another_boot__ends_nothing_that_is_not_denied(world: World) -> None:
     """The host is back; whether its guests moved is said guest by guest."""
     await world.write_guard(OTHERS_SHUT_OUT)
     await world.pass_s(30)
 
     assert frozenset({GUEST, OTHER}) == world.hypervisor.running()
+
+
+# -- after a boot ---------------------------------------------------------------------------------
+
+
+async def test_boot__agent_has_not_looked__nothing_of_novas_starts(world: World) -> None:
+    """Autostart and libvirt-guests are quicker than any agent, and the guest may be elsewhere."""
+    world.hypervisor.define_now(definition(FOREIGN, "monitoring"))
+    await world.pass_s(1)
+    await world.stop_agent()
+    world.hypervisor.power_cut()
+
+    assert not tries_to_start(world)
+    assert not tries_to_start(world, OTHER)
+    assert tries_to_start(world, FOREIGN), "what is not Nova's is not in hamon's care"
+
+
+async def test_boot__nobody_was_shut_out__guests_start_once_the_agent_has_looked(
+    world: World,
+) -> None:
+    """An ordinary reboot."""
+    await world.reboot()
+
+    assert tries_to_start(world)
+    assert tries_to_start(world, OTHER)
+
+
+async def test_boot__shut_out_before__guests_start_when_the_gate_opens(world: World) -> None:
+    """Nova may have accepted an evacuation that is denied only later."""
+    await world.write_guard(SHUT_OUT)
+    await world.reboot()
+    await world.pass_s(60)
+    assert not tries_to_start(world)
+    assert not tries_to_start(world, OTHER)
+
+    await world.deny()
+    await world.write_guard(replace(SHUT_OUT, is_gate_open=True))
+
+    assert not tries_to_start(world)
+    assert tries_to_start(world, OTHER)
+
+
+async def test_boot__without_zookeeper__nothing_of_novas_starts(world: World) -> None:
+    """The list lies on disk, whether a guest was denied or not."""
+    await world.deny()
+    world.server.lose_quorum()
+    await world.reboot()
+    await world.pass_s(60)
+    assert not tries_to_start(world)
+    assert not tries_to_start(world, OTHER)
+
+    world.server.regain_quorum()
+    await world.pass_s(30)
+
+    assert not tries_to_start(world)
+    assert tries_to_start(world, OTHER)
+
+
+async def test_boot__libvirt_silent__known_guests_are_listed_and_permitted(world: World) -> None:
+    """Which guests are Nova's outlives the boot: nothing waits for a listing."""
+    await world.stop_agent()
+    world.hypervisor.power_cut()
+    world.hypervisor.stop_daemon()
+    world.files.reboot()
+    world.boot_id = BootId("boot-2")
+    await world.start_agent()
+
+    assert frozenset({GUEST, OTHER}) == world.permits.protected() == world.permits.held()
+
+
+# -- in one boot ----------------------------------------------------------------------------------
+
+
+async def test_first_start__on_a_live_host__stops_nothing_and_admits_all(world: World) -> None:
+    """A host comes into hamon's care with its guests running, and none of them notices."""
+    await world.stop_agent()
+    world.permits.protect(frozenset())
+    world.permits.reboot()
+    world.files = InMemoryHostFiles()
+    assert isinstance(world.permits, WatchedPermits)
+    world.permits.listed_too_early.clear()
+    await world.start_agent()
+    await world.pass_s(30)
+
+    assert frozenset({GUEST, OTHER}) == world.hypervisor.running()
+    assert frozenset({GUEST, OTHER}) == world.permits.protected() == world.permits.held()
+    assert set() == world.permits.listed_too_early
+
+
+async def test_new_guest__defined_by_nova__starts_freely_and_is_then_looked_after(
+    world: World,
+) -> None:
+    """A new server, an evacuation or a live migration to here: no start of it is ever refused."""
+    assert isinstance(world.permits, WatchedPermits)
+    start_new_guest(world)
+    await world.pass_s(1)
+    world.hypervisor.stop_now(NEW)
+
+    assert tries_to_start(world, NEW)
+    assert NEW in world.permits.protected()
+    assert set() == world.permits.listed_too_early
+
+
+async def test_guest__gone_from_here__leaves_the_list_and_starts_freely_when_it_returns(
+    world: World,
+) -> None:
+    """It was migrated away and may come back; its permit goes a round later than its listing."""
+    world.hypervisor.stop_now(GUEST)
+    world.hypervisor.undefine_now(GUEST)
+    await world.pass_s(30)
+    assert frozenset({OTHER}) == world.permits.protected() == world.permits.held()
+
+    world.hypervisor.define_now(nova_definition(GUEST))
+
+    assert tries_to_start(world)
+
+
+async def test_permits__shut_out_of_another_boot__are_withdrawn_until_it_is_over(
+    world: World,
+) -> None:
+    """While the leader holds the host back nothing starts; what runs is left alone."""
+    await world.write_guard(OTHERS_SHUT_OUT)
+    world.hypervisor.stop_now(GUEST)
+    await world.pass_s(30)
+    assert frozenset() == world.permits.held()
+    assert not tries_to_start(world)
+
+    await world.write_guard(LIVE)
+
+    assert tries_to_start(world)
+
+
+async def test_list__held_back_and_configuration_lost__does_not_shrink(world: World) -> None:
+    """An operator who restores the definitions does not free what may run elsewhere."""
+    await world.write_guard(OTHERS_SHUT_OUT)
+    world.hypervisor.stop_now(GUEST)
+    await world.pass_s(1)
+    world.hypervisor.lose_configuration()
+    await world.pass_s(30)
+
+    world.hypervisor.define_now(nova_definition(GUEST))
+
+    assert not tries_to_start(world)
+
+
+async def test_permits__zookeeper_gone__stay_as_they_are_for_old_and_new(world: World) -> None:
+    """Without ZooKeeper a running host goes on; its new guests, too, wait after the next boot."""
+    world.server.lose_quorum()
+    start_new_guest(world)
+    await world.pass_s(60)
+    world.hypervisor.stop_now(GUEST)
+    world.hypervisor.stop_now(NEW)
+    assert tries_to_start(world)
+    assert tries_to_start(world, NEW)
+
+    await world.reboot()
+    await world.pass_s(60)
+
+    assert not tries_to_start(world, NEW)
+
+
+async def test_permits__zookeeper_gone_and_agent_restarted__stay_as_they_are(world: World) -> None:
+    """A new process knows nothing better; a denied guest had no permit."""
+    await world.deny()
+    world.server.lose_quorum()
+    await world.stop_agent()
+    await world.start_agent()
+    await world.pass_s(60)
+    world.hypervisor.stop_now(OTHER)
+
+    assert tries_to_start(world, OTHER)
+    assert not tries_to_start(world)
 
 
 # -- the mark that the gate waits for -----------------------------------------------------------
@@ -333,13 +516,72 @@ async def test_mark__written__hook_obeys_already(world: World) -> None:
     world.files = files
     await world.start_agent()
 
-    assert frozenset({GUEST}) == files.protected_when_noted[0]
+    assert (frozenset({GUEST, OTHER}), frozenset({OTHER})) == files.when_noted[-1]
+
+
+async def test_mark__after_a_boot__permits_are_there_already(world: World) -> None:
+    """A guest that Nova resumes at once is not refused; each mark finds the hook as it says."""
+    await world.stop_agent()
+    files = WatchedFiles(world.permits)
+    files.set_nova_guests(frozenset({GUEST, OTHER}))
+    world.files = files
+    await world.reboot()
+
+    assert {(frozenset({GUEST, OTHER}), frozenset({GUEST, OTHER}))} == set(files.when_noted)
+
+
+# -- an operator's word ---------------------------------------------------------------------------
+
+
+async def test_override__after_a_boot_without_zookeeper__lets_all_but_denied_guests_start(
+    world: World,
+) -> None:
+    """Else nova-compute would run, and none of its guests."""
+    await world.deny()
+    world.server.lose_quorum()
+    await world.reboot()
+    world.files.overridden = OVERRIDE
+    await world.pass_s(5)
+
+    told = [facts for event, facts in world.log.seen if event == "permits_given_by_override"]
+    assert tries_to_start(world, OTHER)
+    assert not tries_to_start(world)
+    assert [{"who": "ada", "guests": [OTHER]}] == told
+
+
+async def test_override__while_the_leader_holds_the_host_back__lets_guests_start(
+    world: World,
+) -> None:
+    """The gate opens on it, too."""
+    await world.deny()
+    await world.write_guard(OTHERS_SHUT_OUT)
+    world.hypervisor.stop_now(OTHER)
+    assert not tries_to_start(world, OTHER)
+
+    world.files.overridden = OVERRIDE
+    await world.pass_s(6)
+
+    assert tries_to_start(world, OTHER)
+    assert not tries_to_start(world)
+
+
+async def test_override__of_a_boot_that_was_shut_out__lets_nothing_start(world: World) -> None:
+    """Not even when ZooKeeper is gone since and a new process has never read the verdict."""
+    await world.write_guard(SHUT_OUT)
+    world.server.lose_quorum()
+    await world.stop_agent()
+    world.files.overridden = OVERRIDE
+    await world.start_agent()
+    await world.pass_s(30)
+
+    assert not tries_to_start(world)
+    assert not tries_to_start(world, OTHER)
 
 
 async def test_override__left_by_an_operator__is_in_this_log_too(world: World) -> None:
     """Also without ZooKeeper, which is when it is used; once."""
     world.server.lose_quorum()
-    world.files.overridden = GateOverride(who="ada", at="T1", reason="ZooKeeper burnt down")
+    world.files.overridden = OVERRIDE
     await world.pass_s(30)
 
     told = [facts for event, facts in world.log.seen if event == "gate_overridden"]
