@@ -73,6 +73,30 @@ def install_hook(hooks_dir: Path, folders: HostFolders, boot_id_file: Path) -> b
     return is_changed
 
 
+def uninstall_hook(hooks_dir: Path, folders: HostFolders) -> bool:
+    """Take the gate away: from now on every guest starts here, protected or not. Idempotent.
+
+    A hook of somebody else stays. So does the list of protected guests: a gate that is installed
+    again refuses what it refused before, until the agent has looked.
+
+    Returns:
+        True when there was one.
+
+    Raises:
+        ConfigError: it cannot be removed.
+    """
+    places = (_main_hook(hooks_dir), _hook_beside(hooks_dir))
+    try:
+        found = [path for path in places if path.exists() and _is_own(path)]
+        for path in found:
+            path.unlink()
+        # Last: a hook without its script would refuse every start.
+        _script_path(folders).unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(str(hooks_dir), "", f"the hook cannot be removed: {error}") from error
+    return bool(found)
+
+
 def is_hook_installed(hooks_dir: Path, folders: HostFolders, boot_id_file: Path) -> bool:
     """Say whether the gate stands as :func:`install_hook` would put it."""
     return all(file.is_installed() for file in hook_files(hooks_dir, folders, boot_id_file))
@@ -83,7 +107,7 @@ def hook_files(
 ) -> tuple[HookFile, HookFile]:
     """Tell both files of the gate: the script, and then the hook that calls it."""
     script = HookFile(
-        path=folders.state_dir / "qemu_hook.py",
+        path=_script_path(folders),
         content=Path(qemu_hook.__file__).read_bytes(),
         mode=0o644,
     )
@@ -99,7 +123,23 @@ def hook_files(
     return script, hook
 
 
+def _script_path(folders: HostFolders) -> Path:
+    return folders.state_dir / "qemu_hook.py"
+
+
 def _hook_path(hooks_dir: Path) -> Path:
-    main = hooks_dir / "qemu"
-    is_foreign = main.exists() and _MARK.encode() not in main.read_bytes()
-    return hooks_dir / "qemu.d" / "hamon" if is_foreign else main
+    main = _main_hook(hooks_dir)
+    is_foreign = main.exists() and not _is_own(main)
+    return _hook_beside(hooks_dir) if is_foreign else main
+
+
+def _main_hook(hooks_dir: Path) -> Path:
+    return hooks_dir / "qemu"
+
+
+def _hook_beside(hooks_dir: Path) -> Path:
+    return hooks_dir / "qemu.d" / "hamon"
+
+
+def _is_own(hook: Path) -> bool:
+    return _MARK.encode() in hook.read_bytes()

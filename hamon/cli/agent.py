@@ -16,6 +16,7 @@ VERBS = {
     ),
     "gate": ("hamon.cli.agent_gate", "Wait until nova-compute may start on this host."),
     "install-hook": ("hamon.cli.agent_install_hook", "Put the gate where libvirt calls it."),
+    "uninstall-hook": ("hamon.cli.agent_uninstall_hook", "Take the gate away from libvirt."),
 }
 
 

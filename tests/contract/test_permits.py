@@ -6,7 +6,12 @@ from typing import Protocol
 
 import pytest
 
-from hamon.agent.hook_files import hook_files, install_hook, is_hook_installed
+from hamon.agent.hook_files import (
+    hook_files,
+    install_hook,
+    is_hook_installed,
+    uninstall_hook,
+)
 from hamon.agent.permits import FilePermits, HostFolders
 from hamon.model.names import BootId, GuestId
 from hamon.ports.hypervisor import Permits
@@ -286,3 +291,26 @@ def test_install__again__changes_nothing(files: FileGate) -> None:
     (files.hooks / "qemu").write_text("#!/bin/sh\nexit 0\n")
 
     assert not is_hook_installed(*where)
+
+
+@pytest.mark.parametrize("has_foreign", [False, True])
+def test_uninstall__whatever_was_protected__leaves_no_gate_and_the_list(
+    tmp_path: Path, *, has_foreign: bool
+) -> None:
+    """Without an agent a gate would refuse for ever; installed again it knows what it knew."""
+    files = FileGate(tmp_path)
+    files.permits.protect(frozenset({GUEST}))
+    foreign = "#!/bin/sh\nexit 0\n"
+    if has_foreign:
+        (files.hooks / "qemu").write_text(foreign)
+        install_hook(files.hooks, files.folders, files.boot_id_file)
+
+    assert uninstall_hook(files.hooks, files.folders)
+
+    left = [path for path in files.hooks.rglob("*") if path.is_file()]
+    assert ([files.hooks / "qemu"] if has_foreign else []) == left
+    assert not has_foreign or foreign == (files.hooks / "qemu").read_text()
+    assert not (files.folders.state_dir / "qemu_hook.py").exists()
+    assert not uninstall_hook(files.hooks, files.folders)
+    install_hook(files.hooks, files.folders, files.boot_id_file)
+    assert frozenset({GUEST}) == files.permits.protected()

@@ -557,6 +557,21 @@ def test_agent_install_hook__twice__says_so_the_second_time(agent_config: Path) 
     assert "as it should be" in again.stdout
 
 
+def test_agent_uninstall_hook__sure__leaves_every_guest_startable(agent_config: Path) -> None:
+    """Without it a host that left hamon's care would refuse its guests after the next boot."""
+    config = ("--config", agent_config)
+    run_without_extras("agent", "install-hook", *config)
+
+    unsure = run_without_extras("agent", "uninstall-hook", *config)
+    first = run_without_extras("agent", "uninstall-hook", "--yes", *config)
+    again = run_without_extras("agent", "uninstall-hook", "--yes", *config)
+
+    assert ExitCode.USAGE == unsure.returncode
+    assert (0, 0) == (first.returncode, again.returncode), first.stderr + again.stderr
+    assert "every guest starts" in first.stdout
+    assert "no hook" in again.stdout
+
+
 def test_agent_heartbeat__started_by_the_command__becomes_the_lean_process(tmp_path: Path) -> None:
     """The process that runs on is the heartbeat's own, which says so in its own words."""
     result = run_without_extras("agent", "heartbeat", "--config", tmp_path / "none.toml")
