@@ -112,8 +112,8 @@ class GuestsAgent:
         if now_s >= self._relist_due_s:
             self._znodes.forget_grants()
             self._relist_due_s = now_s + RELIST_PERIOD_S
-        guard = await self._znodes.guard()
         await self._mode.load()
+        guard = await self._znodes.guard()
         grants = await self._znodes.grants()
         unreadable = set(self._znodes.unreadable)
         for guest, why in self._znodes.unreadable.items():

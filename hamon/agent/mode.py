@@ -44,7 +44,7 @@ class Mode(Protocol):
     """One backend's way to look after guests."""
 
     async def load(self) -> None:
-        """Read what has to be known before grants are followed. Errors are those of Store."""
+        """Read what has to be known before the guard is read. Errors are those of Store."""
         ...
 
     def follow(self, granted: Granted) -> None:

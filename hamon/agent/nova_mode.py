@@ -38,9 +38,12 @@ class NovaMode:
         self._work = around.work
         self._reports = Reports(around.context.log)
         self._starts = NovaStarts(around.context, around.listing)
+        self._is_registered = False
 
     async def load(self) -> None:
-        """Need nothing: this host publishes no inventory."""
+        """Read whether the heartbeat has registered this boot; once it has, that stays so."""
+        if not self._is_registered:
+            self._is_registered = await self._znodes.registered() == self._context.boot_id
 
     def follow(self, granted: Granted) -> None:
         """Have the hook obey, tell the gate so, and end denied copies that run."""
@@ -48,9 +51,11 @@ class NovaMode:
         self._leave_service()
         # safety: only denials exist here, so one that cannot be read counts as one for the hook. It
         # ends nothing.
-        self._starts.obey(granted.guard.value, frozenset(denials) | granted.unreadable)
-        # Only now: nova-compute waits for this, and the hook must refuse before it starts anything.
-        self._context.files.note_enforced(granted.guard.version, self._context.clock.now_s())
+        denied = frozenset(denials) | granted.unreadable
+        guard = granted.guard
+        if self._starts.obey(guard.value, denied, is_registered=self._is_registered):
+            # Only now: nova-compute waits for this, and begins to start guests at once.
+            self._context.files.note_enforced(guard.version, self._context.clock.now_s())
         listing = self._listing.current
         if not listing.is_healthy:
             self._kill(denials)

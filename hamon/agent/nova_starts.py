@@ -4,8 +4,8 @@ Rules (docs/protocol.md 14, 19-22):
 
 1. Each guest of Nova's that libvirt has here is protected, and so is each denied one. The list
    outlives the boot and permits do not: after a boot none of them starts until rule 2 says so.
-2. Once the leader's word of this boot lets the host serve, each of them that is not denied has a
-   permit. While the word holds the host back none has. Before it is read all stays as it is.
+2. Once the leader's word lets this boot serve, each of them that is not denied has a permit. While
+   the word holds the host back none has. Before it is known all stays as it is, but for denials.
 3. A guest that is not listed yet, because Nova defined it just now, starts freely: it gets its
    permit first and is listed then, so that no start of it is ever refused.
 4. Nothing here ends a guest.
@@ -29,7 +29,7 @@ _GENERATION = 0
 
 
 class Starts(StrEnum):
-    """What this host may do about starts; ``unread``: nobody has said so in this process yet."""
+    """What this host may do about starts; ``unread``: this process has no word for this boot."""
 
     UNREAD = "unread"
     HELD = "held"
@@ -48,13 +48,28 @@ class NovaStarts:
         self._is_of_nova = lru_cache(maxsize=512)(is_of_nova)
         self._override_told: GateOverride | None = None
 
-    def obey(self, guard: HostGuard, denied: frozenset[GuestId]) -> None:
-        """Take over what was just read, of a boot that may live, and make the hook obey it."""
-        is_admitted = guard.right is Right.LIVE or guard.is_gate_open
-        self._word = Starts.ADMITTED if is_admitted else Starts.HELD
+    def obey(self, guard: HostGuard, denied: frozenset[GuestId], *, is_registered: bool) -> bool:
+        """Take over what was just read, of a boot that may live, and make the hook obey it.
+
+        Args:
+            guard: the leader's word.
+            denied: guests that must not start, whatever it is.
+            is_registered: whether the heartbeat had registered this boot before ``guard`` was read.
+
+        Returns:
+            False when the word counts only once the boot is registered; denials count at once.
+        """
+        may_serve = guard.right is Right.LIVE or guard.is_gate_open
+        # safety: an unregistered boot may live on the word for its forerunner, which can be
+        # convicted yet, and its guests be evacuated. From registration on a conviction names this
+        # boot, and a guard read after it tells of any earlier one.
+        is_word_for_this_boot = is_registered or not may_serve
+        if is_word_for_this_boot:
+            self._word = Starts.ADMITTED if may_serve else Starts.HELD
         # Before any permit: an override after the next boot goes by what lies on disk.
         self._files.set_denied(denied)
         self.renew()
+        return is_word_for_this_boot
 
     def give_up(self) -> frozenset[GuestId]:
         """Refuse every guest for the rest of this boot; return them: this boot was shut out."""
@@ -74,8 +89,7 @@ class NovaStarts:
             case Starts.HELD:
                 self._hold()
             case Starts.UNREAD:
-                # safety: permits of this boot stay, and after a boot there are none.
-                pass
+                self._keep()
             case _:
                 assert_never(starts)
 
@@ -101,6 +115,12 @@ class NovaStarts:
         listed = self._permits.protected()
         self._permits.protect(listed | self._files.nova_guests() | self._files.denied())
         self._withdraw(self._permits.held())
+
+    def _keep(self) -> None:
+        # safety: permits of this boot stay, and after a boot there are none.
+        denied = self._files.denied()
+        self._permits.protect(self._permits.protected() | denied)
+        self._withdraw(self._permits.held() & denied)
 
     def _withdraw(self, guests: frozenset[GuestId]) -> None:
         for guest in sorted(guests):

@@ -11,7 +11,7 @@ from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.errors import StoreError, UnreadableNodeError, WriteConflictError
 from hamon.model.change import Versioned
 from hamon.model.guest import Grant, GrantState
-from hamon.model.host import HostGuard
+from hamon.model.host import HostGuard, HostSelf
 from hamon.model.names import BootId, GuestId, HostName
 from hamon.ports.store import CheckVersion, SetData, Store, WatchCallback
 
@@ -74,6 +74,17 @@ class HostZnodes:
             UnreadableNodeError: a newer schema or rubbish.
         """
         return await self._read(self.path(PlaceKind.GUARD), HostGuard)
+
+    async def registered(self) -> BootId | None:
+        """Read which boot the heartbeat registered last, and watch it; None: none, or unreadable.
+
+        safety: unreadable counts as not registered; as an error it would keep denials from being
+        read.
+        """
+        try:
+            return (await self._read(self.path(PlaceKind.SELF), HostSelf)).value.boot_id
+        except UnreadableNodeError:
+            return None
 
     async def grants(self) -> dict[GuestId, Versioned[Grant]]:
         """Read every grant that can be read, and watch them; unchanged ones are not read again."""

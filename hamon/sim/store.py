@@ -83,9 +83,13 @@ class InMemoryZooKeeper:
         client left; the new one goes on with it if it still lives.
         """
         client = InMemoryStore(self, frozenset(digests))
+        self.admit(client, resume)
+        return client
+
+    def admit(self, client: InMemoryStore, resume: int = 0) -> None:
+        """Serve a client that somebody else made."""
         self._clients.append(client)
         client.begin(resume)
-        return client
 
     def lose_quorum(self) -> None:
         """Serve nobody: every client is suspended, and no session expires."""

@@ -106,9 +106,13 @@ class World:
         assert self._store is not None
         return self._store
 
+    def connect(self) -> InMemoryStore:
+        """Open a session for the guests process."""
+        return self.server.connect(OWN)
+
     async def start_agent(self) -> None:
         """Start the guests process, and let it come to rest."""
-        self._store = self.server.connect(OWN)
+        self._store = self.connect()
         context = AgentContext(
             host=HOST,
             boot_id=self.boot_id,

@@ -12,8 +12,9 @@ from hamon.model.guest import GrantState
 from hamon.model.host import DomainState, HostGuard, Right
 from hamon.model.names import BootId, GuestId
 from hamon.model.policy import Backend
-from hamon.ports.store import SetData
+from hamon.ports.store import Node, SetData, WatchCallback
 from hamon.sim.host_files import InMemoryHostFiles, InMemoryPermits
+from hamon.sim.store import InMemoryStore
 from tests.unit.agent_world import (
     BOOT,
     GUEST,
@@ -21,6 +22,7 @@ from tests.unit.agent_world import (
     INCIDENT,
     LIVE,
     OTHER,
+    OWN,
     World,
     definition,
     nova_definition,
@@ -40,6 +42,7 @@ async def world() -> AsyncIterator[World]:
     world.hypervisor.define_now(nova_definition(GUEST))
     world.hypervisor.define_now(nova_definition(OTHER, "instance-00000002"))
     await world.prepare()
+    await world.register()
     await world.start_agent()
     world.hypervisor.start_now(GUEST)
     world.hypervisor.start_now(OTHER)
@@ -59,6 +62,29 @@ class WatchedPermits(InMemoryPermits):
         """Note the guests that a start of is refused from now on."""
         self.listed_too_early |= guests - self.protected() - self.held()
         super().protect(guests)
+
+
+class NotingStore(InMemoryStore):
+    """Knows in which order it was read."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.server, frozenset({OWN}))
+        self.read: list[str] = []
+
+    async def get(self, path: str, watch: WatchCallback | None = None) -> Node:  # type: ignore[explicit-override]
+        """Read a znode, and note it."""
+        self.read.append(path)
+        return await super().get(path, watch)
+
+
+class NotingWorld(World):
+    """Its agent uses a :class:`NotingStore`."""
+
+    def connect(self) -> InMemoryStore:  # type: ignore[explicit-override]
+        """Open a session for the guests process."""
+        store = NotingStore(self)
+        self.server.admit(store)
+        return store
 
 
 class WatchedFiles(InMemoryHostFiles):
@@ -82,6 +108,12 @@ def tries_to_start(world: World, guest: GuestId = GUEST) -> bool:
     except HypervisorError:
         return False
     return True
+
+
+async def come_back(world: World) -> None:
+    """Boot the host anew; its guests process is quicker than its heartbeat."""
+    await world.reboot()
+    await world.register()
 
 
 def start_new_guest(world: World) -> None:
@@ -331,7 +363,7 @@ async def test_boot__nobody_was_shut_out__guests_start_once_the_agent_has_looked
     world: World,
 ) -> None:
     """An ordinary reboot."""
-    await world.reboot()
+    await come_back(world)
 
     assert tries_to_start(world)
     assert tries_to_start(world, OTHER)
@@ -340,7 +372,7 @@ async def test_boot__nobody_was_shut_out__guests_start_once_the_agent_has_looked
 async def test_boot__shut_out_before__guests_start_when_the_gate_opens(world: World) -> None:
     """Nova may have accepted an evacuation that is denied only later."""
     await world.write_guard(SHUT_OUT)
-    await world.reboot()
+    await come_back(world)
     await world.pass_s(60)
     assert not tries_to_start(world)
     assert not tries_to_start(world, OTHER)
@@ -363,6 +395,7 @@ async def test_boot__without_zookeeper__nothing_of_novas_starts(world: World) ->
 
     world.server.regain_quorum()
     await world.pass_s(30)
+    await world.register()
 
     assert not tries_to_start(world)
     assert tries_to_start(world, OTHER)
@@ -375,9 +408,68 @@ async def test_boot__libvirt_silent__known_guests_are_listed_and_permitted(world
     world.hypervisor.stop_daemon()
     world.files.reboot()
     world.boot_id = BootId("boot-2")
+    await world.register()
     await world.start_agent()
 
     assert frozenset({GUEST, OTHER}) == world.permits.protected() == world.permits.held()
+
+
+async def test_boot__not_registered_yet__nothing_starts_and_no_mark_is_written(
+    world: World,
+) -> None:
+    """The former boot may be convicted yet: LIVE was said of it."""
+    await world.reboot()
+    await world.pass_s(60)
+    assert not tries_to_start(world)
+    assert world.files.enforced() is None
+
+    await world.write_guard(SHUT_OUT)
+    await world.register()
+    await world.pass_s(60)
+    assert not tries_to_start(world)
+
+    await world.write_guard(LIVE)
+
+    assert tries_to_start(world)
+
+
+async def test_boot__heartbeat_registers__permits_follow_at_once(world: World) -> None:
+    """Nobody waits for the next round."""
+    await world.reboot()
+    assert frozenset() == world.permits.held()
+
+    await world.register()
+
+    assert frozenset({GUEST, OTHER}) == world.permits.held()
+    assert world.files.enforced() is not None
+
+
+async def test_registration__is_read_before_the_guard() -> None:
+    """In the other order a conviction of the former boot could fall between the two."""
+    world = NotingWorld(Backend.NOVA)
+    await world.prepare()
+    await world.start_agent()
+
+    own, guard = (
+        to_path(Place(kind=kind, host=HOST)) for kind in (PlaceKind.SELF, PlaceKind.GUARD)
+    )
+    assert isinstance(world.store, NotingStore)
+    assert [own, guard] == [path for path in world.store.read if path in {own, guard}][:2]
+    await world.close()
+
+
+async def test_denial__before_the_boot_is_registered__is_obeyed_at_once(world: World) -> None:
+    """Also for a guest that is in no list, or has a permit from an earlier process of this boot."""
+    await world.register(BootId("boot-0"))
+    await world.stop_agent()
+    await world.start_agent()
+    await world.deny()
+    await world.deny(FOREIGN)
+    world.hypervisor.define_now(definition(FOREIGN, "by-hand"))
+
+    assert not tries_to_start(world)
+    assert not tries_to_start(world, FOREIGN)
+    assert frozenset({OTHER}) == world.permits.held()
 
 
 # -- in one boot ----------------------------------------------------------------------------------
@@ -525,7 +617,7 @@ async def test_mark__after_a_boot__permits_are_there_already(world: World) -> No
     files = WatchedFiles(world.permits)
     files.set_nova_guests(frozenset({GUEST, OTHER}))
     world.files = files
-    await world.reboot()
+    await come_back(world)
 
     assert {(frozenset({GUEST, OTHER}), frozenset({GUEST, OTHER}))} == set(files.when_noted)
 
