@@ -264,11 +264,13 @@ class Daemon:
         if settings.nova is None:
             return None
         # Only here, because a libvirt cluster needs no client of Nova installed.
+        from hamon.backends.nova.before_gate import BeforeGateProgram  # noqa: PLC0415
         from hamon.backends.nova.cloud import NovaCloud  # noqa: PLC0415
 
         nova = NovaCloud(settings.nova, self._clock)
         self._stack.callback(nova.close)
-        evacuation = settings.policy.evacuation
+        evacuation, recovery = settings.policy.evacuation, settings.policy.recovery
+        program = BeforeGateProgram(recovery.before_gate, recovery.before_gate_timeout_s)
         pace = Pace(window=evacuation.in_flight_start, limit=evacuation.in_flight_max)
         return CloudCalls(
             nova,
@@ -276,6 +278,7 @@ class Daemon:
             self._clock,
             self._wake.set,
             on_call=self._instruments.observe_call,
+            before_gate=program if recovery.before_gate else None,
         )
 
     def _executor(self, devices: Devices, cloud: CloudCalls | None) -> Executor:

@@ -64,6 +64,11 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
     "guest_started_in_place": Wording("guest {name} is started again on {host}, where it was"),
     "denial_lifted": Wording("{host} may start the guest again ({why})"),
     # The way back of a host.
+    "before_gate_run": Wording("{program} is run before nova-compute may start on it"),
+    "return_waits_for_program": Wording(
+        "it stays shut until {program} has ended (recovery.before_gate)",
+        "look at what it does; it is killed after recovery.before_gate_timeout_s",
+    ),
     "gate_opened": Wording("nova-compute may start on it, to clean up, boot {boot_id}"),
     "return_waits_for_nova": Wording(
         "it stays shut until Nova is read: {what}", "look whether nova-api answers"

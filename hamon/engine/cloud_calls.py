@@ -30,6 +30,7 @@ from hamon.model.action import (
     EnableService,
     Evacuate,
     LiftForceDown,
+    RunBeforeGate,
     SetPower,
     ShutOutService,
 )
@@ -37,7 +38,7 @@ from hamon.model.cloud import CallState, CloudCall, Server
 from hamon.model.guest import PowerState
 from hamon.model.names import GuestId
 from hamon.ports.clock import Clock
-from hamon.ports.cloud import Cloud
+from hamon.ports.cloud import BeforeGate, Cloud
 
 _log = structlog.get_logger()
 
@@ -57,6 +58,7 @@ class CloudCalls:
         clock: time.
         wake: makes the loop come round.
         on_call: told of each call that ended, for metrics.
+        before_gate: the operator's program, None: there is none.
     """
 
     def __init__(
@@ -67,12 +69,14 @@ class CloudCalls:
         wake: Callable[[], None],
         *,
         on_call: Called,
+        before_gate: BeforeGate | None = None,
     ) -> None:
         self._cloud = cloud
         self._picture = picture
         self._clock = clock
         self._wake = wake
         self._on_call = on_call
+        self._before_gate = before_gate
         self._reading: set[CloudLook] = set()
         self._rest_until_s: dict[CloudLook, float] = {}
         self._is_unreachable = False
@@ -220,6 +224,9 @@ class CloudCalls:
             case EnableService():
                 await cloud.enable(action.service_id)
                 self._changed(action.service_host, is_down=None, is_disabled=False)
+            case RunBeforeGate():
+                assert self._before_gate is not None, "a program is configured"
+                await self._before_gate.run(action.service_host)
             case SetPower(guest=guest):
                 if action.wanted is PowerState.SHUTOFF:
                     await cloud.stop(guest)
@@ -267,9 +274,13 @@ class CloudCalls:
 
 def subject_of(action: CloudAction) -> str:
     """Return what a call is about: a guest, or a service host."""
-    if isinstance(action, Evacuate | SetPower):
-        return action.guest
-    return action.service_host
+    match action:
+        case Evacuate() | SetPower():
+            return action.guest
+        case RunBeforeGate():
+            return action.subject
+        case _:
+            return action.service_host
 
 
 def _attempt_of(action: CloudAction) -> int:

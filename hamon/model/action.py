@@ -72,7 +72,20 @@ class SetPower:
     in_place: bool = False
 
 
-CloudAction = ShutOutService | LiftForceDown | EnableService | Evacuate | SetPower
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBeforeGate:
+    """Run the operator's program before nova-compute may start on a returned host. Idempotent."""
+
+    service_host: str
+    incident: IncidentId
+
+    @property
+    def subject(self) -> str:
+        """What its call is noted under: it is run once for each return."""
+        return f"before_gate:{self.incident}"
+
+
+CloudAction = ShutOutService | LiftForceDown | EnableService | Evacuate | SetPower | RunBeforeGate
 Action = Shoot | CloudAction
 
 

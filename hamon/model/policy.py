@@ -129,13 +129,17 @@ class ReturnPolicy:
     The first return in a row serves at once; the n-th waits ``quarantine_s`` × 2^(n-2), at most
     ``quarantine_max_s``, before it is a destination again. ``forget_after_s``: a host that stayed
     up for this long starts from zero. ``stale_watch_s``: for this long after a host of a nova cloud
-    returned, nothing there may start a guest that was moved away from it.
+    returned, nothing there may start a guest that was moved away from it. ``before_gate``: program
+    and arguments run on the leader before nova-compute may start there; ``{host}`` becomes its name
+    in Nova. ``before_gate_timeout_s``: how long it may take. Its failure is told and stops nothing.
     """
 
     quarantine_s: float = 300.0
     quarantine_max_s: float = 86400.0
     forget_after_s: float = 3600.0
     stale_watch_s: float = 600.0
+    before_gate: tuple[str, ...] = ()
+    before_gate_timeout_s: float = 30.0
 
 
 class Backend(StrEnum):

@@ -8,6 +8,22 @@ from hamon.model.cloud import CloudMigration, ComputeService, Server, ServerGrou
 from hamon.model.names import GuestId
 
 
+class BeforeGate(Protocol):
+    """The operator's program that prepares a returned host for the start of its nova-compute.
+
+    For example one that purges the host's queues in RabbitMQ, where orders for it may have waited.
+    """
+
+    async def run(self, service_host: str) -> None:
+        """Run it for a host, and wait for its end. Idempotent.
+
+        Raises:
+            CloudRefusedError: it could not be run, or ended badly; ``why`` has its last words.
+            CloudUnavailableError: it did not end in time and was killed; UNKNOWN.
+        """
+        ...
+
+
 class Cloud(Protocol):
     """Nova as an administrator sees it; only the leader changes anything.
 

@@ -21,7 +21,7 @@ from hamon.evacuator.cloud import rows
 from hamon.evacuator.cloud.in_place import start_in_place
 from hamon.evacuator.cloud.send import release_record
 from hamon.evacuator.migration import step
-from hamon.model.action import CloudLook, CloudLookKind, LiftForceDown
+from hamon.model.action import CloudLook, CloudLookKind, LiftForceDown, RunBeforeGate
 from hamon.model.change import (
     CONTROL,
     Change,
@@ -70,6 +70,9 @@ def bring_back(
     if service is None:
         return ReturnStep(reasons=(reason("return_waits_for_nova", host.name, what="services"),))
     if not host.guard.value.is_gate_open:
+        prepared = _prepare(view, host, cloud, incidents, recovery)
+        if prepared is not None:
+            return prepared
         return _open_gate(view, host, incidents, service)
     return _after_gate(view, host, cloud, service, incidents, recovery, now_s)
 
@@ -96,6 +99,41 @@ def _stay(view: ClusterView, host: HostView, migration: MigrationView) -> Change
             *release_record(view, migration),
         ),
     )
+
+
+def _prepare(
+    view: ClusterView,
+    host: HostView,
+    cloud: CloudView,
+    incidents: tuple[IncidentView, ...],
+    recovery: ReturnPolicy,
+) -> ReturnStep | None:
+    """Run the operator's program once before the gate opens; None: it has ended, or there is none.
+
+    safety: its failure stops nothing, because what it prevents is prevented without it too: an
+    order that waited for the host is refused by the libvirt hook.
+    """
+    if not recovery.before_gate or not incidents:
+        return None
+    action = RunBeforeGate(
+        service_host=host.service_host, incident=incidents[-1].record.value.incident
+    )
+    call = cloud.calls.get(action.subject)
+    if call is not None:
+        if call.state is not CallState.RUNNING:
+            return None
+        why = reason("return_waits_for_program", host.name, program=recovery.before_gate[0])
+        return ReturnStep(reasons=(why,))
+    change = Change(
+        subject=host.name,
+        reason=reason("before_gate_run", host.name, program=recovery.before_gate[0]),
+        operations=(
+            Check(key=CONTROL, version=view.control.version),
+            Check(key=self_of(host.name), version=host.self_.version),
+            Check(key=guard_of(host.name), version=host.guard.version),
+        ),
+    )
+    return ReturnStep(intents=(Intent(change=change, action=action),))
 
 
 def _open_gate(

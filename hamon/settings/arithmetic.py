@@ -19,6 +19,7 @@ _MAY_BE_ZERO = frozenset(
         ("evacuation", "reserved_ram_mib"),
         ("recovery", "quarantine_s"),
         ("recovery", "quarantine_max_s"),
+        ("recovery", "stale_watch_s"),
     }
 )
 
@@ -59,7 +60,7 @@ def _ranges(policy: Policy) -> Iterator[Problem]:
         for field in dataclasses.fields(section):
             value = getattr(section, field.name)
             key = (table.name, field.name)
-            if isinstance(value, str) or key == ("detection", "session_timeout_s"):
+            if isinstance(value, str | tuple) or key == ("detection", "session_timeout_s"):
                 continue
             if value < 0 or (value == 0 and key not in _MAY_BE_ZERO):
                 least = "at least 0" if key in _MAY_BE_ZERO else "more than 0"
