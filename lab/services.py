@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lab import hypervisor
 from lab.names import PROJECT, Layout, MachineName, Role
-from lab.openstack import programs, venv
+from lab.openstack import programs
+from lab.openstack.venv import OPENSTACK
 from lab.service import Service
 from lab.zookeeper import java_argv
 
@@ -39,8 +40,8 @@ def _controller_services(layout: Layout, machine: MachineName) -> tuple[Service,
 
 def _cloud_services(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
     if not programs.is_seeded(layout.machine_folder(machine)):
-        return (programs.databases(), programs.identity(venv.path()))
-    return programs.control_plane(venv.path())
+        return (programs.databases(), programs.identity(OPENSTACK.path()))
+    return programs.control_plane(OPENSTACK.path())
 
 
 def _host_services(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
@@ -56,7 +57,7 @@ def _host_services(layout: Layout, machine: MachineName) -> tuple[Service, ...]:
         return services
     # The gate waits for the guests process, so where there is none, there is no gate.
     gate = _GATE if has_agents and has_libvirt else ()
-    return (*services, programs.compute(venv.path(), has_libvirt=has_libvirt, gate=gate))
+    return (*services, programs.compute(OPENSTACK.path(), has_libvirt=has_libvirt, gate=gate))
 
 
 def _libvirt(*, has_hook: bool) -> tuple[Service, ...]:

@@ -89,6 +89,18 @@ def server_mode(layout: Layout, machine: MachineName, init_pid: int) -> str | No
     return None
 
 
+def counters(layout: Layout, machine: MachineName, init_pid: int) -> dict[str, str]:
+    """What a server counts, by ZooKeeper's own names; empty: it does not answer.
+
+    Args:
+        layout: names of the lab.
+        machine: the controller that is asked, from inside its own network.
+        init_pid: a process of that controller.
+    """
+    lines = (_ask(layout, machine, init_pid, "mntr") or "").splitlines()
+    return dict(line.split("\t", 1) for line in lines if "\t" in line)
+
+
 def _ask(layout: Layout, machine: MachineName, init_pid: int, word: str) -> str | None:
     try:
         with inside(Path(f"/proc/{init_pid}/ns/net")):

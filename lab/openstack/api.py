@@ -111,7 +111,7 @@ class Api:
     def _send(
         self, port: int, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> tuple[int, bytes, http.client.HTTPMessage]:
-        connection = _FromInside(self._cloud, port)
+        connection = ConnectionInside(self._cloud, port)
         try:
             connection.request(method, path, body=body, headers=headers)
             response = connection.getresponse()
@@ -122,12 +122,18 @@ class Api:
             connection.close()
 
 
-class _FromInside(http.client.HTTPConnection):
-    """A connection that is made in a machine's network."""
+class ConnectionInside(http.client.HTTPConnection):
+    """A connection that is made in a machine's network.
 
-    def __init__(self, machine: Machine, port: int) -> None:
-        address = machine.layout.address(machine.name, Plane.MANAGEMENT)
-        super().__init__(address, port, timeout=TIMEOUT_S)
+    Args:
+        machine: whose network.
+        port: of the machine itself.
+        address: where it listens; "": on the management plane.
+    """
+
+    def __init__(self, machine: Machine, port: int, *, address: str = "") -> None:
+        own = machine.layout.address(machine.name, Plane.MANAGEMENT)
+        super().__init__(address or own, port, timeout=TIMEOUT_S)
         self._machine = machine
 
     @override

@@ -17,7 +17,7 @@ from lab.names import LabError
 from lab.openstack import configuration, programs, seed
 from lab.openstack.api import Api, without_password
 from lab.openstack.configuration import COMPUTE_PORT, IMAGE_PORT
-from lab.openstack.venv import cached_venv
+from lab.openstack.venv import OPENSTACK
 from lab.processes import wait_until
 from lab.topology import Computes
 
@@ -65,7 +65,7 @@ class Cloud:
         if shutil.which("mariadbd") is None or not programs.RABBITMQ_SERVER.exists():
             what = "lab/openstack/debian-packages.txt"
             raise LabError(f"OpenStack needs Debian packages: tools/install-debian-packages {what}")
-        venv, password = cached_venv(), seed.password()
+        venv, password = OPENSTACK.cached(), seed.password()
         layout, cloud = self.machine.layout, self.machine.name
         etc = self.machine.folder / "etc" / "upper"
         configuration.write_control_plane(etc, layout, cloud, venv, password)
@@ -90,7 +90,7 @@ class Cloud:
             LabError: a part of it failed.
         """
         if not programs.is_seeded(self.machine.folder) and not seed.unpack(self.machine):
-            seed.make(self.machine, cached_venv())
+            seed.make(self.machine, OPENSTACK.cached())
         self.machine.power_on()
 
     def let_calls_pass(self) -> None:

@@ -2,6 +2,7 @@
 
 It runs as `python -m lab.openstack.proxy PORT TARGET_PORT FAULTS`. FAULTS is a file with a JSON
 list, read anew for each request; without it everything passes. The first fault that fits is done.
+It prints a line for each request that it answered: see `lab.openstack.access`.
 """
 
 import http.client
@@ -10,12 +11,16 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from typing_extensions import override
+
+from lab.openstack import access
+from lab.openstack.access import Request
 
 TARGET_TIMEOUT_S = 120.0
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding"})
@@ -104,6 +109,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Pass a request on, or do to it what is due."""
+        asked_s = access.now_s()
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.server.faults.due(self.command, self.path, body.decode(errors="replace"))
         what = fault.what if fault is not None else None
@@ -114,12 +120,14 @@ class Handler(BaseHTTPRequestHandler):
             return
         if fault is not None and what is What.ANSWER:
             self._answer(fault.status, [], json.dumps({"fault": fault.name}).encode())
+            self._tell(asked_s, fault.status, body)
             return
         status, headers, answer = self._carry_out(body)
         if what is What.SWALLOW:
             self.close_connection = True
             return
         self._answer(status, headers, answer)
+        self._tell(asked_s, status, body)
 
     # The names that BaseHTTPRequestHandler calls.
     do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_GET  # noqa: N815
@@ -148,9 +156,23 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    def _tell(self, asked_s: float, status: int, body: bytes) -> None:
+        self.server.tell(
+            Request(
+                asked_s=asked_s,
+                answered_s=access.now_s(),
+                sender=str(self.client_address[0]),
+                agent=self.headers.get("User-Agent", ""),
+                method=self.command,
+                path=self.path,
+                action=_action(body),
+                status=status,
+            )
+        )
+
     @override
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing of each request: the API behind does."""
+        """Say nothing but what `_tell` says."""
 
 
 class Proxy(ThreadingHTTPServer):
@@ -160,14 +182,31 @@ class Proxy(ThreadingHTTPServer):
         port: where it listens, on every address.
         target_port: where the API listens on this machine.
         faults: what goes wrong.
+        tell: is told of each request that was answered.
     """
 
     daemon_threads = True
 
-    def __init__(self, port: int, target_port: int, faults: Faults) -> None:
+    def __init__(
+        self,
+        port: int,
+        target_port: int,
+        faults: Faults,
+        tell: Callable[[Request], None] = access.print_request,
+    ) -> None:
         super().__init__(("0.0.0.0", port), Handler)  # noqa: S104 - a machine's own network
         self.target_port = target_port
         self.faults = faults
+        self.tell = tell
+
+
+def _action(body: bytes) -> str:
+    """What a request to a server's `action` asks for; "" for other requests."""
+    try:
+        named = json.loads(body or b"null")
+    except ValueError:
+        return ""
+    return next(iter(named), "") if isinstance(named, dict) else ""
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from lab.names import LabError
 from lab.openstack import configuration, identity, programs
 from lab.openstack.api import Api, without_password
 from lab.openstack.configuration import CLOUD, DATABASES, USER
-from lab.openstack.venv import folder
+from lab.openstack.venv import OPENSTACK
 from lab.processes import run, wait_until
 
 READY_TIMEOUT_S = 60.0
@@ -24,7 +24,7 @@ _KEPT = (
 
 def password() -> str:
     """The password of every user of this set of databases; made once."""
-    file = folder() / "password"
+    file = OPENSTACK.folder() / "password"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)
@@ -79,7 +79,7 @@ def _mark(cloud: Machine) -> None:
 
 
 def _archive() -> Path:
-    return folder() / "databases.tar"
+    return OPENSTACK.folder() / "databases.tar"
 
 
 def _answers(cloud: Machine) -> bool:

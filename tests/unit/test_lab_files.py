@@ -27,7 +27,7 @@ LIBVIRT = Topology(controllers=1, hosts=1)
 def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """A lab in a folder of the test, with a password of its own for OpenStack."""
     monkeypatch.setattr("lab.names.LABS", tmp_path)
-    monkeypatch.setattr("lab.openstack.venv.CACHE", tmp_path / "cache")
+    monkeypatch.setattr("lab.names.CACHE", tmp_path / "cache")
     return Layout(lab="t", slot=0)
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
+from lab.openstack.access import Request
 from lab.openstack.proxy import Fault, Faults, Proxy, What, write_faults
+from lab.processes import wait_until
 
 
 class Target(ThreadingHTTPServer):
@@ -51,7 +53,9 @@ class World:
     def __init__(self, faults: Path) -> None:
         self._faults = faults
         self.target = Target()
-        self._proxy = Proxy(0, self.target.server_address[1], Faults(faults))
+        self.told: list[Request] = []
+        port = self.target.server_address[1]
+        self._proxy = Proxy(0, port, Faults(faults), tell=self.told.append)
         for server in (self.target, self._proxy):
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -88,6 +92,21 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_proxy__no_fault__passes_everything(world: World) -> None:
     """Status, headers and body come through."""
     assert (202, '{"a": 1}', "req-1") == world.post("/servers", '{"a": 1}')
+
+
+def test_proxy__each_answer__is_told_with_its_sender_and_what_was_asked_for(world: World) -> None:
+    """What an evacuation costs is counted here, so nothing that was answered may be missing."""
+    world.spoil(Fault(name="busy", what=What.ANSWER, body="stop", status=409))
+    world.post("/servers/1/action", '{"evacuate": {}}')
+    world.post("/servers/1/action", '{"os-stop": null}')
+    world.post("/servers/1/action", "no JSON")
+
+    # The answer is there a moment before it is told.
+    wait_until(lambda: len(world.told) == 3, "three told", 5.0)
+    seen = {(told.action, told.status) for told in world.told}
+    assert {("evacuate", 202), ("os-stop", 409), ("", 202)} == seen
+    assert {"127.0.0.1"} == {told.sender for told in world.told}
+    assert all(told.answered_s >= told.asked_s for told in world.told)
 
 
 def test_proxy__answer__is_not_passed_on(world: World) -> None:
