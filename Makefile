@@ -6,6 +6,7 @@
 #   make test-pythons the quick tests on every Python that pyproject.toml names
 #   make demo         a host loses power, and its guests run elsewhere; KEEP=1 leaves the lab up,
 #                     BACKEND=libvirt|nova chooses the system
+#   make bench        hamon and what you would run instead, side by side on one Nova (two hours)
 #   make bench-demo   the figures of the demo, ten power cuts
 #   make venv | packages | lock | clean
 
@@ -82,6 +83,9 @@ lock: $(uv)
 	@cd requirements && ../$(uv) pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		openstack.in --output-file openstack.txt
+	@cd requirements && ../$(uv) pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		masakari.in --output-file masakari.txt
 
 $(uv): Makefile
 	@$(PYTHON) -m venv .lock-venv
@@ -131,6 +135,10 @@ test-pythons: build-packages
 .PHONY: demo
 demo: packages venv
 	@$(bin)/python -m lab.demo
+
+.PHONY: bench
+bench: openstack-packages venv
+	@$(bin)/python -m bench.nova
 
 .PHONY: bench-demo
 bench-demo: packages venv

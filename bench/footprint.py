@@ -61,6 +61,18 @@ def memory(lab: Lab) -> Footprint:
     )
 
 
+def leader_mib(lab: Lab) -> float:
+    """The resident memory of the daemon that leads.
+
+    Raises:
+        LabError: none does.
+    """
+    leader = deployment.leader(lab.daemons)
+    if leader is None:
+        raise LabError("no daemon leads")
+    return _rss_mib(_proc(leader, deployment.DAEMON))
+
+
 def idle(lab: Lab) -> Footprint:
     """Let a lab without guests settle, and measure memory and processor for a minute."""
     time.sleep(SETTLE_S)

@@ -1,0 +1,115 @@
+"""What the issue wants to be reached, judged from the medians of one benchmark."""
+
+from collections.abc import Sequence
+
+from bench import footprint
+from bench.contenders.posting import AT_ONCE, ONE_AFTER_ANOTHER
+from bench.nova_measured import (
+    CALLS_LIMIT,
+    DEFAULT_SPEED_UP,
+    LOGINS_LIMIT,
+    RATIO_LIMIT,
+    Growth,
+    Run,
+    Verdict,
+    medians,
+)
+
+HAMON, MASAKARI, TUNED = "hamon", "masakari", "masakari tuned"
+JOURNAL_LEFT_MAX = 20
+"""Znodes that may be left of an incident when all is over: none of them is of a guest."""
+
+
+def of_speed(runs: Sequence[Run], what: str) -> list[Verdict]:
+    """Judge how long it took from the proof to the last guest, against the best way without proof.
+
+    Args:
+        runs: of one form of the lab.
+        what: guests they were about, in words.
+    """
+    found = medians(runs, lambda run: run.from_proof_s)
+    rivals = {
+        name: s
+        for name in (AT_ONCE.name, ONE_AFTER_ANOTHER.name)
+        if (s := found.get(name)) is not None
+    }
+    own = found.get(HAMON)
+    if HAMON not in found or not {AT_ONCE.name, ONE_AFTER_ANOTHER.name} & found.keys():
+        return []
+    text = f"{what}, proof to last active, at most {RATIO_LIMIT:g} × the best"
+    if own is None or not rivals:
+        return [Verdict(is_reached=False, text=f"{text}: some runs did not finish")]
+    best = min(rivals, key=lambda name: rivals[name])
+    ratio = own / rivals[best]
+    compared = f"{own:.1f} s to {rivals[best]:.1f} s ({best}), {ratio:.2f} ×"
+    return [Verdict(is_reached=ratio <= RATIO_LIMIT, text=f"{text}: {compared}")]
+
+
+def of_start(runs: Sequence[Run]) -> list[Verdict]:
+    """Judge how soon Nova was first asked after the cut, against Masakari."""
+    found = medians(runs, lambda run: run.first_s)
+    own = found.get(HAMON)
+    verdicts = []
+    for name, times in ((MASAKARI, DEFAULT_SPEED_UP), (TUNED, 1.0)):
+        if name not in found or HAMON not in found:
+            continue
+        theirs = found[name]
+        text = f"cut to first evacuate, {times:g} × sooner than {name}"
+        if own is None or theirs is None:
+            verdicts.append(Verdict(is_reached=False, text=f"{text}: some never asked"))
+            continue
+        compared = f"{own:.1f} s to {theirs:.1f} s, {theirs / own:.1f} ×"
+        verdicts.append(Verdict(is_reached=own * times <= theirs, text=f"{text}: {compared}"))
+    return verdicts
+
+
+def of_calls(runs: Sequence[Run]) -> list[Verdict]:
+    """Judge what many guests on one host cost OpenStack."""
+    verdicts = []
+    for run in runs:
+        is_confirmed = run.confirmed_s is not None
+        text = (
+            f"{run.guests} guests, requests a guest at most {CALLS_LIMIT:g}: "
+            f"{run.calls_a_guest:.2f} ({run.calls.all} in all); "
+            f"logins at most {LOGINS_LIMIT}: {run.calls.logins}"
+        )
+        is_cheap = run.calls_a_guest <= CALLS_LIMIT and run.calls.logins <= LOGINS_LIMIT
+        verdicts.append(Verdict(is_reached=is_confirmed and is_cheap, text=text))
+    return verdicts
+
+
+def of_faults(runs: Sequence[Run]) -> list[Verdict]:
+    """Judge whether each guest that hamon was to move ended where it should."""
+    own = [run for run in runs if run.contender == HAMON]
+    if not own:
+        return []
+    found = [f"round {run.number} of {run.guests}: {f}" for run in own for f in run.faults]
+    moved = sum(run.guests for run in own)
+    text = f"{moved} guests moved by hamon, none lost, double or stuck"
+    return [Verdict(is_reached=not found, text=f"{text}{': ' if found else ''}{'; '.join(found)}")]
+
+
+def of_growth(growth: Growth | None) -> list[Verdict]:
+    """Judge whether what hamon keeps is bounded."""
+    if growth is None:
+        return []
+    left = growth.over.znodes - growth.before.znodes
+    journal = Verdict(
+        is_reached=left <= JOURNAL_LEFT_MAX,
+        text=(
+            f"journal bounded: {growth.before.znodes} znodes before, "
+            f"{growth.evacuated.znodes} when evacuated, {growth.over.znodes} when all was over "
+            f"({growth.before.data_kib:.0f}, {growth.evacuated.data_kib:.0f}, "
+            f"{growth.over.data_kib:.0f} KiB)"
+        ),
+    )
+    peak = max(growth.evacuated.leader_mib, growth.over.leader_mib)
+    memory = Verdict(
+        is_reached=peak <= footprint.DAEMON_LIMIT_MIB,
+        text=(
+            f"memory of the leader at most {footprint.DAEMON_LIMIT_MIB:g} MiB: "
+            f"{growth.before.leader_mib:.1f} before, {growth.evacuated.leader_mib:.1f} when "
+            f"evacuated, {growth.over.leader_mib:.1f} when all was over"
+        ),
+    )
+    return [journal, memory]
