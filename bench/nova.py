@@ -8,8 +8,8 @@ waits three minutes in each of its runs. Exit 0 only if every target was reached
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from bench import nova_growth, nova_report
 from bench.contenders import masakari
@@ -18,22 +18,21 @@ from bench.contenders.hamon import Hamon
 from bench.contenders.posting import AT_ONCE, ONE_AFTER_ANOTHER
 from bench.guest_places import GuestPlaces
 from bench.nova_cuts import NovaCuts
-from bench.nova_measured import Run
+from bench.nova_measured import Growth, Run
 from bench.nova_report import Results
+from bench.nova_verdicts import HAMON
 from lab import interruption, records
 from lab.event_log import EventLog
 from lab.hamon_files import SESSION_TIMEOUT_S
 from lab.interruption import Interrupted
 from lab.lab import Lab
 from lab.names import LabError
-from lab.observer import Observer
-from lab.openstack.cloud import Cloud
 from lab.topology import Backend, Computes, Driver
 
 NAMES = {Driver.LIBVIRT: "benchreal", Driver.FAKE: "benchfake"}
 PARTS = ("real", "fake", "many")
+CONTENDERS = ("hamon", "all-at-once", "host-evacuate", "masakari", "masakari-tuned")
 REAL, FAKE, MANY = 8, 60, 300
-HOSTS = 2
 
 
 def main() -> None:
@@ -58,9 +57,9 @@ def _run(results: Results, parts: Sequence[str], rounds: int) -> int:
         try:
             interruption.listen()
             if "real" in parts:
-                _compare(Driver.LIBVIRT, REAL, rounds, results.real)
+                _compare_real(results, rounds)
             if "fake" in parts:
-                _compare(Driver.FAKE, FAKE, rounds, results.fake)
+                _compare_fake(results, rounds)
             if "many" in parts:
                 _measure_many(results)
         finally:
@@ -77,40 +76,63 @@ def _run(results: Results, parts: Sequence[str], rounds: int) -> int:
     return 0
 
 
-def _compare(driver: Driver, guests: int, rounds: int, runs: list[Run]) -> None:
-    """Have each contender evacuate once in each round, in another order in each."""
+def _compare_real(results: Results, rounds: int) -> None:
+    """Have each contender evacuate guests under QEMU once in each round, all on one lab."""
     hamon = Hamon()
-    contenders = _contenders(hamon, driver)
-    names = ", ".join(contender.name for contender in contenders)
-    print(f"bench: {rounds} rounds of {names}: {guests} guests, driver {driver}", flush=True)
-    lab = _lab(driver)
-    with _watching(lab, driver) as watching, GuestPlaces(_cloud(lab).machine) as places:
-        cuts = NovaCuts(ground=_ground(lab, places), guests=guests, watching=watching)
-        nova_report.print_heads()
+    contenders = _contenders([hamon, AT_ONCE, ONE_AFTER_ANOTHER, *masakari.profiles()])
+    _announce(REAL, "under QEMU", rounds, contenders)
+    with _cuts(Driver.LIBVIRT, REAL, hosts=2) as cuts:
+        before = None
         for number in range(1, rounds + 1):
             cuts.place()
-            for contender in in_turn(contenders, number):
-                known_after_s = hamon.convicted_after_s or SESSION_TIMEOUT_S
-                runs.append(cuts.run(number, contender, known_after_s))
-                print(nova_report.row(runs[-1]), flush=True)
-                cuts.give_back()
-    records.remove(lab.layout.lab)
+            before = before or nova_growth.kept_of(cuts.ground.lab)
+            _round(cuts, number, hamon, contenders, results.real)
+        if before is not None and HAMON in {run.contender for run in results.real}:
+            after = nova_growth.when_over(cuts.ground.lab, before)
+            moved = sum(run.guests for run in results.real if run.contender == HAMON)
+            results.oblivion = Growth(guests=moved, before=before, after=after)
+
+
+def _compare_fake(results: Results, rounds: int) -> None:
+    """Have those who only ask Nova evacuate guests of the fake driver, each round on its own lab.
+
+    A host without libvirt does not come back by itself, so each contender has one of its own.
+    """
+    hamon = Hamon()
+    contenders = _contenders([hamon, AT_ONCE, ONE_AFTER_ANOTHER])
+    _announce(FAKE, "of Nova's fake driver", rounds, contenders)
+    for number in range(1, rounds + 1):
+        with _cuts(Driver.FAKE, FAKE, hosts=len(contenders) + 1) as cuts:
+            cuts.place()
+            _round(cuts, number, hamon, contenders, results.fake)
 
 
 def _measure_many(results: Results) -> None:
-    print(f"bench: {MANY} guests on one host", flush=True)
-    lab = _lab(Driver.FAKE)
-    with GuestPlaces(_cloud(lab).machine) as places:
-        cuts = NovaCuts(ground=_ground(lab, places), guests=MANY, watching=None)
+    """Have hamon evacuate very many guests of one host."""
+    hamon = Hamon()
+    _announce(MANY, "of Nova's fake driver", 1, [hamon])
+    with _cuts(Driver.FAKE, MANY, hosts=2) as cuts:
         cuts.place()
-        before = nova_growth.kept_of(lab)
-        results.many.append(cuts.run(1, Hamon(), SESSION_TIMEOUT_S))
-        nova_report.print_heads()
-        print(nova_report.row(results.many[-1]), flush=True)
-        evacuated = nova_growth.kept_of(lab)
-        cuts.give_back()
-        results.growth = nova_growth.when_over(lab, before, evacuated)
-    records.remove(lab.layout.lab)
+        before = nova_growth.kept_of(cuts.ground.lab)
+        _round(cuts, 1, hamon, [hamon], results.many)
+        after = nova_growth.kept_of(cuts.ground.lab)
+        results.journal = Growth(guests=MANY, before=before, after=after)
+
+
+def _announce(guests: int, what: str, rounds: int, contenders: Sequence[Contender]) -> None:
+    names = ", ".join(contender.name for contender in contenders)
+    print(f"\nbench: {guests} guests {what}, {rounds} times {names}\n", flush=True)
+    nova_report.print_heads()
+
+
+def _round(
+    cuts: NovaCuts, number: int, hamon: Hamon, contenders: Sequence[Contender], runs: list[Run]
+) -> None:
+    for contender in in_turn(contenders, number):
+        known_after_s = hamon.convicted_after_s or SESSION_TIMEOUT_S
+        runs.append(cuts.run(number, contender, known_after_s))
+        print(nova_report.row(runs[-1]), flush=True)
+        cuts.move_on()
 
 
 def in_turn(contenders: Sequence[Contender], number: int) -> list[Contender]:
@@ -119,31 +141,23 @@ def in_turn(contenders: Sequence[Contender], number: int) -> list[Contender]:
     return [*contenders[first:], *contenders[:first]]
 
 
-def _contenders(hamon: Hamon, driver: Driver) -> list[Contender]:
-    """Who takes part: Masakari is compared on real guests."""
-    everybody: list[Contender] = [hamon, AT_ONCE, ONE_AFTER_ANOTHER]
-    if driver is Driver.LIBVIRT:
-        everybody += masakari.profiles()
-    by_name = {contender.name.replace(" ", "-"): contender for contender in everybody}
-    return [by_name[name] for name in _chosen("CONTENDERS", tuple(by_name))]
+def _contenders(everybody: Sequence[Contender]) -> list[Contender]:
+    """Those who take part."""
+    chosen = _chosen("CONTENDERS", CONTENDERS)
+    return [contender for contender in everybody if contender.name.replace(" ", "-") in chosen]
 
 
-def _lab(driver: Driver) -> Lab:
+@contextmanager
+def _cuts(driver: Driver, guests: int, *, hosts: int) -> Iterator[NovaCuts]:
+    """A lab for runs, taken down afterwards."""
     computes = Computes(driver=driver)
-    return Lab.create(NAMES[driver], hosts=HOSTS, backend=Backend.NOVA, computes=computes)
-
-
-def _cloud(lab: Lab) -> Cloud:
+    lab = Lab.create(NAMES[driver], hosts=hosts, backend=Backend.NOVA, computes=computes)
     assert lab.cloud is not None, "made with an OpenStack"
-    return lab.cloud
-
-
-def _ground(lab: Lab, places: GuestPlaces) -> Ground:
-    return Ground(lab=lab, cloud=_cloud(lab), places=places, log=EventLog(lab))
-
-
-def _watching(lab: Lab, driver: Driver) -> AbstractContextManager[Observer | None]:
-    return lab.observer() if driver is Driver.LIBVIRT else nullcontext()
+    seen = lab.observer() if driver is Driver.LIBVIRT else nullcontext()
+    with seen as watching, GuestPlaces(lab.cloud.machine) as places:
+        ground = Ground(lab=lab, cloud=lab.cloud, places=places, log=EventLog(lab))
+        yield NovaCuts(ground=ground, guests=guests, watching=watching)
+    records.remove(lab.layout.lab)
 
 
 def _number(variable: str, default: int) -> int:

@@ -3,8 +3,8 @@
 import contextlib
 
 from bench import footprint
-from bench.nova_measured import Growth, Kept
-from bench.nova_verdicts import JOURNAL_LEFT_MAX
+from bench.nova_measured import Kept
+from bench.nova_verdicts import LEFT_MAX
 from lab import zookeeper
 from lab.lab import Lab
 from lab.names import LabError
@@ -30,20 +30,20 @@ def kept_of(lab: Lab) -> Kept:
     )
 
 
-def when_over(lab: Lab, before: Kept, evacuated: Kept) -> Growth:
-    """Wait until the incident is forgotten, or should have been.
+def when_over(lab: Lab, before: Kept) -> Kept:
+    """What it is when incidents are forgotten, or should have been.
 
     Raises:
         LabError: no daemon leads, or ZooKeeper does not answer.
     """
 
     def is_forgotten() -> bool:
-        return int(_counters(lab)["zk_znode_count"]) <= before.znodes + JOURNAL_LEFT_MAX
+        return int(_counters(lab)["zk_znode_count"]) <= before.znodes + LEFT_MAX
 
     # What is left then is what is to be told.
     with contextlib.suppress(LabError):
-        wait_until(is_forgotten, "the incident forgotten", OVER_TIMEOUT_S, every_s=POLL_S)
-    return Growth(before=before, evacuated=evacuated, over=kept_of(lab))
+        wait_until(is_forgotten, "incidents forgotten", OVER_TIMEOUT_S, every_s=POLL_S)
+    return kept_of(lab)
 
 
 def _counters(lab: Lab) -> dict[str, str]:

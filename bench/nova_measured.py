@@ -77,11 +77,21 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
-    """What hamon kept before the host died, when it was evacuated, and when all was over."""
+    """What hamon kept before the first power cut, and after the last.
 
+    Attributes:
+        guests: that it moved in between.
+        before, after: then and there.
+    """
+
+    guests: int
     before: Kept
-    evacuated: Kept
-    over: Kept
+    after: Kept
+
+    @property
+    def znodes(self) -> int:
+        """How many there are more."""
+        return self.after.znodes - self.before.znodes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,13 +34,15 @@ class Results:
         real: guests that QEMU runs.
         fake: guests of Nova's fake driver.
         many: very many of those on one host; hamon only.
-        growth: of hamon's journal and memory by those.
+        journal: how what hamon keeps grew by those.
+        oblivion: how it grew by all the runs with real guests, when all of them were over.
     """
 
     real: list[Run] = field(default_factory=list)
     fake: list[Run] = field(default_factory=list)
     many: list[Run] = field(default_factory=list)
-    growth: Growth | None = None
+    journal: Growth | None = None
+    oblivion: Growth | None = None
 
     @property
     def parts(self) -> dict[str, list[Run]]:
@@ -89,7 +91,8 @@ def verdicts(results: Results) -> list[Verdict]:
         *nova_verdicts.of_start(results.real),
         *nova_verdicts.of_calls(results.many),
         *nova_verdicts.of_faults([*results.real, *results.fake, *results.many]),
-        *nova_verdicts.of_growth(results.growth),
+        *nova_verdicts.of_journal(results.journal),
+        *nova_verdicts.of_oblivion(results.oblivion),
     ]
 
 

@@ -16,8 +16,11 @@ from bench.nova_measured import (
 )
 
 HAMON, MASAKARI, TUNED = "hamon", "masakari", "masakari tuned"
-JOURNAL_LEFT_MAX = 20
-"""Znodes that may be left of an incident when all is over: none of them is of a guest."""
+ZNODES_A_GUEST_MAX = 3
+"""Its migration, what keeps it from starting at its source, and its record while it moves."""
+
+LEFT_MAX = 20
+"""Znodes that may be left when all is over: none of them is of a guest."""
 
 
 def of_speed(runs: Sequence[Run], what: str) -> list[Verdict]:
@@ -89,27 +92,34 @@ def of_faults(runs: Sequence[Run]) -> list[Verdict]:
     return [Verdict(is_reached=not found, text=f"{text}{': ' if found else ''}{'; '.join(found)}")]
 
 
-def of_growth(growth: Growth | None) -> list[Verdict]:
-    """Judge whether what hamon keeps is bounded."""
+def of_journal(growth: Growth | None) -> list[Verdict]:
+    """Judge what hamon holds of many guests while their host is dead."""
     if growth is None:
         return []
-    left = growth.over.znodes - growth.before.znodes
-    journal = Verdict(
-        is_reached=left <= JOURNAL_LEFT_MAX,
-        text=(
-            f"journal bounded: {growth.before.znodes} znodes before, "
-            f"{growth.evacuated.znodes} when evacuated, {growth.over.znodes} when all was over "
-            f"({growth.before.data_kib:.0f}, {growth.evacuated.data_kib:.0f}, "
-            f"{growth.over.data_kib:.0f} KiB)"
-        ),
+    before, after = growth.before, growth.after
+    text = (
+        f"{growth.guests} guests evacuated, at most {ZNODES_A_GUEST_MAX} znodes a guest: "
+        f"{before.znodes} before, {after.znodes} after, {after.data_kib - before.data_kib:.0f} KiB"
     )
-    peak = max(growth.evacuated.leader_mib, growth.over.leader_mib)
-    memory = Verdict(
-        is_reached=peak <= footprint.DAEMON_LIMIT_MIB,
-        text=(
-            f"memory of the leader at most {footprint.DAEMON_LIMIT_MIB:g} MiB: "
-            f"{growth.before.leader_mib:.1f} before, {growth.evacuated.leader_mib:.1f} when "
-            f"evacuated, {growth.over.leader_mib:.1f} when all was over"
-        ),
+    is_bounded = growth.znodes <= ZNODES_A_GUEST_MAX * growth.guests
+    return [Verdict(is_reached=is_bounded, text=text), _of_memory(growth)]
+
+
+def of_oblivion(growth: Growth | None) -> list[Verdict]:
+    """Judge what is left when every host serves again and every incident is old."""
+    if growth is None:
+        return []
+    text = (
+        f"{growth.guests} evacuations over, at most {LEFT_MAX} znodes left of them: "
+        f"{growth.before.znodes} before, {growth.after.znodes} after"
     )
-    return [journal, memory]
+    return [Verdict(is_reached=growth.znodes <= LEFT_MAX, text=text), _of_memory(growth)]
+
+
+def _of_memory(growth: Growth) -> Verdict:
+    limit, after = footprint.DAEMON_LIMIT_MIB, growth.after.leader_mib
+    text = (
+        f"memory of the leader at most {limit:g} MiB: "
+        f"{growth.before.leader_mib:.1f} before, {after:.1f} after {growth.guests} guests"
+    )
+    return Verdict(is_reached=after <= limit, text=text)

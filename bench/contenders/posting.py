@@ -68,10 +68,15 @@ def force_down(nova: Nova, host: str) -> None:
     Raises:
         LabError: Nova refuses, or does not know its nova-compute.
     """
-    nova.compute("PUT", f"/os-services/{_service(nova, host)}", {"forced_down": True})
+    nova.compute("PUT", f"/os-services/{service_of(nova, host)}", {"forced_down": True})
 
 
-def _service(nova: Nova, host: str) -> str:
+def service_of(nova: Nova, host: str) -> str:
+    """The id of a host's nova-compute.
+
+    Raises:
+        LabError: Nova refuses, or knows none or several.
+    """
     found = nova.compute("GET", f"/os-services?binary=nova-compute&host={quote(host)}")["services"]
     if len(found) != 1:
         raise LabError(f"Nova knows {len(found)} nova-computes of {host}")

@@ -280,16 +280,25 @@ def test_of_faults__a_rivals_fault__is_not_hamons() -> None:
     assert not nova_verdicts.of_faults([replace(RUN, faults=("g1 lost",))])[0].is_reached
 
 
-def test_of_growth__znodes_left_or_memory__are_judged() -> None:
+@pytest.mark.parametrize(
+    ("znodes", "leader_mib", "while_dead", "over"),
+    [
+        (110, 60.0, [True, True], [True, True]),
+        (400, 60.0, [True, True], [False, True]),
+        (401, 130.0, [False, False], [False, False]),
+    ],
+)
+def test_of_growth__znodes_and_memory__are_judged(
+    znodes: int, leader_mib: float, while_dead: list[bool], over: list[bool]
+) -> None:
     """A journal that keeps its guests for ever grows without bound."""
     before = Kept(znodes=100, data_kib=10.0, leader_mib=60.0)
-    evacuated = replace(before, znodes=800)
-    leaks = Growth(before=before, evacuated=evacuated, over=replace(before, znodes=400))
-    fat = Growth(before=before, evacuated=replace(evacuated, leader_mib=130.0), over=before)
+    after = Kept(znodes=znodes, data_kib=99.0, leader_mib=leader_mib)
+    growth = Growth(guests=100, before=before, after=after)
 
-    assert [v.is_reached for v in nova_verdicts.of_growth(leaks)] == [False, True]
-    assert [v.is_reached for v in nova_verdicts.of_growth(fat)] == [True, False]
-    assert nova_verdicts.of_growth(None) == []
+    assert [verdict.is_reached for verdict in nova_verdicts.of_journal(growth)] == while_dead
+    assert [verdict.is_reached for verdict in nova_verdicts.of_oblivion(growth)] == over
+    assert nova_verdicts.of_journal(None) == nova_verdicts.of_oblivion(None) == []
 
 
 def test_print_report__all_reached__says_so(capsys: pytest.CaptureFixture[str]) -> None:
