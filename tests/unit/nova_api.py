@@ -106,7 +106,10 @@ class NovaApi(ThreadingHTTPServer):
             ids = [row.get("uuid") or row["id"] for row in rows]
             start = ids.index(marker) + 1
         limit = min(MAX_LIMIT, int(query.get("limit", MAX_LIMIT)))
-        return {name: rows[start : start + limit]}
+        page: dict[str, Any] = {name: rows[start : start + limit]}
+        if len(page[name]) == limit and name in {"servers", "migrations"}:
+            page[f"{name}_links"] = [{"rel": "next", "href": f"{self.url}{path}"}]
+        return page
 
 
 class _Answering(BaseHTTPRequestHandler):

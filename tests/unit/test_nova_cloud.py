@@ -300,6 +300,21 @@ async def test_lists__of_thousands__are_read_page_by_page(api: NovaApi, connect:
     assert {frozenset({GUEST})} == {group.members for group in groups}
 
 
+async def test_lists__of_one_page__are_one_request(api: NovaApi, connect: Connect) -> None:
+    """Nova says that there is no other page; a list a second must not cost two requests."""
+    api.rows["servers"] = [{"id": uuid_of(1), "name": "g"}]
+    cloud = connect()
+
+    await cloud.servers(host="h1")
+    await cloud.servers(since="2026-11-22T00:00:00Z")
+
+    assert [{}, {}] == [
+        {key: value for key, value in one.query.items() if key == "marker"}
+        for one in api.asked
+        if one.path == "/servers/detail"
+    ]
+
+
 async def test_lists__by_host_or_since__ask_nova_to_choose(api: NovaApi, connect: Connect) -> None:
     """Not a whole cloud is read for the news of a minute."""
     cloud = connect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from hamon.backends.nova.connection import Connection
@@ -109,14 +110,10 @@ class NovaCloud:
         """See ``ports.Cloud``."""
         assert bool(host) != bool(since), "one of host and since"
 
+        wanted = {"host": host} if host else {"changes-since": since}
+
         def read(nova: Client) -> tuple[CloudMigration, ...]:
-            found: list[dict[str, Any]] = []
-            marker = None
-            while page := nova.migrations.list(
-                host=host or None, changes_since=since or None, marker=marker, limit=PAGE
-            ):
-                found += [migration.to_dict() for migration in page]
-                marker = found[-1]["uuid"]
+            found = _all(nova, "/os-migrations", "migrations", {"limit": PAGE, **wanted})
             return tuple(sorted(map(_migration, found), key=lambda migration: migration.number))
 
         return await self._connection.read("migrations", host or since, read)
@@ -198,10 +195,26 @@ def _service(found: Mapping[str, Any]) -> ComputeService:
 
 
 def _all_servers(nova: Client, wanted: Mapping[str, object]) -> tuple[Server, ...]:
-    # A limit of -1 reads page after page.
-    found = nova.servers.list(detailed=True, search_opts={"all_tenants": 1, **wanted}, limit=-1)
-    servers = (_server(server.to_dict()) for server in found)
-    return tuple(sorted(servers, key=lambda server: server.guest))
+    found = _all(nova, "/servers/detail", "servers", {"all_tenants": 1, **wanted})
+    return tuple(sorted(map(_server, found), key=lambda server: server.guest))
+
+
+def _all(
+    nova: Client, path: str, name: str, wanted: Mapping[str, object]
+) -> list[Mapping[str, Any]]:
+    """Read a list page after page.
+
+    Nova links to a next page when there may be one. novaclient does not look at that and asks until
+    a page is empty: a second request for every list, however short.
+    """
+    found: list[Mapping[str, Any]] = []
+    query = dict(wanted)
+    while True:
+        _, body = nova.services.client.get(f"{path}?{urlencode(query)}")
+        found += body[name]
+        if not body.get(f"{name}_links"):
+            return found
+        query["marker"] = found[-1].get("uuid") or found[-1]["id"]
 
 
 def _only(found: list[Server], name: str) -> Server:

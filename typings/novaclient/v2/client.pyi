@@ -8,6 +8,7 @@ class WithMeta:
     request_ids: list[str]
 
 class HttpClient:
+    def get(self, url: str) -> tuple[object, dict[str, Any]]: ...
     def put(self, url: str, *, body: Mapping[str, object]) -> object: ...
 
 class ServiceManager:
@@ -16,23 +17,10 @@ class ServiceManager:
 
 class ServerManager:
     def get(self, server: str) -> Resource: ...
-    def list(
-        self, *, detailed: bool = ..., search_opts: Mapping[str, object], limit: int = ...
-    ) -> list[Resource]: ...
     def evacuate(self, server: str, **options: object) -> WithMeta: ...
     def start(self, server: str) -> WithMeta: ...
     def stop(self, server: str) -> WithMeta: ...
     def reboot(self, server: str, reboot_type: str) -> WithMeta: ...
-
-class MigrationManager:
-    def list(
-        self,
-        *,
-        host: str | None = ...,
-        marker: str | None = ...,
-        limit: int = ...,
-        changes_since: str | None = ...,
-    ) -> list[Resource]: ...
 
 class HypervisorManager:
     def list(self, *, detailed: bool = ...) -> list[Resource]: ...
@@ -45,6 +33,5 @@ class ServerGroupsManager:
 class Client:
     services: ServiceManager
     servers: ServerManager
-    migrations: MigrationManager
     hypervisors: HypervisorManager
     server_groups: ServerGroupsManager
