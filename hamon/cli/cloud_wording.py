@@ -20,6 +20,51 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
         " nothing is done about it",
         "enrol it in hosts.d, or look after it by hand",
     ),
+    # Hosts without an agent.
+    "agentless_seen": Wording("Nova calls its nova-compute up for the first time"),
+    "agentless_down": Wording(
+        "its nova-compute is down by Nova's word (row last written {beat_at}); it has no agent, so"
+        " nothing is done by itself",
+        "look at it; if it is dead, `hamon evacuate-host` (its power must read Off, or can be cut),"
+        " or `hamon confirm-down` when its devices do not answer",
+    ),
+    "agentless_forced_down": Wording(
+        "somebody forced its nova-compute down in Nova (row last written {beat_at}); it has no"
+        " agent, so nothing is done by itself",
+    ),
+    "agentless_unknown": Wording(
+        "it has no agent, and nothing is known of it now: {why}",
+        "look at nova-api, at the name of its nova-compute, and at this controller's network",
+    ),
+    "agentless_alive": Wording(
+        "it cannot be proven dead while anything answers: {by} ({detail})",
+        "look what answers at its addresses, and what its fence devices really switch",
+    ),
+    "agentless_given_up": Wording("a person gave it up; Nova calls it down, every probe is silent"),
+    "agentless_stirs": Wording(
+        "it was proven dead and shows life: {by}; nothing moves until its power has been read",
+        "find out whether somebody switched it on; On lets it come back, Off proves its device"
+        " wrong; if its devices do not answer, mend them",
+    ),
+    "agentless_powered_on": Wording(
+        "it was switched on again ({by}); it comes back when its nova-compute sends a heartbeat",
+        "look at nova-compute there",
+    ),
+    "agentless_returning": Wording(
+        "it was switched on again and its nova-compute sends heartbeats; still shut out"
+    ),
+    "agentless_return_unchecked": Wording(
+        "it has no agent: no gate held its nova-compute back, nobody looks for stale copies there,"
+        " and nobody can tell whether guests that stayed run: {guests}",
+        "look at them there; `openstack server reboot --hard` starts one that is off, before Nova"
+        " takes it for stopped",
+    ),
+    "agentless_waits_for_records": Wording(
+        "it stays shut until Nova has completed its evacuation records {records}: by them its"
+        " nova-compute could destroy these guests at a later start: {guests}",
+        "restart nova-compute there: only its start removes the copies and completes the records",
+    ),
+    "agentless_returned": Wording("it is back in service"),
     "service_shut_out": Wording(
         "its nova-compute is forced down and disabled in Nova (incident {incident})"
     ),

@@ -23,7 +23,8 @@ def command(invocation: Invocation, host: str, reason: str, *, yes: bool) -> Non
     """Give your word that a host has no power.
 
     Its guests start elsewhere on nothing but this word. If the host runs after all, guests run
-    twice and destroy their disks. The word counts for the boot that is shown, and for no other.
+    twice and destroy their disks. The word counts for the boot that is shown, and for no other; of
+    a host without an agent, which names none, until anything shows life.
     """
     from hamon.cli.host_show import evidence, host_header
     from hamon.cli.page import print_page
@@ -32,10 +33,10 @@ def command(invocation: Invocation, host: str, reason: str, *, yes: bool) -> Non
     shown = client.ask("host", host=host)
     boot_id = _boot_in_question(shown)
     print_page([*host_header(shown), *evidence(shown)])
+    boot = f"for boot {boot_id or 'never seen'}" if not shown["agentless"] else "as of now"
     ask_for_name(
         invocation,
-        f"You give your word that {host} has no power and cannot get any by itself,"
-        f" for boot {boot_id or 'never seen'}.",
+        f"You give your word that {host} has no power and cannot get any by itself, {boot}.",
         host,
         yes=yes,
     )

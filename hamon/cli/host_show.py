@@ -69,12 +69,32 @@ def host_header(answer: dict[str, Any]) -> Iterator[Any]:
     if answer["since"]:
         why = f": {answer['reason'].replace('_', ' ')}" if answer["reason"] else ""
         yield line(f"since {when(answer['since'])}{why}")
-    session = "its agent's session lives" if answer["session"] else "no session of its agent"
-    yield line(f"boot {answer['boot_id'] or 'never seen'}; {session}")
+    if answer["agentless"]:
+        yield from _agentless(answer)
+    else:
+        session = "its agent's session lives" if answer["session"] else "no session of its agent"
+        yield line(f"boot {answer['boot_id'] or 'never seen'}; {session}")
     if answer["maintenance"]:
         yield line("in maintenance: never suspected, never fenced", NOTE)
     if answer["incident"]:
         yield line(f"incident {answer['incident']}", NOTE)
+
+
+def nova_in_words(answer: dict[str, Any]) -> str:
+    """Say how a host without an agent stands by Nova's word."""
+    if answer["nova"]["why"]:
+        return f"nova-compute unknown: {answer['nova']['why']}"
+    return f"nova-compute {answer['nova']['word']}"
+
+
+def _agentless(answer: dict[str, Any]) -> Iterator[Any]:
+    from hamon.cli.page import NOTE, line
+
+    beat_at = answer["nova"]["beat_at"]
+    seen = f", row last written {beat_at}" if beat_at else ""
+    yield line(f"no agent; by Nova's word: {nova_in_words(answer)}{seen}")
+    yield line("never fenced by itself, only by a person: `hamon evacuate-host`", NOTE)
+    yield line("stale copies of guests cannot be looked for on it", NOTE)
 
 
 def thoughts(answer: dict[str, Any]) -> Iterator[Any]:

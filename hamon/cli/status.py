@@ -13,6 +13,7 @@ import click
 from hamon.cli.client import Client
 from hamon.cli.failure import as_failure
 from hamon.cli.invocation import Invocation, asks_daemon, format_option, pass_invocation
+from hamon.detector.agentless import Word
 from hamon.errors import HamonError
 
 WATCH_PERIOD_S = 1.0
@@ -108,7 +109,7 @@ def _page(answer: dict[str, Any], waiting: list[dict[str, Any]]) -> Iterator[Any
     yield heading(f"Hosts: {counted}" if counted else "Hosts: none enrolled")
     hosts = sorted(answer["hosts"], key=lambda host: (calmness(host["state"]), host["host"]))
     if len(hosts) > HOSTS_MAX:
-        hosts = [host for host in hosts if host["state"] != "UP" or host["maintenance"]]
+        hosts = [host for host in hosts if not _is_simply_up(host)]
         yield line("only those that are not simply UP; `hamon host list` shows all")
     if hosts:
         yield host_table(hosts)
@@ -164,8 +165,18 @@ def host_table(hosts: list[dict[str, Any]]) -> Any:  # noqa: ANN401 - rich's tab
     )
 
 
+def _is_simply_up(host: dict[str, Any]) -> bool:
+    if host["agentless"] and host["nova"]["word"] != Word.UP:
+        return False
+    return host["state"] == "UP" and not host["maintenance"]
+
+
 def _remark(host: dict[str, Any]) -> str:
+    from hamon.cli.host_show import nova_in_words
+
     remarks = ["in maintenance"] if host["maintenance"] else []
+    if host["agentless"]:
+        remarks.append(f"no agent, {nova_in_words(host)}")
     if host["state"] != "UP" and host["reason"]:
         remarks.append(str(host["reason"]).replace("_", " "))
     return ", ".join(remarks)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from hamon.coordination.paths import DIRECTORIES, PlaceKind, child, parse
 from hamon.errors import NodeMissingError
+from hamon.model.host import HostSpec
 from hamon.model.names import HostName
 from hamon.ports.store import AccessRule, Permission, Store
 
@@ -54,10 +55,21 @@ def digest_of(user: str, password: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identities:
-    """The digests that access rules are made of."""
+    """The digests that access rules are made of; ``agentless`` hosts have none of their own."""
 
     controllers: str
     hosts: Mapping[HostName, str] = field(default_factory=dict)
+    agentless: frozenset[HostName] = frozenset()
+
+
+def identities_of(controllers: str, specs: Iterable[HostSpec]) -> Identities:
+    """Gather the identities of a cluster: of its controllers, and of the hosts as configured."""
+    known = tuple(specs)
+    return Identities(
+        controllers=controllers,
+        hosts={spec.name: spec.zookeeper_digest for spec in known if not spec.agentless},
+        agentless=frozenset(spec.name for spec in known if spec.agentless),
+    )
 
 
 def access_for(path: str, identities: Identities) -> tuple[AccessRule, ...]:
@@ -73,7 +85,8 @@ def access_for(path: str, identities: Identities) -> tuple[AccessRule, ...]:
     controllers = _READ if place.kind is PlaceKind.HEARTBEAT else _ALL
     rules = [AccessRule(digest=identities.controllers, permissions=controllers)]
     permissions = _HOST_PERMISSIONS.get(place.kind)
-    if place.host is not None and permissions is not None:
+    has_identity = place.host is not None and place.host not in identities.agentless
+    if place.host is not None and has_identity and permissions is not None:
         digest = identities.hosts.get(place.host)
         if not digest:
             raise ValueError(f"{place.host} has no identity for ZooKeeper")

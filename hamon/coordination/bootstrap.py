@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hamon.coordination.access import Identities, access_for
+from hamon.coordination.access import Identities, access_for, identities_of
 from hamon.coordination.codec import Format, decode, encode
 from hamon.coordination.paths import SHARDS, Place, PlaceKind, child, parse, to_path
 from hamon.errors import (
@@ -87,7 +87,7 @@ async def enrol(
 
     Args:
         store: a session of a controller below the cluster's chroot.
-        specs: the hosts, each with its digest.
+        specs: the hosts, each with its digest, or agentless.
         controllers: digest of the controllers.
         epoch: of the leader that does it; None: there is no leader, by hand.
 
@@ -102,7 +102,7 @@ async def enrol(
     made: list[HostName] = []
     enrolled = frozenset(await store.children(PlaceKind.HOSTS))
     for spec in specs:
-        identities = Identities(controllers=controllers, hosts={spec.name: spec.zookeeper_digest})
+        identities = identities_of(controllers, [spec])
         home = to_path(Place(kind=PlaceKind.HOST, host=spec.name))
         there = {home} if spec.name in enrolled else set()
         if there:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hamon.coordination.access import Identities, access_for
+from hamon.coordination.access import access_for, identities_of
 from hamon.coordination.bootstrap import enrol
 from hamon.coordination.codec import encode
 from hamon.coordination.journal import Journal
@@ -67,10 +67,7 @@ class ZooKeeperCluster:
         self._store = store
         self._clock = clock
         self._controllers = controllers_digest
-        self._identities = Identities(
-            controllers=controllers_digest,
-            hosts={spec.name: spec.zookeeper_digest for spec in specs},
-        )
+        self._identities = identities_of(controllers_digest, specs)
         self._report_path = to_path(Place(kind=PlaceKind.CONTROLLER, controller=controller))
         self._reported: _Reported | None = None
         self._callbacks: list[Callable[[], None]] = []

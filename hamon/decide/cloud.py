@@ -147,6 +147,9 @@ def _needs_services(view: ClusterView, cloud: CloudView, host: HostView) -> bool
     """Say whether a decision about the host waits for what Nova says of its service."""
     if _state(host) in {HostState.RETURNING, HostState.RESTARTED}:
         return True
+    if host.spec.agentless and _state(host) in {HostState.FENCED, HostState.EVACUATING}:
+        # Its heartbeat in Nova would show that the proof was wrong.
+        return True
     return cloud.services_s is None or str(host.name) in not_shut_out(view)
 
 

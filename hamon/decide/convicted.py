@@ -5,12 +5,15 @@ Rules:
 1. Until it is proven dead it is fenced (``fencing``); then its guests leave (``evacuating``).
 2. A host that registers with a new boot after the proof returns (``recovery``). One that is lost
    once more on its way is convicted once more, in its new boot.
+3. A host without an agent returns when it was switched on again and its nova-compute sends
+   heartbeats (``agentless``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hamon.decide.agentless import is_back_in_nova
 from hamon.decide.evacuating import think_evacuating
 from hamon.decide.fencing import think_fencing
 from hamon.decide.holds import against_action, against_conviction
@@ -51,6 +54,16 @@ def think_convicted(
             # safety: also where fencing failed: the boot that was shut out is over, because a later
             # one of the same host registered; what was not given away stays there.
             why = reason("host_returning", host.name, boot_id=_boot(host))
+            change = enter(
+                view, host, HostState.RETURNING, why, incident=incident.record.value.incident
+            )
+            return Thought(changes=(change,))
+        case HostState.EVACUATED | HostState.EVACUATING if is_back_in_nova(
+            view, host, incident, now_s
+        ):
+            # safety: Off was proven, On was read since, by the same device: what works now started
+            # after the boot that was shut out.
+            why = reason("agentless_returning", host.name)
             change = enter(
                 view, host, HostState.RETURNING, why, incident=incident.record.value.incident
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hamon.decide.agentless import Stirring, is_contradicted, is_on_again, stirring
 from hamon.decide.fencing import climb_again
 from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought, enter, looks_due
@@ -45,10 +46,13 @@ def think_evacuating(
     now_s: float,
 ) -> Thought:
     """Think about a host that is proven dead and has not come back."""
-    life = _life_of_proven_boot(host, policy, now_s)
     held = against_action(in_force, host)
+    stirs = stirring(view, host, policy.detection, now_s) if host.spec.agentless else None
+    life = _life_of_proven_boot(view, host, incident, policy, stirs, now_s)
     if life is not None and not held:
         return _contradicted(view, host, incident, life)
+    if stirs is not None:
+        proof = None
     moves = _moves(view, incident, None if held else proof, policy, scheduler, now_s)
     if held:
         stopped = [reason("evacuation_held", host.name, by=h.kind, why=h.reason) for h in held]
@@ -62,7 +66,11 @@ def think_evacuating(
         reasons=moves.reasons,
         wake_at_s=moves.wake_at_s,
     )
-    if _needs_proof(view, host, incident):
+    if stirs is not None:
+        is_on = is_on_again(host, incident, now_s)
+        code = "agentless_powered_on" if is_on else "agentless_stirs"
+        thought = thought.with_reasons(reason(code, host.name, by=stirs.by))
+    if stirs is not None or _needs_proof(view, host, incident):
         looks, look_at_s = looks_due(host, _look_period_s(policy, proof), now_s)
         wakes = [w for w in (thought.wake_at_s, look_at_s) if w is not None]
         thought = replace(thought, looks=(*thought.looks, *looks), wake_at_s=min(wakes))
@@ -101,8 +109,24 @@ def _is_finished(view: ClusterView, incident: IncidentView) -> bool | None:
     return flow.is_finished(view, incident)
 
 
-def _life_of_proven_boot(host: HostView, policy: Policy, now_s: float) -> Reason | None:
+def _life_of_proven_boot(
+    view: ClusterView,
+    host: HostView,
+    incident: IncidentView,
+    policy: Policy,
+    stirs: Stirring | None,
+    now_s: float,
+) -> Reason | None:
     """Name a fresh sign of life of the very boot that was proven dead (rule 2 of DESIGN)."""
+    if host.spec.agentless:
+        record = host.record.value
+        is_over = record is not None and record.state is HostState.EVACUATED
+        is_needed = not is_over or _needs_proof(view, host, incident)
+        if stirs is None or not is_contradicted(
+            host, incident, stirs, policy.detection, now_s, is_needed=is_needed
+        ):
+            return None
+        return reason("proof_contradicted", host.name, by=stirs.by)
     dead = host.guard.value.boot_id
     if dead is None:
         return None

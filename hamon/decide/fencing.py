@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought, enter, looks_due
+from hamon.detector.agentless import sign_of_life
 from hamon.fencing.ladder import Rung, Step, climb
 from hamon.model.action import Shoot
 from hamon.model.change import (
@@ -31,7 +32,7 @@ from hamon.model.incident import (
 from hamon.model.policy import Policy
 from hamon.model.proof import FenceProof, ProofRecord
 from hamon.model.readings import levels
-from hamon.model.reason import reason
+from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
 
 
@@ -63,12 +64,22 @@ def think_fencing(
         if now_s >= again_s:
             return Thought(changes=(climb_again(view, host, incident, "fencing_retried"),))
         why = reason("fence_failed", host.name, retry_in_s=again_s - now_s)
-        return Thought(looks=looks, reasons=(why,), wake_at_s=min(again_s, look_at_s))
+        heard = _heard(view, host, policy, now_s)
+        return Thought(looks=looks, reasons=(why, *heard), wake_at_s=min(again_s, look_at_s))
     held = against_action(in_force, host)
     if held:
         reasons = [reason("fencing_held", host.name, by=h.kind, why=h.reason) for h in held]
         return Thought(looks=looks, reasons=tuple(reasons), wake_at_s=look_at_s)
-    return _take_step(view, host, incident, rung, policy, Thought(looks=looks, wake_at_s=look_at_s))
+    looking = Thought(looks=looks, reasons=_heard(view, host, policy, now_s), wake_at_s=look_at_s)
+    return _take_step(view, host, incident, rung, policy, looking)
+
+
+def _heard(view: ClusterView, host: HostView, policy: Policy, now_s: float) -> tuple[Reason, ...]:
+    """Say what keeps a host without an agent from being proven dead: anything that answers."""
+    if not host.spec.agentless:
+        return ()
+    life = sign_of_life(view, host, policy.detection, now_s)
+    return () if life is None else (life,)
 
 
 def _take_step(

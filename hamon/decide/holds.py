@@ -192,12 +192,14 @@ def troubled_hosts(view: ClusterView, policy: Policy, now_s: float) -> tuple[str
     """Name the hosts that count towards a storm: lost now, or convicted within the window.
 
     Hosts that are alive by another witness count too: many lost sessions at once point at
-    ZooKeeper or a network, not at the hosts.
+    ZooKeeper or a network, not at the hosts. Hosts without an agent do not: they have no session to
+    lose, and only a person convicts them, one by one.
     """
     return tuple(
         name
         for name, host in sorted(view.hosts.items())
         if host.record.value is not None
+        and not host.spec.agentless
         and name not in view.control.value.maintenance
         and (
             _is_lost(host, policy)
@@ -214,7 +216,9 @@ def storm_limit(view: ClusterView, policy: Policy) -> int:
     armed = sum(
         1
         for name, host in view.hosts.items()
-        if host.record.value is not None and name not in view.control.value.maintenance
+        if host.record.value is not None
+        and not host.spec.agentless
+        and name not in view.control.value.maintenance
     )
     by_share = int(armed * policy.holds.storm_share_max)
     return max(1, min(policy.holds.storm_hosts_max, by_share))

@@ -81,24 +81,31 @@ def _think_well(view: ClusterView, host: HostView, policy: Policy, now_s: float)
             return Thought()
         why = reason("host_leaving", host.name, leaving=host.self_.value.leaving)
         return Thought(changes=(enter(view, host, HostState.LEAVING, why),))
-    waits_s = quarantine_s(record.returns, policy.recovery)
     # A suspicion, a reboot or a leave in between does not shorten a quarantine.
-    well = HostState.QUARANTINED if waits_s > 0 else HostState.UP
+    is_quarantined = quarantine_s(record.returns, policy.recovery) > 0
+    well = HostState.QUARANTINED if is_quarantined else HostState.UP
     match record.state:
         case HostState.SUSPECT | HostState.LEAVING:
             why = reason("host_well_again", host.name)
             return Thought(changes=(enter(view, host, well, why),))
         case HostState.RESTARTED:
             return _think_restarted(view, host, well, now_s)
-        case HostState.QUARANTINED:
-            until_s = host.state_since_s + waits_s
-            if now_s >= until_s:
-                why = reason("quarantine_over", host.name)
-                return Thought(changes=(enter(view, host, HostState.UP, why),))
-            why = reason("quarantined", host.name, for_s=until_s - now_s, returns=record.returns)
-            return Thought(reasons=(why,), wake_at_s=until_s)
         case _:
-            return _forget_returns(view, host, policy, now_s)
+            return settle(view, host, policy, now_s)
+
+
+def settle(view: ClusterView, host: HostView, policy: Policy, now_s: float) -> Thought:
+    """Let a quarantine end in its time, and the count of returns of a host that stays up."""
+    record = host.record.value
+    assert record is not None, "a host that settles has a record"
+    if record.state is not HostState.QUARANTINED:
+        return _forget_returns(view, host, policy, now_s)
+    until_s = host.state_since_s + quarantine_s(record.returns, policy.recovery)
+    if now_s >= until_s:
+        why = reason("quarantine_over", host.name)
+        return Thought(changes=(enter(view, host, HostState.UP, why),))
+    why = reason("quarantined", host.name, for_s=until_s - now_s, returns=record.returns)
+    return Thought(reasons=(why,), wake_at_s=until_s)
 
 
 def _think_restarted(view: ClusterView, host: HostView, well: HostState, now_s: float) -> Thought:
@@ -200,7 +207,7 @@ def convict(  # noqa: PLR0913 - each argument is one part of the transaction
 
     Args:
         view: the world.
-        host: the host; registered at least once.
+        host: the host; registered at least once, or without an agent.
         verdict: what carried it.
         trigger: who asked.
         request: the operator's request, if one did; its nonce and who go into the incident.
@@ -210,7 +217,7 @@ def convict(  # noqa: PLR0913 - each argument is one part of the transaction
         also: operations of the same transaction (taking the request).
     """
     incident = incident_id(host.name, host.guard.version + 1)
-    boot_id = host.self_.value.boot_id if host.self_.value is not None else None
+    boot_id = host.boot_id
     why = reason("host_convicted", host.name, incident=incident, by=verdict.reason.code)
     opened = IncidentRecord(
         incident=incident,

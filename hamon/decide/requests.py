@@ -12,12 +12,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hamon.decide.admission import (
+    check_boot,
+    check_known,
+    check_lifeless,
+    is_shut_out,
+    passed_holds,
+    verdict_by_hand,
+)
 from hamon.decide.answering import RefusedError, accepted, answer, known_host
-from hamon.decide.holds import OVERRIDABLE, against_conviction
 from hamon.decide.live import convict
 from hamon.decide.switches import switch
 from hamon.decide.thought import Thought
-from hamon.detector.verdict import Call, Verdict, judge, shows_life
+from hamon.detector.verdict import Call, Verdict
 from hamon.evacuator.cloud.judge import Call as Judged
 from hamon.evacuator.cloud.judge import judge as judge_server
 from hamon.evacuator.cloud.record import record_guest
@@ -34,7 +41,7 @@ from hamon.model.change import (
 )
 from hamon.model.control import Hold, Request, RequestKind, RequestState
 from hamon.model.guest import GuestRecord
-from hamon.model.host import SHUT_OUT_STATES, HostState
+from hamon.model.host import HostState
 from hamon.model.incident import MigrationStatus, Trigger
 from hamon.model.names import GuestId, HostName, incident_id
 from hamon.model.policy import EvacuationPolicy, Policy
@@ -96,26 +103,12 @@ def _evacuate(
     else:
         host = known_host(view, value.host)
     _check_target(view, host, value.target)
-    record = host.record.value
-    if record is None or host.self_.value is None:
-        msg = f"host {host.name} has never registered; there is nothing known to evacuate"
-        raise RefusedError(msg)
-    if record.state in SHUT_OUT_STATES:
+    check_known(host, "; there is nothing known to evacuate")
+    if is_shut_out(view, host):
         return _widen(view, sequence, request, host, only, policy.evacuation)
-    _check_boot(value, host)
-    life = shows_life(host, policy.detection, now_s)
-    if life is not None:
-        in_use = f"Compute service of {host.name} is still in use: " if view.cloud else ""
-        raise RefusedError(
-            f"{in_use}host {host.name} is alive: {life.code} {_facts(life.facts)}",
-            "guests of a live host are live-migrated, not evacuated; if it is to go, power it off "
-            "and wait until its session has ended",
-        )
-    overridden = _passed_holds(view, host, in_force)
-    verdict = judge(view, host, policy.detection, now_s)
-    if verdict.call not in {Call.LOST, Call.DEAD, Call.LEFT}:
-        msg = f"host {host.name} is not down: {verdict.call}"
-        raise RefusedError(msg, "wait until its session has ended, or power it off")
+    check_boot(value, host)
+    verdict = verdict_by_hand(view, host, policy.detection, now_s)
+    overridden = passed_holds(view, host, in_force)
     incident = incident_id(host.name, host.guard.version + 1)
     answered = accepted(value, f"incident {incident} opened", incident)
     return convict(
@@ -168,26 +161,6 @@ def _check_target(view: ClusterView, host: HostView, target: HostName | None) ->
         raise RefusedError(msg, "`hamon host list` shows the hosts; the exact name is needed")
     if target == host.name:
         raise RefusedError("The target host can't be the same one.")
-
-
-def _check_boot(request: Request, host: HostView) -> None:
-    boot_id = host.self_.value.boot_id if host.self_.value is not None else None
-    if request.boot_id is not None and request.boot_id != boot_id:
-        msg = f"host {host.name} has rebooted since it was shown to you"
-        raise RefusedError(msg, "look again, and repeat the command if it is still needed")
-
-
-def _passed_holds(
-    view: ClusterView, host: HostView, in_force: tuple[Hold, ...]
-) -> tuple[Hold, ...]:
-    """Return the holds the operator passes; refuse where one may not be passed."""
-    held = against_conviction(in_force, host, view)
-    for hold in held:
-        if hold.kind not in OVERRIDABLE:
-            advice = "`hamon arm` first" if hold.kind.value == "disarmed" else ""
-            msg = f"held by {hold.kind}: {hold.reason}"
-            raise RefusedError(msg, advice)
-    return held
 
 
 def _widen(
@@ -317,14 +290,8 @@ def _confirm_down(
 ) -> Change:
     value = request.value
     host = known_host(view, value.host)
-    record = host.record.value
-    if record is None or host.self_.value is None:
-        msg = f"host {host.name} has never registered"
-        raise RefusedError(msg)
-    life = shows_life(host, policy.detection, now_s)
-    if life is not None:
-        msg = f"host {host.name} is alive: {life.code} {_facts(life.facts)}"
-        raise RefusedError(msg, "a host that anybody sees alive cannot be confirmed down")
+    check_known(host)
+    check_lifeless(view, host, policy.detection, now_s)
     if reads_on(host, now_s):
         msg = f"a fence device reads power On for host {host.name}"
         raise RefusedError(msg, "switch it off, or pull its plugs, then repeat the command")
@@ -336,10 +303,10 @@ def _confirm_down(
         detail=value.reason,
         operator=value.who,
     )
-    if record.state in SHUT_OUT_STATES:
+    if is_shut_out(view, host):
         return _word_in_incident(view, sequence, request, host, word)
-    _check_boot(value, host)
-    overridden = _passed_holds(view, host, in_force)
+    check_boot(value, host)
+    overridden = passed_holds(view, host, in_force)
     incident = incident_id(host.name, host.guard.version + 1)
     answered = accepted(value, f"incident {incident} opened", incident)
     verdict = Verdict(call=Call.DEAD, reason=reason("confirmed_down", host.name, who=value.who))
@@ -390,9 +357,3 @@ def _word_in_incident(
             write,
         ),
     )
-
-
-def _facts(facts: object) -> str:
-    if not isinstance(facts, dict):
-        return ""
-    return ", ".join(f"{key}={value}" for key, value in facts.items() if value)

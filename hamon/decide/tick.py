@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hamon.decide.agentless import think_agentless
 from hamon.decide.cloud import think_cloud
 from hamon.decide.convicted import think_convicted
 from hamon.decide.holds import against_action, holds
@@ -114,6 +115,8 @@ def _think_host(
     scheduler: Scheduler,
     now_s: float,
 ) -> Thought:
+    if host.guard.value.right is Right.LIVE and host.spec.agentless:
+        return think_agentless(view, host, policy, now_s)
     if host.guard.value.right is Right.LIVE:
         return think_live(view, host, policy, in_force, now_s)
     return think_convicted(view, host, policy, in_force, proofs, scheduler, now_s)

@@ -58,7 +58,8 @@ def judge(view: ClusterView, host: HostView, policy: DetectionPolicy, now_s: flo
         if is_silent(votes, policy) and not _has_just_come(host, policy, now_s):
             return Verdict(call=Call.LATE, reason=reason("heartbeat_late", host.name))
         return Verdict(call=Call.WELL, reason=reason("heartbeat_present", host.name))
-    lines = _lines(host, votes, now_s)
+    lost_s = now_s - host.session_lost_s if host.session_lost_s is not None else 0.0
+    lines = (f"session lost {lost_s:.2f} s ago", *lines_of(host, votes, now_s))
     leaving = host.self_.value.leaving if host.self_.value is not None else None
     if leaving is not None and policy.leaving is not LeavingPolicy.EVACUATE:
         why = reason("host_left", host.name, leaving=leaving)
@@ -153,11 +154,9 @@ def _by_network(
     )
 
 
-def _lines(host: HostView, votes: tuple[Evidence, ...], now_s: float) -> tuple[str, ...]:
-    """Put the counted votes into words for the incident record."""
-    lost_s = now_s - host.session_lost_s if host.session_lost_s is not None else 0.0
-    lines = [f"session lost {lost_s:.2f} s ago"]
-    lines += [
+def lines_of(host: HostView, votes: tuple[Evidence, ...], now_s: float) -> tuple[str, ...]:
+    """Put the counted votes, and power, into words for the incident record."""
+    lines = [
         f"{vote.observer}: {vote.source} on {vote.subject}: {vote.vote}"
         f" for {now_s - vote.changed_s:.2f} s"
         for vote in votes

@@ -14,6 +14,7 @@ import msgspec
 from hamon.decide.holds import holds
 from hamon.decide.rehearsal import rehearse
 from hamon.decide.tick import decide
+from hamon.detector.agentless import nova_word
 from hamon.engine.loop import Round
 from hamon.errors import RequestRefusedError
 from hamon.model.host import LIVE_STATES, DomainState, HostState
@@ -254,13 +255,22 @@ class Answers:
             "state": record.state if record is not None else "never seen",
             "since": record.since if record is not None else "",
             "reason": record.reason if record is not None else "",
-            "boot_id": host.self_.value.boot_id if host.self_.value is not None else None,
+            "boot_id": host.boot_id,
+            "agentless": host.spec.agentless,
+            "nova": self._nova(host),
             "session": host.heartbeat is not None,
             "incident": record.incident if record is not None else None,
             "running": states[DomainState.RUNNING],
             "protected": sum(1 for entry in host.inventory.values() if entry.is_protected),
             "maintenance": host.name in self._view.control.value.maintenance,
         }
+
+    def _nova(self, host: HostView) -> Answer | None:
+        """Return what Nova says of the compute service of a host without an agent."""
+        if not host.spec.agentless:
+            return None
+        word = nova_word(self._view, host, self._now_s)
+        return {"word": word.word, "why": word.why, "beat_at": word.beat_at}
 
     def _incident_line(self, incident: IncidentView) -> Answer:
         record = incident.record.value
@@ -280,7 +290,7 @@ class Answers:
     def _evidence(self, host: HostView) -> list[Answer]:
         lost = (
             []
-            if host.session_lost_s is None
+            if host.session_lost_s is None or host.spec.agentless
             else [
                 {
                     "source": "session",

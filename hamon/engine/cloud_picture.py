@@ -47,6 +47,7 @@ class CloudPicture:
         self._arrived: set[int] = set()
         self._passwords: dict[GuestId, tuple[str, float]] = {}
         self._changed: dict[str, tuple[ComputeService, float]] = {}
+        self._listed: dict[str, ComputeService] = {}
 
     def view(self) -> CloudView:
         """Return the picture as it is now."""
@@ -88,6 +89,7 @@ class CloudPicture:
         self._note(*(service.beat_at for service in found))
         self._view = replace(
             self._view,
+            beats_s={**self._view.beats_s, **self._heartbeats(found)},
             services={s.host: s for s in found if s.binary == COMPUTE} | newer,
             services_s=asked_s,
             conducting_since_s=(since_s if since_s is not None else asked_s) if conducts else None,
@@ -177,6 +179,7 @@ class CloudPicture:
         self._view = CloudView(
             services=kept.services,
             services_s=kept.services_s,
+            beats_s=kept.beats_s,
             conducting_since_s=kept.conducting_since_s,
             hard_affinity=kept.hard_affinity,
             groups_s=kept.groups_s,
@@ -185,6 +188,24 @@ class CloudPicture:
         self._arrived.clear()
 
     # -- inside -----------------------------------------------------------------------------------
+
+    def _heartbeats(self, found: Iterable[ComputeService]) -> dict[str, float]:
+        """Return the computes that sent a heartbeat since the list before, and when that was.
+
+        Nova stamps its row also when somebody changes its flags; a change of nothing else is a
+        heartbeat. What it says of itself, up or down, follows from the stamp.
+        """
+        before, self._listed = self._listed, {s.host: s for s in found if s.binary == COMPUTE}
+        before_s = self._view.services_s
+        if before_s is None:
+            return {}
+        return {
+            host: before_s
+            for host, service in self._listed.items()
+            if host in before
+            and before[host].beat_at != service.beat_at
+            and _flags(before[host]) == _flags(service)
+        }
 
     def _count(self, row: CloudMigration) -> None:
         """Widen the window for each evacuation of this picture's that arrived, once."""
@@ -199,3 +220,8 @@ class CloudPicture:
                 at = datetime.fromisoformat(stamp)
                 at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
                 self._newest_at = at if self._newest_at is None else max(self._newest_at, at)
+
+
+def _flags(service: ComputeService) -> tuple[bool, bool, str]:
+    """Return what people, and hamon, change of a service."""
+    return service.is_forced_down, service.is_enabled, service.disabled_reason

@@ -8,7 +8,8 @@ Rules:
    the shot settled. A time-out, an error, "unknown" and a transition prove nothing (S3).
 3. Already off is success: a device that refuses the order may still be read.
 4. Only this module builds a :class:`FenceProof`. It ages: the newest answer must be young, and a
-   fresh echo of the boot voids it: then the device lies.
+   fresh echo of the boot voids it: then the device lies. Of a host without an agent, which names no
+   boot, any fresh answer does.
 5. An operator's word proves only the boot that was shown to the operator, and only while nothing
    shows life.
 """
@@ -22,10 +23,11 @@ from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import IncidentRecord, Shot, ShotOutcome
 from hamon.model.names import Epoch
 from hamon.model.policy import DetectionPolicy, FencingPolicy
-from hamon.model.proof import FenceProof, ProofMethod, Vote
+from hamon.model.proof import FenceProof, ProofMethod
 from hamon.model.readings import (
     READING_MAX_AGE_S,
     devices_at,
+    is_life,
     levels,
     reads_off,
     reads_on,
@@ -159,10 +161,10 @@ def _was_never_given(shot: Shot, incident: IncidentRecord, host: HostView) -> bo
 
 def _is_heard(host: HostView, detection: DetectionPolicy, now_s: float) -> bool:
     """Say whether the very boot in the guard has just answered: then it is not dead."""
+    if host.spec.agentless and host.heartbeat is not None:
+        return True
     return any(
-        vote.vote is Vote.ALIVE_STRONG
-        and vote.boot_id == host.guard.value.boot_id
-        and now_s - vote.observed_s <= detection.fresh_s
+        is_life(host, vote) and now_s - vote.observed_s <= detection.fresh_s
         for vote in host.evidence
     )
 

@@ -24,7 +24,7 @@ class ComputeService:
     ``host``: its service host name, which may differ from the hypervisor's. ``is_up``: Nova's own
     verdict, None: its cell is down and nobody knows. ``disabled_reason``: "" if there is none.
     ``beat_at``: when it last wrote its heartbeat, in Nova's clock; also told while it is forced
-    down.
+    down. Nova stamps the same when anybody changes its flags.
     """
 
     id: str
@@ -129,6 +129,8 @@ class CloudCall:
 class CloudView:
     """What this controller has read of Nova, and when it *asked*: what came after, it may lack.
 
+    ``beats_s``: by service host, a moment after which a heartbeat of it came; none was seen to
+    come of those that are not in it.
     ``conducting_since_s``: since when each list of services showed a conductor that is up.
     ``servers``: those of hosts that were listed (``listed_s``, by service host), kept up to date by
     lists of what changed (``changed_s``). ``migrations``: by guest, oldest first, of hosts in
@@ -140,6 +142,7 @@ class CloudView:
 
     services: Mapping[str, ComputeService] = field(default_factory=dict)
     services_s: float | None = None
+    beats_s: Mapping[str, float] = field(default_factory=dict)
     conducting_since_s: float | None = None
     servers: Mapping[GuestId, Server] = field(default_factory=dict)
     listed_s: Mapping[str, float] = field(default_factory=dict)

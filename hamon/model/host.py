@@ -224,6 +224,8 @@ class HostSpec:
     ``product_uuid`` is what its BMC must answer for (S12); empty: the uuid its agent registered.
     ``zookeeper_digest`` is the digest (never the password) its ACLs are made with.
     ``service_host``: the name of its nova-compute in Nova, "": the host's own name.
+    ``agentless``: no process of hamon's runs there: it is known by Nova's word and by probes, it is
+    never fenced by itself, and it has no identity in ZooKeeper.
     """
 
     name: HostName
@@ -233,3 +235,4 @@ class HostSpec:
     zookeeper_digest: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     service_host: str = ""
+    agentless: bool = False

@@ -1,4 +1,4 @@
-"""What power readings and shots amount to: who answered for whom, what is settled. Pure.
+"""What readings, votes and shots amount to: who answered for whom, what is settled. Pure.
 
 Only settled answers about the right machine count; a time-out, an error, "unknown", a transition
 and an answer for another machine are as good as none (S3, S12).
@@ -11,11 +11,22 @@ from uuid import UUID
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import Shot, ShotOutcome
 from hamon.model.names import Epoch
-from hamon.model.proof import Power, PowerReading
+from hamon.model.proof import Evidence, Power, PowerReading, Vote
 from hamon.model.view import HostView
 
 READING_MAX_AGE_S = 30.0
 """An Off older than this is not looked at, whatever a policy says: somebody may have pressed On."""
+
+
+def is_life(host: HostView, vote: Evidence) -> bool:
+    """Say whether a vote is life of the very boot that was shut out.
+
+    An echo names its boot. A host without an agent tells none: whatever answers there counts, also
+    a kernel alone.
+    """
+    if host.spec.agentless:
+        return vote.vote in {Vote.ALIVE_STRONG, Vote.ALIVE_WEAK}
+    return vote.vote is Vote.ALIVE_STRONG and vote.boot_id == host.guard.value.boot_id
 
 
 def levels(host: HostView) -> tuple[int, ...]:

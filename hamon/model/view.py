@@ -19,7 +19,7 @@ from hamon.model.host import (
     HostSpec,
 )
 from hamon.model.incident import IncidentRecord, MigrationRecord, ShotOutcome
-from hamon.model.names import ControllerId, Epoch, GuestId, HostName, IncidentId
+from hamon.model.names import BootId, ControllerId, Epoch, GuestId, HostName, IncidentId
 from hamon.model.proof import Evidence, PowerReading
 
 
@@ -62,6 +62,13 @@ class HostView:
     def service_host(self) -> str:
         """The name of its nova-compute in Nova."""
         return self.spec.service_host or self.spec.name
+
+    @property
+    def boot_id(self) -> BootId | None:
+        """The boot that its agent registered last; None: never, or nobody can: it has no agent."""
+        if self.spec.agentless or self.self_.value is None:
+            return None
+        return self.self_.value.boot_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,10 @@ Rules:
 3. The host serves when Nova's records of every evacuation away from it are ``completed``, its
    service is up, and the guests that stayed run again.
 4. A record that stays open is waited for, visibly: by it nova-compute would destroy the guest of
-   that name at its next start, wherever it belongs by then. Of several open records of one guest
-   Nova completes only one at each start; the others are written down, and said.
+    if not host.spec.agentless and not host.guard.value.is_gate_open:
+        prepared = _prepare(view, host, cloud, incidents, recovery)
+        if prepared is not None:
+            return prepared
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from hamon.model.change import (
 from hamon.model.cloud import EVACUATION, CallState, CloudMigration, CloudView, ComputeService
 from hamon.model.incident import MigrationStatus
 from hamon.model.policy import FencingPolicy, ReturnPolicy
-from hamon.model.reason import reason
+from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView, MigrationView
 from hamon.recovery.return_path import ReturnStep, incidents_of, let_live, wait_before_serving
 
@@ -54,6 +56,20 @@ def bring_back(
     """Say what to do next for a host in RETURNING."""
     cloud = view.cloud
     assert cloud is not None, "there is a cloud"
+    step = _next_step(view, host, cloud, recovery, fencing, now_s)
+    if not host.spec.agentless:
+        return step
+    return replace(step, reasons=(*step.reasons, _unchecked(host, cloud)))
+
+
+def _next_step(
+    view: ClusterView,
+    host: HostView,
+    cloud: CloudView,
+    recovery: ReturnPolicy,
+    fencing: FencingPolicy,
+    now_s: float,
+) -> ReturnStep:
     incidents = incidents_of(view, host)
     stays = tuple(
         _stay(view, host, migration)
@@ -69,12 +85,23 @@ def bring_back(
     service = cloud.services.get(host.service_host)
     if service is None:
         return ReturnStep(reasons=(reason("return_waits_for_nova", host.name, what="services"),))
-    if not host.guard.value.is_gate_open:
+    if not host.spec.agentless and not host.guard.value.is_gate_open:
         prepared = _prepare(view, host, cloud, incidents, recovery)
         if prepared is not None:
             return prepared
         return _open_gate(view, host, incidents, service)
     return _after_gate(view, host, cloud, service, incidents, recovery, now_s)
+
+
+def _unchecked(host: HostView, cloud: CloudView) -> Reason:
+    """Say what nobody can see to on a host without an agent, and name the guests that stayed."""
+    stayed = [
+        server.name
+        for _, server in sorted(cloud.servers.items())
+        if server.host == host.service_host and server.vm_state == "active"
+    ]
+    shown = ",".join(stayed[:_NAMES_SHOWN]) or "none"
+    return reason("agentless_return_unchecked", host.name, guests=shown)
 
 
 def _stay(view: ClusterView, host: HostView, migration: MigrationView) -> Change:
@@ -84,7 +111,10 @@ def _stay(view: ClusterView, host: HostView, migration: MigrationView) -> Change
     it was given up when it could no longer arrive.
     """
     record = migration.record.value
-    closed = step(record, view, "stays", status=MigrationStatus.STAYS, why="source came back")
+    why = "source came back"
+    if host.spec.agentless:
+        why = f"{why}; it has no agent: look whether the guest runs there"
+    closed = step(record, view, "stays", status=MigrationStatus.STAYS, why=why)
     return Change(
         subject=record.guest,
         reason=reason("guest_stays", record.guest, name=record.name, host=host.name),
@@ -179,7 +209,8 @@ def _after_gate(
     now_s: float,
 ) -> ReturnStep:
     beats = {incident.record.value.beat_at for incident in incidents}
-    if service.beat_at in beats:
+    # One without an agent is here because of a heartbeat; none was written down at a gate.
+    if not host.spec.agentless and service.beat_at in beats:
         return ReturnStep(reasons=(reason("return_waits_for_nova_compute", host.name),))
     left = _open_records(cloud, host.service_host)
     if left is None:
@@ -189,13 +220,15 @@ def _after_gate(
     if left:
         numbers = ",".join(f"{row.number} ({row.status})" for row in left[:_NAMES_SHOWN])
         guests = ",".join(row.guest for row in left[:_NAMES_SHOWN])
-        why = reason("return_waits_for_records", host.name, records=numbers, guests=guests)
+        code = "agentless_waits_for_records" if host.spec.agentless else "return_waits_for_records"
+        why = reason(code, host.name, records=numbers, guests=guests)
         return ReturnStep(reasons=(why,))
     if service.is_forced_down:
         return _lift(view, host, cloud, service, now_s)
     if not service.is_up:
         return ReturnStep(reasons=(reason("return_waits_for_service_up", host.name),))
-    restored = start_in_place(view, host, now_s)
+    # Only an agent sees whether a guest runs: what runs already must not be rebooted.
+    restored = None if host.spec.agentless else start_in_place(view, host, now_s)
     if restored is not None:
         return ReturnStep(intents=restored.intents, looks=restored.looks, reasons=restored.reasons)
     left_open = tuple(row.number for row in _open_rows(cloud, host.service_host))

@@ -178,6 +178,8 @@ def wait_before_serving(
                 until_s = view.own.took_office_s + shot.deadline_s + fencing.lease_s
                 why = reason("return_waits_for_shot", host.name, device=shot.device)
                 return ReturnStep(reasons=(why,), wake_at_s=until_s)
+    if host.spec.agentless:
+        return None
     if not is_back(host):
         why = reason("return_waits_for_host", host.name)
         return ReturnStep(reasons=(why,), is_gone=host.heartbeat is None)
@@ -229,7 +231,7 @@ def let_live(
     """
     record = host.record.value
     assert record is not None, "a returning host has a record"
-    assert host.self_.value is not None, "a returning host is registered"
+    assert host.spec.agentless or host.boot_id is not None, "a returning host is registered"
     returns = record.returns + 1
     state = HostState.QUARANTINED if quarantine_s(returns, recovery) > 0 else HostState.UP
     check_transition(record.state, state)
@@ -247,7 +249,7 @@ def let_live(
                 state=state,
                 epoch=view.own.epoch,
                 since=view.wall,
-                boot_id=host.self_.value.boot_id,
+                boot_id=host.boot_id,
                 reason="returned",
                 returns=returns,
                 left_open=left_open,
@@ -275,7 +277,9 @@ def let_live(
             for guest, migration in sorted(incident.migrations.items())
             if migration.record.value.status is MigrationStatus.DONE
         ]
-    why = reason("host_returned", host.name, boot_id=host.self_.value.boot_id, returns=returns)
+    why = reason("host_returned", host.name, boot_id=host.boot_id or "", returns=returns)
+    if host.spec.agentless:
+        why = reason("agentless_returned", host.name, returns=returns)
     return (Change(subject=host.name, reason=why, operations=tuple(operations)),)
 
 

@@ -33,6 +33,13 @@ def problems(
                 ": remove it, or set the backend"
             )
             yield entry.error(("service_host",), why)
+        if entry.spec.agentless and backend is not Backend.NOVA:
+            why = (
+                f"only Nova can speak for a host without an agent, and this cluster has "
+                f'cluster.backend = "{backend}": remove it and install the agent, or set the '
+                "backend"
+            )
+            yield entry.error(("agentless",), why)
     yield from _twice(entries, _claims)
     if backend is Backend.NOVA:
         yield from _twice(entries, _service_host)

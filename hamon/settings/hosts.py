@@ -186,6 +186,14 @@ def _entry(document: Document, draft: _Draft, found: list[ConfigError]) -> HostE
         places = [(*place, key) for place in also]
         found.append(document.error((*at, key), str(error), *places))
         return None
+    if table.agentless and not table.product_uuid:
+        why = (
+            "is missing: no agent of the host tells what its BMC must answer for "
+            "(on the host: dmidecode -s system-uuid)"
+        )
+        places = [(*place, "product_uuid") for place in also]
+        found.append(document.error((*at, "product_uuid"), why, *places))
+        return None
     if errors:
         return None
     spec = HostSpec(
@@ -199,6 +207,7 @@ def _entry(document: Document, draft: _Draft, found: list[ConfigError]) -> HostE
         zookeeper_digest=digest,
         labels=dict(table.labels),
         service_host=table.service_host,
+        agentless=table.agentless,
     )
     return HostEntry(
         document=document,
@@ -233,11 +242,20 @@ def _devices(
 def _digest(document: Document, name: str, table: HostTable) -> str:
     """Return the identity the host's ACLs are made with, from the digest or the password.
 
+    An agentless host has none: nobody there would use it.
+
     Raises:
         ValueError: there are both or none, or the digest is not this host's.
         ConfigError: the file cannot be used.
     """
     user = f"host-{name}"
+    if table.agentless and (table.zookeeper_digest or table.zookeeper_password_file):
+        raise ValueError(
+            "the host is agentless and would never use it: remove it"
+            ' (one of [defaults] is set to "" here)'
+        )
+    if table.agentless:
+        return ""
     if bool(table.zookeeper_digest) == bool(table.zookeeper_password_file):
         raise ValueError("set one of zookeeper_password_file and zookeeper_digest")
     if table.zookeeper_password_file:

@@ -226,6 +226,7 @@ class HostTable(Table):
     accept_bmc_only: bool = False
     # What Nova itself takes for a host's name.
     service_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,255}$")] = ""
+    agentless: bool = False
 
 
 class HostsFile(Table):

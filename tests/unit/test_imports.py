@@ -15,6 +15,7 @@ ROOT = Path(hamon.__file__).parent
 
 PURE = (
     "hamon.decide",
+    "hamon.detector.agentless",
     "hamon.detector.verdict",
     "hamon.errors",
     "hamon.evacuator",

@@ -35,7 +35,12 @@ _ARRIVING = frozenset(
 
 
 def deny(host: HostView, guest: GuestId, moved_to: HostName) -> tuple[Operation, ...]:
-    """Return the write that denies a guest to a host from now on."""
+    """Return the write that denies a guest to a host from now on.
+
+    A host without an agent has nobody who would obey it, or answer that no copy runs.
+    """
+    if host.spec.agentless:
+        return ()
     key = grant_of(host.name, guest)
     known = host.grants.get(guest)
     if known is None:

@@ -136,10 +136,10 @@ def _live_migration_in_the_way(view: ClusterView, server: Server, other: str) ->
     if not other:
         return ""
     end = host_of(view, other)
-    if end is None:
-        return f"live migration with {other}, which has no agent to say whether it runs there"
-    if is_proven_dead(end):
+    if end is not None and is_proven_dead(end):
         return ""
+    if end is None or end.spec.agentless:
+        return f"live migration with {other}, which has no agent to say whether it runs there"
     running = lists_running(end, server.guest)
     if running is None:
         return f"live migration with {other}, whose guests are not known now"

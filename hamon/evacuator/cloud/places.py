@@ -45,9 +45,12 @@ def is_seen(host: HostView | None, guest: GuestId, wanted: PowerState) -> bool |
     """Say whether the destination's agent sees the guest as wanted; None: it has no say.
 
     An agent that never listed a domain in this boot (a compute without the guests process) has no
-    say; one that lists, and does not list this, has: then it is waited for.
+    say; one that lists, and does not list this, has: then it is waited for. What is left of an
+    agent that a host once had says nothing.
     """
-    if host is None or host.self_.value is None or host.domains is None:
+    if host is None or host.spec.agentless:
+        return None
+    if host.self_.value is None or host.domains is None:
         return None
     if host.domains.boot_id != host.self_.value.boot_id:
         return None
