@@ -133,7 +133,7 @@ test-pythons: build-packages
 # --- what is shown
 
 .PHONY: demo
-demo: packages venv
+demo: $(if $(filter nova,$(BACKEND)),openstack-packages,packages) venv
 	@$(bin)/python -m lab.demo
 
 .PHONY: bench

@@ -78,7 +78,7 @@ class PowerCuts:
         story = Story(
             lab=self.lab, victim=victim, moving=GUESTS, watching=self.watching, log=self.log
         )
-        self.log.know_guests(GUESTS)
+        self.log.know_guests(self.lab.guests.by_uuid(GUESTS))
         # The load of eight guests that boot shall be over.
         time.sleep(SETTLE_S)
         self._note_strays(self.log.news())

@@ -14,6 +14,7 @@ from lab.bmc import Fault
 from lab.lab import Lab
 from lab.names import LabError, Plane
 from lab.network import Direction
+from lab.openstack import overview
 from lab.topology import Backend, Computes, Driver
 
 REFRESH_S = 0.5
@@ -295,6 +296,16 @@ def _guest_line(watching: observer.Observer, guest: str) -> str:
     if guest in watching.double_writers():
         words.append(f"DOUBLE WRITER ({watching.double_writers()[guest]} times)")
     return " ".join(words)
+
+
+@cli.command()
+@click.pass_context
+def nova(context: click.Context) -> None:
+    """Show Nova's servers, compute services and migrations, as Nova itself has them."""
+    cloud = _open(context).cloud
+    if cloud is None:
+        raise LabError(f"lab {context.obj!r} has no Nova: make one with `up --backend nova`")
+    click.echo(overview.printed(overview.read(cloud)))
 
 
 @cli.command()

@@ -7,7 +7,7 @@ that the observer of the disks uses.
 import datetime as dt
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,6 @@ class EventLog:
     """
 
     def __init__(self, lab: Lab) -> None:
-        self._guests = lab.guests
         self._files = {
             log_of(lab.layout, machine.name, service): str(machine.name)
             for machine in lab.machines
@@ -60,9 +59,9 @@ class EventLog:
         self._read_to = {file: _size(file) for file in self._files}
         self._names: dict[str, str] = {}
 
-    def know_guests(self, names: Iterable[str]) -> None:
-        """Call guests by these names where the logs have only their uuids."""
-        self._names |= {str(self._guests.uuid(name)): name for name in names}
+    def know_guests(self, names: Mapping[str, str]) -> None:
+        """Call guests by these names where the logs have only their uuids, which are the keys."""
+        self._names |= names
 
     def news(self) -> list[Event]:
         """What was logged since the last call, in the order of time."""

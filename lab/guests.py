@@ -3,6 +3,7 @@
 import re
 import shutil
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,10 @@ class Guests:
     def uuid(self, name: str) -> uuid.UUID:
         """The uuid of a guest: the same each time, different in each lab."""
         return uuid.uuid5(_IDENTITY, f"{self.layout.folder}/{name}")
+
+    def by_uuid(self, names: Iterable[str]) -> dict[str, str]:
+        """The names of guests by their uuids."""
+        return {str(self.uuid(name)): name for name in names}
 
     def disk(self, name: str) -> Path:
         """A guest's disk, as seen from outside."""

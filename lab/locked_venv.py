@@ -29,8 +29,8 @@ class LockedVenv:
         Raises:
             LabError: the installation failed.
         """
-        done = self.folder() / "venv.done"
-        if done.exists():
+        done = self._done()
+        if self.is_cached():
             return self.path()
         self.folder().mkdir(parents=True, exist_ok=True)
         # The programs in it begin with their own path: that of the cache, however it is reached.
@@ -47,6 +47,13 @@ class LockedVenv:
             raise LabError(f"{self.name} could not be installed: {error}") from error
         done.touch()
         return self.path()
+
+    def is_cached(self) -> bool:
+        """Whether the cache has it."""
+        return self._done().exists()
+
+    def _done(self) -> Path:
+        return self.folder() / "venv.done"
 
     def path(self) -> Path:
         """Where the venv is, or will be."""

@@ -1,6 +1,6 @@
 """Tells what happens to a dead host and its guests, a line for each thing, as it becomes known."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lab import deployment
@@ -8,6 +8,7 @@ from lab.event_log import Event, boottime_s
 from lab.lab import Lab
 from lab.names import LabError
 from lab.observer import Observer, now_s
+from lab.wording import words
 
 POWER_TWICE_S = 0.05
 """Two looks at one reading differ by less than this; two readings by more."""
@@ -21,10 +22,12 @@ class Narrator:
 
     Args:
         cut_s: when it was (CLOCK_BOOTTIME).
+        wording: what is told of each event (`lab.wording`).
     """
 
-    def __init__(self, cut_s: float) -> None:
+    def __init__(self, cut_s: float, wording: Mapping[str, str]) -> None:
         self._cut_s = cut_s
+        self._wording = wording
         self._votes: dict[tuple[str, str], str] = {}
         self._read_s = cut_s
         self._is_session_lost = False
@@ -49,7 +52,7 @@ class Narrator:
     def tell(self, events: Iterable[Event]) -> None:
         """Print those events that a spectator wants to see."""
         for event in events:
-            text = _words(event)
+            text = words(event, self._wording)
             if text:
                 self.say(event.at_s, event.about or event.machine, text)
 
@@ -122,46 +125,3 @@ class Narrator:
                         guest,
                         f"WRITES to its disk again, after {absence.downtime_s:.2f} s",
                     )
-
-
-def _words(event: Event) -> str:  # noqa: C901, PLR0912 - one line for each kind of event
-    match event.name:
-        case "heartbeat_late":
-            return "suspect: it is late on every way that hamon listens"
-        case "host_convicted":
-            by = event.fact("by").replace("_", " ")
-            return f"CONVICTED by {event.machine}: {by}; incident {event.fact('incident')}"
-        case "conviction_held":
-            return f"conviction held by {event.fact('by')}: {event.fact('why')}"
-        case "fence_shot":
-            return f"fencing: power-off ordered from {event.fact('device')}"
-        case "fence_shot_ended":
-            return f"fencing: {event.fact('device')} says {event.fact('outcome')}"
-        case "fence_level_failed" | "fence_failed":
-            return "fencing FAILED"
-        case "host_fenced":
-            return f"FENCED: {event.fact('detail')}"
-        case "migration_recorded":
-            return f"migration recorded: evacuation from {event.fact('source')}"
-        case "no_valid_host":
-            return f"no valid host: {event.fact('why')}"
-        case "grant_claimed":
-            return f"claimed by {event.machine}, being rebuilt there"
-        case "grant_settled":
-            return f"rebuilt: libvirt on {event.machine} runs it"
-        case "rebuild_failed":
-            return f"rebuild on {event.machine} failed: {event.fact('why')}"
-        case "host_evacuated":
-            return "EVACUATED: every migration is done"
-        case "host_returning":
-            return "is back with a new boot; it stays shut out until it is clean"
-        case "stale_copy_removed":
-            return f"stale copy deleted from {event.machine}; it lives on {event.fact('moved_to')}"
-        case "host_returned":
-            return "RETURNED: migrations completed, the right to run guests given back"
-        case "office_taken":
-            return f"leads now, epoch {event.fact('epoch')}"
-        case "office_lost":
-            return "leads no more"
-        case _:
-            return ""

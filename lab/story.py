@@ -22,7 +22,7 @@ class Story:
         victim: the host that loses its power.
         moving: the guests on it.
         watching: sees who writes.
-        log: the logs, read from before the cut.
+        log: the logs, read from before the cut; it knows the guests' names.
         narrator: prints what becomes known; None: silent.
         cut_s: when the power was cut (CLOCK_BOOTTIME).
         events: everything that was logged since, in the order in which it was read.
@@ -39,7 +39,6 @@ class Story:
 
     def cut(self) -> None:
         """Cut the power, not through the BMC: nobody is told."""
-        self.log.know_guests(self.moving)
         self.log.news()
         self.cut_s = now_s()
         self.lab.host(self.victim).power_cut()

@@ -6,21 +6,29 @@ import shutil
 
 import pytest
 
+WITH_HAMON = "hamon_nova_lab"
+"""The fixture of the lab with OpenStack and hamon."""
+
 NEEDS_OPENSTACK = [
     pytest.mark.integration,
-    pytest.mark.slow,
     pytest.mark.openstack,
     pytest.mark.skipif(
         shutil.which("mariadbd") is None, reason="needs lab/openstack/debian-packages.txt"
     ),
 ]
-"""Marks of a test that uses the fixture `nova_lab`."""
+"""Marks of a test on a lab with OpenStack; most of them are slow as well."""
 
 
 def put_last(items: list[pytest.Item]) -> None:
-    """Order tests so that those with the mark come last and in one piece.
+    """Order tests so that those with the mark come last, by the lab that they use.
 
-    The lab stays up from the first of them to the end, and takes from a machine of two cores what
+    A lab stays up from the first of them to the last, and takes from a machine of two cores what
     tests that wait for other labs need.
     """
-    items.sort(key=lambda item: item.get_closest_marker("openstack") is not None)
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    if item.get_closest_marker("openstack") is None:
+        return 0
+    return 2 if WITH_HAMON in getattr(item, "fixturenames", ()) else 1

@@ -29,7 +29,7 @@ NOBODY = guest_id("99999999-0000-4000-8000-000000000000")
 REASON = "hamon: incident h1-1"
 LONG_AGO = "2020-01-01T00:00:00Z"
 
-REAL = pytest.param("real", marks=NEEDS_OPENSTACK)
+REAL = pytest.param("real", marks=[*NEEDS_OPENSTACK, pytest.mark.slow])
 
 
 @pytest.fixture(params=["memory", REAL])

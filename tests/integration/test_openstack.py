@@ -13,7 +13,7 @@ from lab.processes import wait_until
 from tests.openstack import NEEDS_OPENSTACK
 from tests.shared_lab import SharedLab
 
-pytestmark = NEEDS_OPENSTACK
+pytestmark = [*NEEDS_OPENSTACK, pytest.mark.slow]
 
 WITHIN_S = 120.0
 SERVICES = "/os-services"
