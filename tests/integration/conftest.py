@@ -1,12 +1,16 @@
-"""One lab for all tests of hamon in this folder, repaired before each of them."""
+"""Labs for all tests of hamon in this folder, one a backend, repaired before each of them."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import pytest
 
 from lab.lab import Lab
+from lab.topology import Backend
+from tests.integration.nova_world import NovaWorld
 from tests.integration.world import World
 from tests.shared_lab import SharedLab
 
@@ -14,6 +18,7 @@ from tests.shared_lab import SharedLab
 # machine makes it end. The benchmark is where times are measured, with sessions of four.
 TICK_S = 1.0
 
+_W = TypeVar("_W", bound=World)
 _CALL = pytest.StashKey[pytest.CallInfo[None] | None]()
 
 
@@ -25,6 +30,23 @@ def _make(name: str) -> Lab:
 def shared_lab() -> Iterator[SharedLab]:
     """The lab of this session, taken down at its end."""
     shared = SharedLab(_make)
+    try:
+        yield shared
+    finally:
+        shared.remove()
+
+
+def _make_with_nova(name: str) -> Lab:
+    backend = Backend.NOVA
+    return Lab.create(name, controllers=3, hosts=3, daemons=2, backend=backend, tick_s=TICK_S)
+
+
+@pytest.fixture(scope="session")
+def hamon_nova_lab(shared_lab: SharedLab, nova_lab: SharedLab) -> Iterator[SharedLab]:
+    """The lab of this session with OpenStack and hamon; the others are not needed any more."""
+    shared_lab.remove()
+    nova_lab.remove()
+    shared = SharedLab(_make_with_nova)
     try:
         yield shared
     finally:
@@ -46,17 +68,29 @@ def pytest_runtest_makereport(
 def world(shared_lab: SharedLab, request: pytest.FixtureRequest) -> Iterator[World]:
     """The lab as one test sees it; at the end, what must hold after every test."""
     lab, prefix = shared_lab.repaired()
-    with lab.observer() as watching:
-        world = World(lab, watching, prefix)
+    with lab.observer() as watching, _checked(World(lab, watching, prefix), request) as world:
         yield world
-        call = request.node.stash.get(_CALL, None)
-        has_passed = call is not None and call.excinfo is None
-        try:
-            if has_passed:
-                world.check()
-        except BaseException:
-            has_passed = False
-            raise
-        finally:
-            if not has_passed:
-                print(world.describe())  # noqa: T201 - pytest shows it with the failure
+
+
+@pytest.fixture
+def nova_world(hamon_nova_lab: SharedLab, request: pytest.FixtureRequest) -> Iterator[NovaWorld]:
+    """The same with OpenStack."""
+    lab, prefix = hamon_nova_lab.repaired()
+    with lab.observer() as watching, _checked(NovaWorld(lab, watching, prefix), request) as world:
+        yield world
+
+
+@contextmanager
+def _checked(world: _W, request: pytest.FixtureRequest) -> Iterator[_W]:
+    yield world
+    call = request.node.stash.get(_CALL, None)
+    has_passed = call is not None and call.excinfo is None
+    try:
+        if has_passed:
+            world.check()
+    except BaseException:
+        has_passed = False
+        raise
+    finally:
+        if not has_passed:
+            print(world.describe())  # noqa: T201 - pytest shows it with the failure

@@ -24,7 +24,7 @@ UNKNOWN = 3
 def test_evacuate__one_guest_of_a_dead_host__only_that_one_moves(world: World) -> None:
     """The host is fenced for it, and the rest of its guests wait for another word."""
     wanted, other = world.run_guests("h1", 2)
-    lose_power_in_maintenance(world)
+    world.power_cut_in_maintenance("h1")
 
     said = world.hamon("evacuate", wanted, "h3", "--yes", deadline_s=180.0)
 
@@ -43,7 +43,7 @@ def test_evacuate__forced_to_a_full_host__skips_the_scheduler_and_nothing_else(
     """Force has Nova's meaning: filters are not asked, the proof and the claim are."""
     [guest] = world.run_guests("h1")
     world.fill("h3")
-    lose_power_in_maintenance(world)
+    world.power_cut_in_maintenance("h1")
 
     said = world.hamon("evacuate", guest, "h3", "--yes", "--timeout", "20")
     assert said.returncode == UNKNOWN, said.stdout + said.stderr
@@ -75,7 +75,7 @@ def test_evacuate_host__rehearsed__says_where_each_could_go_and_changes_nothing(
 def test_evacuate_host__interrupted__goes_on_without_its_watcher(world: World) -> None:
     """Ctrl-C stops watching, not the evacuation, and the outcome is called unknown."""
     guests = world.run_guests("h1", 2)
-    lose_power_in_maintenance(world)
+    world.power_cut_in_maintenance("h1")
 
     with started(world, "evacuate-host", "h1", "--yes") as (process, inside):
         assert process.stdout is not None
@@ -93,7 +93,7 @@ def test_evacuate_host__interrupted__goes_on_without_its_watcher(world: World) -
 def test_evacuate_host__watched_too_shortly__outcome_is_unknown(world: World) -> None:
     """A time-out of the watcher is no outcome of the evacuation."""
     guests = world.run_guests("h1")
-    lose_power_in_maintenance(world)
+    world.power_cut_in_maintenance("h1")
 
     said = world.hamon("evacuate-host", "h1", "--yes", "--timeout", "0.2")
 
@@ -108,7 +108,7 @@ def test_evacuate_host__standalone__needs_no_daemon_and_tolerates_none(world: Wo
     said = world.hamon("evacuate-host", "h1", "--standalone", "--yes")
     assert said.returncode == 1, said.stdout
     assert "controller" in said.stderr
-    lose_power_in_maintenance(world)
+    world.power_cut_in_maintenance("h1")
     for daemon in world.lab.daemons:
         daemon.stop_service(DAEMON)
     try:
@@ -124,14 +124,6 @@ def test_evacuate_host__standalone__needs_no_daemon_and_tolerates_none(world: Wo
     world.wait(
         lambda: "h1" not in {world.owner(name) for name in guests}, "a daemon knows the new owners"
     )
-
-
-def lose_power_in_maintenance(world: World) -> None:
-    """Cut h1's power while it is in maintenance, so that the command is first."""
-    said = world.hamon("maintenance", "on", "h1", "--reason", "the command is to be first")
-    assert said.returncode == 0, said.stderr
-    world.power_cut("h1")
-    world.wait_reason("h1", "conviction_held")
 
 
 @contextmanager

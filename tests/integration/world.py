@@ -243,6 +243,13 @@ class World:
         self.taken_down.add(host)
         self.lab.host(host).power_cut()
 
+    def power_cut_in_maintenance(self, host: str) -> None:
+        """Cut a host's power while it is in maintenance, so that a command is first."""
+        said = self.hamon("maintenance", "on", host, "--reason", "the command is to be first")
+        assert said.returncode == 0, said.stderr
+        self.power_cut(host)
+        self.wait_reason(host, "conviction_held")
+
     def isolate(self, host: str) -> None:
         """Cut a host from every plane but its BMC's: nobody can tell that it lives."""
         self.taken_down.add(host)
