@@ -106,6 +106,7 @@ class CloudCalls:
         outcome = "ok"
         try:
             await self._read(look, asked_s)
+            self._picture.took(look.kind, self._clock.now_s() - asked_s)
             self._rest_until_s.pop(look, None)
             if self._is_unreachable:
                 self._is_unreachable = False

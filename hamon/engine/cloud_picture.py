@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hamon.evacuator.cloud.pacing import Pace
+from hamon.model.action import CloudLookKind
 from hamon.model.cloud import (
     COMPUTE,
     CONDUCTOR,
@@ -156,6 +157,10 @@ class CloudPicture:
         members = {m for group in groups if group.policy == _HARD_AFFINITY for m in group.members}
         self._view = replace(self._view, hard_affinity=frozenset(members), groups_s=asked_s)
 
+    def took(self, kind: CloudLookKind, for_s: float) -> None:
+        """Note how long a reading took."""
+        self._view = replace(self._view, took_s={**self._view.took_s, kind: for_s})
+
     def renewed_token(self, asked_s: float) -> None:
         """Note that the token is fresh."""
         self._view = replace(self._view, token_s=asked_s)
@@ -184,6 +189,7 @@ class CloudPicture:
             hard_affinity=kept.hard_affinity,
             groups_s=kept.groups_s,
             token_s=kept.token_s,
+            took_s=kept.took_s,
         )
         self._arrived.clear()
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from hamon.model.action import CloudLookKind
 from hamon.model.names import GuestId
 
 COMPUTE, CONDUCTOR = "nova-compute", "nova-conductor"
@@ -138,6 +139,7 @@ class CloudView:
     server groups that may only run where the others are; None: not read yet. ``token_s``: when the
     token was renewed. ``calls``: by guest or service host. ``passwords``: guests whose new
     password this controller was given. ``window``: how many evacuations may be in flight now.
+    ``took_s``: how long each kind of reading took when it was last done.
     """
 
     services: Mapping[str, ComputeService] = field(default_factory=dict)
@@ -156,6 +158,7 @@ class CloudView:
     calls: Mapping[str, CloudCall] = field(default_factory=dict)
     passwords: frozenset[GuestId] = frozenset()
     window: int = 1
+    took_s: Mapping[CloudLookKind, float] = field(default_factory=dict)
 
     def servers_fresh_s(self, service_host: str) -> float | None:
         """Return when the servers of a host were last asked for; None: never listed."""

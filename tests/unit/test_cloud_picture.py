@@ -2,6 +2,7 @@
 
 from hamon.engine.cloud_picture import CloudPicture
 from hamon.evacuator.cloud.pacing import Pace
+from hamon.model.action import CloudLookKind
 from tests.builders import HOST, SPARE, a_guest
 from tests.cloud_builders import a_server
 
@@ -23,6 +24,20 @@ def test_servers__guest_no_longer_listed_on_its_host__is_somewhere_and_not_gone(
     assert picture.view().servers[GUEST].host == ""
     picture.saw_servers_changed([a_server(host=SPARE)], 3.0)
     assert picture.view().servers[GUEST].host == SPARE
+
+
+def test_took__reading_done__is_known_until_it_is_done_again() -> None:
+    """How slow Nova is outlives the incident: the next one begins with it."""
+    picture = a_picture()
+    picture.took(CloudLookKind.SERVERS_CHANGED, 5.0)
+    picture.took(CloudLookKind.SERVERS_CHANGED, 3.0)
+    picture.took(CloudLookKind.SERVICES, 1.0)
+    picture.forget()
+
+    assert picture.view().took_s == {
+        CloudLookKind.SERVERS_CHANGED: 3.0,
+        CloudLookKind.SERVICES: 1.0,
+    }
 
 
 def test_server__nova_has_none_of_its_uuid__is_deleted() -> None:

@@ -166,6 +166,19 @@ def test_send__lists_older_than_two_seconds__are_read_again_first(
     assert bool(moves.intents) is not bool(kinds)
 
 
+@pytest.mark.parametrize(("age_s", "is_sent"), [(11.9, True), (12.1, False)])
+def test_send__nova_slower_than_its_lists_may_be_old__is_sent_all_the_same(
+    age_s: float, *, is_sent: bool
+) -> None:
+    """A Nova that takes five seconds for a list must not keep guests from ever being sent."""
+    took_s = {CloudLookKind.SERVERS_CHANGED: 5.0, CloudLookKind.MIGRATIONS_CHANGED: 1.0}
+    cloud = replace(a_cloud([a_server()], age_s=age_s), took_s=took_s)
+
+    moves = sent(a_cloud_view(cloud, migrations=[a_migration()]))
+
+    assert is_sent is bool(moves.intents)
+
+
 # -- who goes -------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,8 @@ Rules:
 
 1. A request cannot be built without a :class:`FenceProof` of the guest's source in this term (S2).
 2. Before a batch, what Nova says of the source's guests and of their migrations was asked for at
-   most :data:`FRESH_S` ago; a guest is judged on that, not on what was known earlier.
+   most :data:`FRESH_S` ago, and the time that two such readings take; a guest is judged on that,
+   not on what was known earlier.
 3. Every host that is proven dead is shut out in Nova before the first request of anybody: else
    Nova would send guests from one dead host to another.
 4. A batch is sent when half of the window is free, so that reading before it is paid by many.
@@ -41,7 +42,10 @@ from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, IncidentView, MigrationView
 
 FRESH_S = 2.0
-"""Nova's lists must be at most this old when a batch is sent on them."""
+"""Nova's lists must be at most this old when a batch is sent on them, from a Nova that is quick."""
+
+_CHANGES = (CloudLookKind.SERVERS_CHANGED, CloudLookKind.MIGRATIONS_CHANGED)
+_WHOLE = (CloudLookKind.SERVERS_OF, CloudLookKind.MIGRATIONS_OF)
 
 SENDING_MAX = 8
 """Requests under way at once: each must start within its lease, and Nova takes a second for one."""
@@ -211,7 +215,17 @@ def _being_sent(cloud: CloudView) -> int:
 
 def _stale_lists(the: _Round) -> tuple[CloudLook, ...]:
     """Return what must be read again before a batch may be sent; empty: it is fresh enough."""
-    return stale_lists(the.cloud, the.source, the.now_s - FRESH_S)
+    return stale_lists(the.cloud, the.source, _fresh_since_s(the, _CHANGES))
+
+
+def _fresh_since_s(the: _Round, kinds: tuple[CloudLookKind, ...]) -> float:
+    """Return from when on what was asked for is fresh.
+
+    A list counts from the moment it was asked for. From a Nova that takes longer than FRESH_S to
+    answer none would ever be fresh, so the time it takes is granted: once for the one list, and
+    once for the other, which may only be asked for when the first has come.
+    """
+    return the.now_s - FRESH_S - 2.0 * max(the.cloud.took_s.get(kind, 0.0) for kind in kinds)
 
 
 def stale_lists(cloud: CloudView, source: str, since_s: float) -> tuple[CloudLook, ...]:
@@ -355,7 +369,7 @@ def _unseen(the: _Round, migration: MigrationView, server: Server) -> tuple[Clou
     """
     if not server.task_state.startswith("rebuild") or migration.record.value.attempts:
         return ()
-    return whole_lists(the.cloud, the.source, the.now_s - FRESH_S)
+    return whole_lists(the.cloud, the.source, _fresh_since_s(the, _WHOLE))
 
 
 def _evacuate(the: _Round, migration: MigrationView) -> Intent:
