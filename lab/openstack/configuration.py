@@ -137,11 +137,13 @@ workers = 1
 enabled_filters = ComputeFilter,ComputeCapabilitiesFilter,ServerGroupAntiAffinityFilter,\
 ServerGroupAffinityFilter
 """
+# The lab's guests do not hear that they are to shut down.
 _NOVA_COMPUTE = """\
 [DEFAULT]
 host = {host}
 vif_plugging_is_fatal = false
 vif_plugging_timeout = 0
+shutdown_timeout = 1
 resume_guests_state_on_host_boot = false
 [compute]
 resource_provider_association_refresh = 300
