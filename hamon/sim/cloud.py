@@ -6,7 +6,7 @@ itself afterwards (rebuild, clean up) is done when the world says so.
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,14 +21,20 @@ from hamon.errors import (
 from hamon.model.cloud import CONDUCTOR, CloudMigration, ComputeService, Server, ServerGroup
 from hamon.model.names import GuestId
 from hamon.ports.clock import Clock
+from hamon.sim.nova_records import (
+    DELETED,
+    EvacuationOrder,
+    NovaRecords,
+    Order,
+    PowerOrder,
+    PowerVerb,
+)
 
-EVACUATION = "evacuation"
 _EVACUABLE = frozenset({"active", "stopped", "error"})
 _UNDER_WAY = frozenset({"accepted", "pre-migrating"})
 _REBOOTABLE = frozenset({"active", "stopped", "paused", "suspended", "error"})
 _REBOOTING = "rebooting_hard"
-DELETED = "deleted"
-IMAGE = "image-1"
+_ENDS = {"powering-on": "active", "powering-off": "stopped", _REBOOTING: "active"}
 
 
 class CloudFault(StrEnum):
@@ -42,87 +48,60 @@ class SimulatedCloud:
     """One Nova.
 
     Args:
-        clock: the world's; gives its wall-clock stamps.
-        hosts: one nova-compute each, up and enabled.
+        clock: the world's.
+        records: what it has in its database.
+        cast: sends an order to Nova's other parts; by default there are none.
 
     ``fault`` may be changed at any time.
     """
 
-    def __init__(self, clock: Clock, hosts: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        records: NovaRecords,
+        cast: Callable[[Order], None] = lambda _order: None,
+    ) -> None:
         self._clock = clock
-        self._services = {
-            host: ComputeService(id=f"service-{host}", host=host, is_up=True) for host in hosts
-        }
-        self._servers: dict[GuestId, Server] = {}
-        self._groups: dict[str, ServerGroup] = {}
-        self._migrations: dict[int, CloudMigration] = {}
-        self._numbers = itertools.count(1)
+        self._records = records
+        self._cast = cast
         self.fault: CloudFault | None = None
 
     # -- what the world does ----------------------------------------------------------------------
 
-    def add_server(self, guest: GuestId, name: str, host: str) -> None:
-        """Have a server run on a host."""
-        self._put(
-            Server(
-                guest=guest,
-                name=name,
-                host=host,
-                node=host,
-                vm_state="active",
-                image=IMAGE,
-                vcpus=1,
-                ram_mib=96,
-            )
-        )
-
-    def delete_server(self, guest: GuestId) -> None:
-        """Have a server's owner delete it; it is only told of as a change from now on."""
-        self._put(replace(self._servers[guest], vm_state=DELETED, task_state=""))
-
-    def add_group(self, group: ServerGroup) -> None:
-        """Have a project make a group of servers."""
-        self._groups[group.id] = group
-
-    def lose(self, host: str) -> None:
-        """Have a nova-compute write no heartbeat any more, and Nova notice it."""
-        self._services[host] = replace(self._services[host], is_up=False)
-
     def rebuild_all(self) -> None:
         """Carry every accepted evacuation to its end, on the first host that is up and enabled."""
-        for number, migration in sorted(self._migrations.items()):
+        records = self._records
+        for number, migration in sorted(records.migrations.items()):
             if migration.status not in _UNDER_WAY:
                 continue
-            free = [s.host for s in self._services.values() if s.is_up and s.is_enabled]
+            free = [s.host for s in records.services.values() if s.is_up and s.is_enabled]
             where = migration.destination or next((h for h in free if h != migration.source), "")
-            server = self._servers[migration.guest]
+            server = records.servers[migration.guest]
             if not where:
-                self._move_on(number, "error")
+                records.move_on(number, "error")
                 fault = "No valid host was found."
-                self._put(replace(server, vm_state="error", task_state="", fault=fault))
+                records.put(replace(server, vm_state="error", task_state="", fault=fault))
                 continue
-            self._move_on(number, "done", where)
+            records.move_on(number, "done", where)
             # What was stopped ends stopped; what was in ERROR runs.
             vm_state = "stopped" if server.vm_state == "stopped" else "active"
-            self._put(
+            records.put(
                 replace(server, host=where, node=where, vm_state=vm_state, task_state="", fault="")
             )
 
     def come_back(self, host: str) -> None:
         """Start a nova-compute again: it cleans up what was evacuated from it, then it beats."""
-        for number, migration in sorted(self._migrations.items()):
+        for number, migration in sorted(self._records.migrations.items()):
             if migration.source == host and migration.status in {*_UNDER_WAY, "done"}:
-                self._move_on(number, "completed")
-        service = self._services[host]
-        beat_at = self._clock.wall()
-        self._services[host] = replace(service, is_up=not service.is_forced_down, beat_at=beat_at)
+                self._records.move_on(number, "completed")
+        self._records.beat(host)
 
     def settle(self) -> None:
         """Have every start, stop and reboot that was asked for come about."""
-        ends = {"powering-on": "active", "powering-off": "stopped", _REBOOTING: "active"}
-        for server in tuple(self._servers.values()):
-            if server.task_state in ends:
-                self._put(replace(server, vm_state=ends[server.task_state], task_state=""))
+        for server in tuple(self._records.servers.values()):
+            if server.task_state in _ENDS:
+                vm_state = _ENDS[server.task_state]
+                self._records.put(replace(server, vm_state=vm_state, task_state=""))
 
     # -- the port ---------------------------------------------------------------------------------
 
@@ -130,9 +109,12 @@ class SimulatedCloud:
         """See ``ports.Cloud``."""
         self._begin("services", "all", Outcome.NOT_DONE)
         conductor = ComputeService(
-            id="service-conductor", host="controller", is_up=True, binary=CONDUCTOR
+            id="service-conductor",
+            host="controller",
+            is_up=self._records.is_conductor_up,
+            binary=CONDUCTOR,
         )
-        return (*(service for _, service in sorted(self._services.items())), conductor)
+        return (*(service for _, service in sorted(self._records.services.items())), conductor)
 
     async def renew_token(self) -> None:
         """See ``ports.Cloud``."""
@@ -141,7 +123,9 @@ class SimulatedCloud:
     async def destinations(self, server: Server) -> tuple[str, ...]:
         """See ``ports.Cloud``. Every enabled compute has room."""
         self._begin("destinations", server.guest, Outcome.NOT_DONE)
-        return tuple(host for host, service in sorted(self._services.items()) if service.is_enabled)
+        return tuple(
+            host for host, service in sorted(self._records.services.items()) if service.is_enabled
+        )
 
     async def servers(self, *, host: str = "", since: str = "") -> tuple[Server, ...]:
         """See ``ports.Cloud``."""
@@ -149,7 +133,7 @@ class SimulatedCloud:
         self._begin("servers", host or since, Outcome.NOT_DONE)
         return tuple(
             server
-            for _, server in sorted(self._servers.items())
+            for _, server in sorted(self._records.servers.items())
             if (
                 _is_at_or_after(server.updated_at, since)
                 if since
@@ -162,7 +146,7 @@ class SimulatedCloud:
         self._begin("server", name_or_uuid, Outcome.NOT_DONE)
         found = [
             server
-            for _, server in sorted(self._servers.items())
+            for _, server in sorted(self._records.servers.items())
             if _is_there(server)
             and (server.name == name_or_uuid or server.guest == name_or_uuid.lower())
         ]
@@ -177,7 +161,7 @@ class SimulatedCloud:
     async def groups(self) -> tuple[ServerGroup, ...]:
         """See ``ports.Cloud``."""
         self._begin("groups", "all", Outcome.NOT_DONE)
-        return tuple(group for _, group in sorted(self._groups.items()))
+        return tuple(group for _, group in sorted(self._records.groups.items()))
 
     async def migrations(self, *, host: str = "", since: str = "") -> tuple[CloudMigration, ...]:
         """See ``ports.Cloud``."""
@@ -185,7 +169,7 @@ class SimulatedCloud:
         self._begin("migrations", host or since, Outcome.NOT_DONE)
         return tuple(
             migration
-            for _, migration in sorted(self._migrations.items())
+            for _, migration in sorted(self._records.migrations.items())
             if (
                 _is_at_or_after(migration.updated_at, since)
                 if since
@@ -197,10 +181,8 @@ class SimulatedCloud:
         """See ``ports.Cloud``."""
         self._begin("shut_out", service_id)
         service = self._service(service_id, "shut_out")
-        down = replace(service, is_forced_down=True, is_up=False)
-        self._services[service.host] = (
-            replace(down, is_enabled=False, disabled_reason=reason) if reason else down
-        )
+        disabled = {"is_enabled": False, "disabled_reason": reason} if reason else {}
+        self._records.put_service(service.host, is_forced_down=True, is_up=False, **disabled)
         self._end("shut_out", service_id)
 
     async def lift_force_down(self, service_id: str) -> None:
@@ -209,20 +191,20 @@ class SimulatedCloud:
         service = self._service(service_id, "lift_force_down")
         left = [
             migration
-            for migration in self._migrations.values()
+            for migration in self._records.migrations.values()
             if migration.source == service.host and migration.status == "done"
         ]
         if service.is_forced_down and left:
             why = f"Unable to force up host {service.host}: {len(left)} evacuations are done"
             raise CloudRefusedError("cloud", "lift_force_down", service_id, Outcome.NOT_DONE, why)
-        self._services[service.host] = replace(service, is_forced_down=False)
+        self._records.put_service(service.host, is_forced_down=False)
         self._end("lift_force_down", service_id)
 
     async def enable(self, service_id: str) -> None:
         """See ``ports.Cloud``."""
         self._begin("enable", service_id)
         service = self._service(service_id, "enable")
-        self._services[service.host] = replace(service, is_enabled=True, disabled_reason="")
+        self._records.put_service(service.host, is_enabled=True, disabled_reason="")
         self._end("enable", service_id)
 
     async def evacuate(
@@ -242,27 +224,19 @@ class SimulatedCloud:
         self._begin("evacuate", guest)
         server = self._server(guest, "evacuate")
         self._check_evacuation(server, target)
-        number = next(self._numbers)
-        self._migrations[number] = CloudMigration(
-            number=number,
-            guest=guest,
-            kind=EVACUATION,
-            status="accepted",
-            source=server.host,
-            destination=target,
-            created_at=self._clock.wall(),
-        )
-        self._put(replace(server, task_state="rebuilding"))
+        number = self._records.begin_evacuation(guest, target)
+        self._records.put(replace(server, task_state="rebuilding"))
+        self._cast(EvacuationOrder(guest=guest, target=target))
         self._end("evacuate", guest)
         return f"req-{number}"
 
     async def start(self, guest: GuestId) -> None:
         """See ``ports.Cloud``."""
-        self._ask_power(guest, "start", "stopped", "powering-on")
+        self._ask_power(guest, PowerVerb.START, "stopped", "powering-on")
 
     async def stop(self, guest: GuestId) -> None:
         """See ``ports.Cloud``."""
-        self._ask_power(guest, "stop", "active", "powering-off")
+        self._ask_power(guest, PowerVerb.STOP, "active", "powering-off")
 
     async def reboot(self, guest: GuestId) -> None:
         """See ``ports.Cloud``."""
@@ -270,7 +244,8 @@ class SimulatedCloud:
         server = self._server(guest, "reboot")
         if server.vm_state not in _REBOOTABLE or server.task_state not in {"", _REBOOTING}:
             raise _conflict("reboot", server)
-        self._put(replace(server, task_state=_REBOOTING))
+        self._records.put(replace(server, task_state=_REBOOTING))
+        self._cast(PowerOrder(guest=guest, host=server.host, verb=PowerVerb.REBOOT))
         self._end("reboot", guest)
 
     # -- inside -----------------------------------------------------------------------------------
@@ -286,16 +261,13 @@ class SimulatedCloud:
             raise CloudUnavailableError("cloud", operation, target, Outcome.UNKNOWN, why)
 
     def _service(self, service_id: str, operation: str) -> ComputeService:
-        for service in self._services.values():
+        for service in self._records.services.values():
             if service.id == service_id:
                 return service
         raise _missing(operation, service_id, "service")
 
-    def _put(self, server: Server) -> None:
-        self._servers[server.guest] = replace(server, updated_at=self._clock.wall())
-
     def _server(self, guest: GuestId, operation: str) -> Server:
-        server = self._servers.get(guest)
+        server = self._records.servers.get(guest)
         if server is None or not _is_there(server):
             raise _missing(operation, guest, "server")
         return server
@@ -304,32 +276,26 @@ class SimulatedCloud:
         def refused(kind: type[CloudRefusedError], why: str) -> CloudRefusedError:
             return kind("cloud", "evacuate", server.guest, Outcome.NOT_DONE, why)
 
-        if target and target not in self._services:
+        if target and target not in self._records.services:
             raise refused(CloudMissingError, f"Compute host {target} not found.")
         if target == server.host:
             raise refused(CloudRefusedError, "The target host can't be the same one.")
-        if self._services[server.host].is_up:
+        if self._records.services[server.host].is_up:
             why = f"Compute service of {server.host} is still in use."
             raise refused(CloudRefusedError, why)
         if server.vm_state not in _EVACUABLE:
             raise refused(CloudConflictError, f"it is in vm_state {server.vm_state}")
 
-    def _ask_power(self, guest: GuestId, operation: str, needed: str, task_state: str) -> None:
+    def _ask_power(
+        self, guest: GuestId, operation: PowerVerb, needed: str, task_state: str
+    ) -> None:
         self._begin(operation, guest)
         server = self._server(guest, operation)
         if server.vm_state != needed or server.task_state:
             raise _conflict(operation, server)
-        self._put(replace(server, task_state=task_state))
+        self._records.put(replace(server, task_state=task_state))
+        self._cast(PowerOrder(guest=guest, host=server.host, verb=operation))
         self._end(operation, guest)
-
-    def _move_on(self, number: int, status: str, destination: str | None = None) -> None:
-        migration = self._migrations[number]
-        self._migrations[number] = replace(
-            migration,
-            status=status,
-            destination=migration.destination if destination is None else destination,
-            updated_at=self._clock.wall(),
-        )
 
 
 def _is_at_or_after(stamp: str, since: str) -> bool:

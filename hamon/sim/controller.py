@@ -12,6 +12,9 @@ from hamon.coordination.access import Identities
 from hamon.coordination.cluster import ZooKeeperCluster
 from hamon.coordination.election import Election
 from hamon.detector.knocking import Knocker, KnockingPace
+from hamon.engine.cloud_calls import CloudCalls
+from hamon.engine.cloud_desk import CloudDesk
+from hamon.engine.cloud_picture import CloudPicture
 from hamon.engine.desk import Desk
 from hamon.engine.executing import Executor
 from hamon.engine.health import OwnHealth
@@ -20,11 +23,13 @@ from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
 from hamon.engine.reporting import Reporter
 from hamon.errors import RequestRefusedError
+from hamon.evacuator.cloud.pacing import Pace
 from hamon.model.host import FenceDeviceSpec, HostSpec
 from hamon.model.names import ControllerId, HostName
 from hamon.model.policy import Policy
 from hamon.model.proof import PowerReading
 from hamon.ports.clock import Clock
+from hamon.ports.cloud import Cloud
 from hamon.ports.fencing import FenceDevice, ShotResult
 from hamon.sim.ensemble import Ensemble, ProcessStore
 from hamon.sim.events import Events
@@ -82,6 +87,10 @@ class Surroundings(Protocol):
     @property
     def devices(self) -> Mapping[HostName, Mapping[str, FenceDevice]]:
         """The fence devices by host and name."""
+        ...
+
+    def cloud_of(self, controller: ControllerId) -> Cloud | None:
+        """Return Nova as a controller's process sees it; None: there is no Nova."""
         ...
 
     def crashed(self, process: Process, error: BaseException) -> None:
@@ -232,12 +241,20 @@ class SimulatedController:
             session_timeout_s=store.session_timeout_s,
             asleep_s=lambda: 0.0,
         )
+        cloud = self._calls(wake)
         engine = Engine(
             cluster=cluster,
             election=Election(
                 store, self.name, Identities(controllers=world.controllers_digest), clock
             ),
-            observer=Observer(cluster, knocker, memory, clock, world.specs),
+            observer=Observer(
+                cluster,
+                knocker,
+                memory,
+                clock,
+                world.specs,
+                cloud.picture if cloud is not None else None,
+            ),
             executor=Executor(
                 memory,
                 self._devices(process),
@@ -246,6 +263,7 @@ class SimulatedController:
                 lease_s=policy.fencing.lease_s,
                 look_timeout_s=policy.detection.look_timeout_s,
                 on_shot=lambda _host, _kind, _outcome, _duration_s: None,
+                cloud=cloud,
             ),
             reporter=Reporter(
                 cluster,
@@ -265,7 +283,23 @@ class SimulatedController:
             highest=self.highest,
             on_round=lambda _round: None,
         )
-        return engine, Desk(lambda: engine.last, cluster, policy, clock)
+        about_nova = CloudDesk(cloud.cloud, policy.evacuation) if cloud is not None else None
+        return engine, Desk(lambda: engine.last, cluster, policy, clock, about_nova)
+
+    def _calls(self, wake: asyncio.Event) -> CloudCalls | None:
+        """Return the calls to Nova where there is one, as the daemon makes them."""
+        cloud = self._world.cloud_of(self.name)
+        if cloud is None:
+            return None
+        evacuation = self._world.policy.evacuation
+        pace = Pace(window=evacuation.in_flight_start, limit=evacuation.in_flight_max)
+        return CloudCalls(
+            cloud,
+            CloudPicture(pace),
+            self._world.clock,
+            wake.set,
+            on_call=lambda _operation, _outcome, _duration_s: None,
+        )
 
     def _devices(self, process: Process) -> dict[HostName, dict[str, FenceDevice]]:
         lease_s = self._world.policy.fencing.lease_s

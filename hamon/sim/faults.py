@@ -13,6 +13,7 @@ from hamon.model.names import ControllerId, GuestId, HostName
 from hamon.ports.store import SetData
 from hamon.sim.controller import SimulatedController
 from hamon.sim.host import SimulatedHost
+from hamon.sim.nova_faults import do_nova, do_nova_compute, do_server, heal_nova
 from hamon.sim.power import DeviceFault, SimulatedFenceDevice
 from hamon.sim.store import Loss
 from hamon.sim.world import World
@@ -65,6 +66,7 @@ def heal(world: World) -> None:
     for controller in world.controllers.values():
         controller.resume()
         controller.start()
+    heal_nova(world)
     for host in world.hosts.values():
         host.resume(heartbeat=True, guests=True)
         host.start_heartbeat()
@@ -261,4 +263,7 @@ _VERBS: Mapping[str, Callable[..., None]] = {
     "znode": _znode,
     "request": _request,
     "heal": heal,
+    "nova": do_nova,
+    "nova-compute": do_nova_compute,
+    "server": do_server,
 }

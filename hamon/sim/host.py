@@ -78,6 +78,22 @@ class Surroundings(Protocol):
         ...
 
 
+class Service(Protocol):
+    """What else a host starts at each boot."""
+
+    def start(self) -> None:
+        """Start it."""
+        ...
+
+    def kill(self) -> None:
+        """SIGKILL it."""
+        ...
+
+    def cut_off(self, *, is_cut: bool) -> None:
+        """Take its plane to ZooKeeper away, or give it back."""
+        ...
+
+
 @dataclass(slots=True)
 class _Agent:
     """One of the two agent processes with its session."""
@@ -129,6 +145,7 @@ class SimulatedHost:
         self._guests: _Agent | None = None
         self._libvirtd: Process | None = None
         self.buried: list[Process] = []
+        self.services: list[Service] = []
 
     # -- power ------------------------------------------------------------------------------------
 
@@ -148,6 +165,7 @@ class SimulatedHost:
             return
         self.is_on = False
         self._power_cycles += 1
+        self._kill_services()
         self.kill_heartbeat()
         self.kill_guests_agent()
         if self._libvirtd is not None:
@@ -186,6 +204,8 @@ class SimulatedHost:
         self._world.events.add("booted", {"host": self.name})
         self.start_heartbeat()
         self.start_guests_agent()
+        for service in self.services:
+            service.start()
 
     def announce(self, leaving: Leaving) -> None:
         """Shut down or reboot in order: say so, stop the guests, go."""
@@ -196,6 +216,7 @@ class SimulatedHost:
         await self._world.clock.sleep(STOP_GUESTS_S)
         if not self.is_running or cycle != self._power_cycles:
             return
+        self._kill_services()
         for guest in sorted(self.hypervisor.running()):
             self.hypervisor.stop_now(guest)
         if self._heartbeat is not None and not self._heartbeat.process.is_stopped:
@@ -226,6 +247,17 @@ class SimulatedHost:
         for agent in (self._heartbeat, self._guests):
             if agent is not None:
                 agent.store.cut(is_cut=is_cut)
+        for service in self.services:
+            service.cut_off(is_cut=is_cut)
+
+    def _kill_services(self) -> None:
+        for service in self.services:
+            service.kill()
+
+    def libvirt_for(self, process: Process) -> ClientLibvirt:
+        """Return this boot's libvirt as a process of this host sees it."""
+        assert self._libvirtd is not None, "the host runs"
+        return ClientLibvirt(self.hypervisor, self._libvirtd, process)
 
     # -- the agent's processes --------------------------------------------------------------------
 
@@ -263,14 +295,13 @@ class SimulatedHost:
         """Start the guests process."""
         if self._guests is not None or not self.is_running:
             return
-        assert self._libvirtd is not None
         agent = self._process("guests", resume=0)
         context = AgentContext(
             host=self.name,
             boot_id=self.boot_id,
             backend=self._backend,
             store=agent.store,
-            hypervisor=ClientLibvirt(self.hypervisor, self._libvirtd, agent.process),
+            hypervisor=self.libvirt_for(agent.process),
             permits=self.permits,
             files=self.files,
             clock=self._world.clock,

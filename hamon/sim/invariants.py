@@ -19,7 +19,7 @@ from hamon.model.incident import (
     Trigger,
 )
 from hamon.model.names import BootId, ControllerId, GuestId, HostName
-from hamon.model.policy import Policy
+from hamon.model.policy import Backend, Policy
 from hamon.ports.store import CheckVersion
 from hamon.sim.ensemble import Commit
 from hamon.sim.host import SimulatedHost
@@ -80,7 +80,8 @@ class Referee:
     _bump: _Bump = field(default_factory=_Bump)
     _convicted_s: dict[HostName, float] = field(default_factory=dict)
 
-    def _blame(self, rule: str, what: str) -> None:
+    def blame(self, rule: str, what: str) -> None:
+        """Note that a rule did not hold."""
         self.violations.append(Violation(rule=rule, at_s=self.now_s(), what=what))
 
     # -- what truly runs --------------------------------------------------------------------------
@@ -97,12 +98,20 @@ class Referee:
         """Judge a start, the moment it happens."""
         writers = self.writers(guest)
         if len(writers) > 1:
-            self._blame("S1", f"guest {guest} runs on {' and '.join(writers)}")
+            self.blame("S1", f"guest {guest} runs on {' and '.join(writers)}")
         guard = self.ledger.guard(host)
         boot_id = self.hosts[host].boot_id
         is_shut = guard is not None and guard.right is Right.SHUT_OUT and guard.boot_id != boot_id
-        if is_shut and self.ledger.guest(guest) is not None:
-            self._blame("S13", f"guest {guest} started on {host}, which is still shut out")
+        if self.policy.backend is Backend.NOVA:
+            self._judge_start_by_nova(host, guest)
+        elif is_shut and self.ledger.guest(guest) is not None:
+            self.blame("S13", f"guest {guest} started on {host}, which is still shut out")
+
+    def _judge_start_by_nova(self, host: HostName, guest: GuestId) -> None:
+        """S13: what was moved away from a host does not start there while it is denied."""
+        grant = self.ledger.grants.get(guest, {}).get(host)
+        if grant is not None and grant.state in {GrantState.REVOKED, GrantState.RELEASED}:
+            self.blame("S13", f"guest {guest} started on {host}, which it was moved away from")
 
     # -- what is written --------------------------------------------------------------------------
 
@@ -140,7 +149,7 @@ class Referee:
             for operation in commit.operations
         )
         if not is_guarded or commit.process.name != self._bump.controller:
-            self._blame("S5", f"{commit.process.name} wrote {touched[0].kind} outside of its term")
+            self.blame("S5", f"{commit.process.name} wrote {touched[0].kind} outside of its term")
 
     def _judge_guard(
         self,
@@ -158,17 +167,17 @@ class Referee:
 
     def _judge_conviction(self, host: HostName, guard: HostGuard, opened: IncidentRecord) -> None:
         if self.ledger.has_heartbeat(host):
-            self._blame("S4", f"{host} was convicted while it was registered")
+            self.blame("S4", f"{host} was convicted while it was registered")
         if not self.ledger.control().is_armed:
-            self._blame("S10", f"{host} was convicted while disarmed")
+            self.blame("S10", f"{host} was convicted while disarmed")
         self._convicted_s[host] = self.now_s()
         if opened.trigger is not Trigger.DETECTOR:
             return
         if host in self.ledger.control().maintenance:
-            self._blame("S11", f"{host} was convicted in maintenance")
+            self.blame("S11", f"{host} was convicted in maintenance")
         heard_s = self.heard_for_s(host, ControllerId(self._bump.controller))
         if self._is_alive(host, guard.boot_id) and heard_s > HEARD_S:
-            self._blame("S4", f"{host} was convicted although it answers since {heard_s:.1f} s")
+            self.blame("S4", f"{host} was convicted although it answers since {heard_s:.1f} s")
         window_s = self.policy.holds.storm_window_s
         troubled = [
             name
@@ -180,7 +189,7 @@ class Referee:
         share = int(len(self.hosts) * self.policy.holds.storm_share_max)
         limit = max(1, min(self.policy.holds.storm_hosts_max, share))
         if len(troubled) > limit:
-            self._blame("S9", f"{', '.join(sorted(troubled))} convicted, at most {limit} may be")
+            self.blame("S9", f"{', '.join(sorted(troubled))} convicted, at most {limit} may be")
 
     def _is_troubled(self, host: HostName) -> bool:
         guard, record = self.ledger.guard(host), self.ledger.record(host)
@@ -191,14 +200,14 @@ class Referee:
         """S13, S14: only another boot lives again, and only without what moved away."""
         machine = self.hosts[host]
         if machine.is_running and machine.boot_id == before.boot_id:
-            self._blame("S14", f"{host} was let live in the boot that was shut out")
+            self.blame("S14", f"{host} was let live in the boot that was shut out")
         for guest, grants in sorted(self.ledger.grants.items()):
             grant, owned = grants.get(host), self.ledger.guest(guest)
             if grant is not None and grant.state is GrantState.REVOKED:
-                self._blame("S13", f"{host} was let live with the grant of {guest} revoked")
+                self.blame("S13", f"{host} was let live with the grant of {guest} revoked")
             is_away = owned is not None and owned.owner not in {host, None}
             if is_away and machine.is_running and guest in machine.hypervisor.running():
-                self._blame("S13", f"{host} was let live while the stale {guest} runs there")
+                self.blame("S13", f"{host} was let live while the stale {guest} runs there")
         self._convicted_s.pop(host, None)
 
     def _is_alive(self, host: HostName, boot_id: BootId | None) -> bool:
@@ -212,16 +221,16 @@ class Referee:
             return
         guard, incident = self.ledger.guard(host), self.ledger.incident(after.incident)
         if guard is None or incident is None or incident.proof is None:
-            self._blame("S2", f"{host} is FENCED without a proof")
+            self.blame("S2", f"{host} is FENCED without a proof")
             return
         if self._is_alive(host, guard.boot_id):
-            self._blame("S3", f"{host} is FENCED but its boot {guard.boot_id} runs")
+            self.blame("S3", f"{host} is FENCED but its boot {guard.boot_id} runs")
 
     def _judge_grant(self, host: HostName, guest: GuestId, before: object, after: Grant) -> None:
         grants = self.ledger.grants.get(guest, {})
         holders = sorted(name for name, grant in grants.items() if grant.state in OPEN_GRANTS)
         if len(holders) > 1:
-            self._blame("S6", f"grants of {guest} are open on {' and '.join(holders)}")
+            self.blame("S6", f"grants of {guest} are open on {' and '.join(holders)}")
         is_ended = (
             after.state is GrantState.REVOKED
             and isinstance(before, Grant)
@@ -229,7 +238,7 @@ class Referee:
             and self._is_alive(host, before.boot_id)
         )
         if is_ended:
-            self._blame("S2", f"the claim of {guest} on {host} was revoked while its boot runs")
+            self.blame("S2", f"the claim of {guest} on {host} was revoked while its boot runs")
         if after.state is GrantState.OFFERED and after.definition:
             self._judge_offer(host, guest, after)
 
@@ -238,7 +247,7 @@ class Referee:
         migrations = self.ledger.migrations.get(guest, {})
         migration = migrations.get(grant.incident) if grant.incident is not None else None
         if migration is None:
-            self._blame("S2", f"{guest} was offered to {host} without a migration")
+            self.blame("S2", f"{guest} was offered to {host} without a migration")
             return
         source = migration.source_compute
         guard, record = self.ledger.guard(source), self.ledger.record(source)
@@ -253,28 +262,28 @@ class Referee:
             and incident.proof.boot_id == guard.boot_id
         )
         if not is_proven:
-            self._blame("S2", f"{guest} was offered to {host} without a proof of {source}")
+            self.blame("S2", f"{guest} was offered to {host} without a proof of {source}")
         elif guard is not None and self._is_alive(source, guard.boot_id):
-            self._blame("S2", f"{guest} was offered to {host} while {source} runs")
+            self.blame("S2", f"{guest} was offered to {host} while {source} runs")
         if any(name != host for name in self.writers(guest)):
-            self._blame("S2", f"{guest} was offered to {host} while it runs elsewhere")
+            self.blame("S2", f"{guest} was offered to {host} while it runs elsewhere")
         target = self.ledger.guard(host)
         if host == source or target is None or target.right is not Right.LIVE:
-            self._blame("S15", f"{guest} was offered to {host}")
+            self.blame("S15", f"{guest} was offered to {host}")
         if not self.ledger.control().is_armed:
-            self._blame("S10", f"{guest} was offered while disarmed")
+            self.blame("S10", f"{guest} was offered while disarmed")
 
     def _judge_migration(self, record: MigrationRecord) -> None:
         migrations = self.ledger.migrations.get(record.guest, {})
         names = sorted(n for n, m in migrations.items() if m.status in OPEN_MIGRATIONS)
         if len(names) > 1:
-            self._blame("S6", f"{record.guest} is in {' and '.join(names)}")
+            self.blame("S6", f"{record.guest} is in {' and '.join(names)}")
 
     def _judge_shots(self, before: object, after: IncidentRecord) -> None:
         known = len(before.shots) if isinstance(before, IncidentRecord) else 0
         is_new = len(after.shots) > known and after.shots[-1].outcome is ShotOutcome.PENDING
         if is_new and not self.ledger.control().is_armed:
-            self._blame("S10", f"a shot at {after.host} was journalled while disarmed")
+            self.blame("S10", f"a shot at {after.host} was journalled while disarmed")
 
     # -- what is done outside ---------------------------------------------------------------------
 
@@ -283,15 +292,37 @@ class Referee:
         now_s = self.now_s()
         lease_s = self.policy.fencing.lease_s
         if now_s - sent_s > lease_s + LEASE_MARGIN_S:
-            self._blame("S5", f"a shot at {host} began {now_s - sent_s:.3f} s after its intent")
+            self.blame("S5", f"a shot at {host} began {now_s - sent_s:.3f} s after its intent")
         in_office_s = now_s - self._bump.at_s
         if controller != self._bump.controller and in_office_s > lease_s + LEASE_MARGIN_S:
-            self._blame("S5", f"{controller} shoots at {host} although deposed {in_office_s:.3f} s")
+            self.blame("S5", f"{controller} shoots at {host} although deposed {in_office_s:.3f} s")
         if controller == self._bump.controller and in_office_s < lease_s:
-            self._blame("S5", f"{controller} shoots at {host} {in_office_s:.3f} s after its bump")
+            self.blame("S5", f"{controller} shoots at {host} {in_office_s:.3f} s after its bump")
         guard = self.ledger.guard(host)
         if guard is None or guard.right is not Right.SHUT_OUT:
-            self._blame("S11", f"{controller} shoots at {host}, which has the right to live")
+            self.blame("S11", f"{controller} shoots at {host}, which has the right to live")
+
+    def asked(self, controller: ControllerId, guest: GuestId, source: HostName) -> None:
+        """S2, S5, S10: judge a request to Nova to rebuild a guest, the moment it is sent."""
+        now_s, lease_s = self.now_s(), self.policy.fencing.lease_s
+        in_office_s = now_s - self._bump.at_s
+        if controller != self._bump.controller and in_office_s > lease_s + LEASE_MARGIN_S:
+            self.blame("S5", f"{controller} asks for {guest} although deposed {in_office_s:.3f} s")
+        guard, record = self.ledger.guard(source), self.ledger.record(source)
+        is_proven = (
+            guard is not None
+            and guard.right is Right.SHUT_OUT
+            and record is not None
+            and record.state in _PROVEN
+        )
+        if not is_proven:
+            self.blame("S2", f"{guest} was asked for without a proof of {source}")
+        writers = self.writers(guest)
+        if writers:
+            self.blame("S2", f"{guest} was asked for while it runs on {' and '.join(writers)}")
+        owned = self.ledger.guest(guest)
+        if owned is None or owned.migration is None:
+            self.blame("S6", f"{guest} was asked for without a record")
 
 
 def _is_enrolment(node: Written) -> bool:

@@ -64,6 +64,8 @@ class Ledger:
     def _index(self, place: Place, value: NodeValue | None) -> None:
         if isinstance(value, Grant) and place.guest is not None and place.host is not None:
             self.grants.setdefault(place.guest, {})[place.host] = value
+        if value is None and place.kind is PlaceKind.GRANT and place.guest and place.host:
+            self.grants.get(place.guest, {}).pop(place.host, None)
         if isinstance(value, MigrationRecord) and place.guest and place.incident:
             self.migrations.setdefault(place.guest, {})[place.incident] = value
 

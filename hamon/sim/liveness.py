@@ -22,8 +22,9 @@ def unfinished(world: World) -> tuple[Violation, ...]:
     said: dict[str, list[Reason]] = {}
     for reason in decision.reasons:
         said.setdefault(reason.subject, []).append(reason)
+    judge = _guest if world.nova is None else _guest_of_nova
     found = [
-        *(_guest(world, guest, said) for guest in world.guests),
+        *(judge(world, guest, said) for guest in world.guests),
         *(_host(world, host, said) for host in world.hosts),
     ]
     return tuple(_hang(world, what) for what in found if what)
@@ -54,6 +55,30 @@ def _guest(world: World, guest: GuestId, said: dict[str, list[Reason]]) -> str:
         return ""
     state = world.ledger.record(owner.name)
     return f"guest {name} does not run; its owner {owner.name} is {state.state if state else None}"
+
+
+def _guest_of_nova(world: World, guest: GuestId, said: dict[str, list[Reason]]) -> str:
+    """Say how a guest of Nova's hangs; empty: it is as Nova says, or somebody says why not.
+
+    In ERROR it is Nova that says so, to its owner.
+    """
+    assert world.nova is not None
+    name, server = world.guests[guest].name, world.nova.records.servers[guest]
+    writers = world.referee.writers(guest)
+    if said.get(guest) or said.get(server.host):
+        return ""
+    record = world.ledger.guest(guest)
+    if record is not None and record.migration is not None:
+        status = world.ledger.migrations[guest][record.migration].status
+        return f"guest {name} is {status} for ever, and nobody says why"
+    if not world.nova.records.is_there(guest) or server.vm_state == "error":
+        return ""
+    runs_at = (server.host,) if server.vm_state == "active" else ()
+    if server.task_state or writers != runs_at:
+        is_now = f"{server.vm_state} {server.task_state}".strip()
+        where = " and ".join(writers) or "nowhere"
+        return f"guest {name} is {is_now} on {server.host} by Nova's word and runs {where}"
+    return ""
 
 
 def _wanted(world: World, guest: GuestId, record: GuestRecord) -> PowerState:

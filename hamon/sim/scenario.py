@@ -2,6 +2,7 @@
 
 ``scenario.toml``::
 
+    backend = "libvirt"              # or "nova"
     controllers = 2                  # how many; so many by default
     host_ram_mib = 16384
     until_s = 120                    # virtual seconds; commands begin at 40 at the earliest
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from hamon.model.guest import PowerState
-from hamon.model.policy import Policy
+from hamon.model.policy import Backend, Policy
 from hamon.sim.ensemble import Commit
 from hamon.sim.events import Event
 from hamon.sim.faults import do
@@ -53,6 +54,10 @@ _INCIDENTAL = frozenset(
         "registration_waits",
         "grants_not_read",
         "shot_started",
+        "cloud_call_ended",
+        "cloud_not_read",
+        "cloud_reached",
+        "gate_waits",
     }
 )
 """Events that say how, not what: left out of golden logs so that they do not tie the code."""
@@ -111,6 +116,7 @@ class Scenario:
             guests=tuple(_guest(name, text) for name, text in content["guests"].items()),
             host_ram_mib=content.get("host_ram_mib", 16384),
             ram_mib={name: ram_mib for name, ram_mib in hosts.items() if ram_mib},
+            backend=Backend(content.get("backend", "libvirt")),
             policy=policy,
         )
         return cls(

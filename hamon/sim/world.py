@@ -12,13 +12,14 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from hamon.backends.libvirt.definition import NOVA_NAMESPACE
 from hamon.coordination.access import Identities, digest_of, host_user
 from hamon.coordination.bootstrap import bootstrap
 from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.model.guest import InventoryEntry, PowerState
 from hamon.model.host import FenceDeviceSpec, HostSpec, PlaneAddress
 from hamon.model.names import ControllerId, GuestId, HostName
-from hamon.model.policy import DetectionPolicy, Policy
+from hamon.model.policy import Backend, DetectionPolicy, InstanceDisks, Policy
 from hamon.ports.fencing import FenceDevice
 from hamon.ports.hypervisor import DomainEvent
 from hamon.ports.probe import ProbeAnswer
@@ -31,6 +32,9 @@ from hamon.sim.invariants import Referee, Violation
 from hamon.sim.ledger import Ledger
 from hamon.sim.loop import VirtualLoop
 from hamon.sim.network import SimulatedNetwork
+from hamon.sim.nova import SimulatedNova
+from hamon.sim.nova_client import ClientCloud, Road
+from hamon.sim.nova_compute import SimulatedCompute
 from hamon.sim.power import DeviceFault, SimulatedFenceDevice
 from hamon.sim.process import Process
 from hamon.sim.tree import Caller, TreeChange
@@ -65,6 +69,7 @@ class Plan:
     guests: tuple[GuestPlan, ...] = ()
     host_ram_mib: int = 16384
     ram_mib: dict[str, int] = field(default_factory=dict)
+    backend: Backend = Backend.LIBVIRT
     policy: Policy = field(
         default_factory=lambda: Policy(detection=DetectionPolicy(session_timeout_s=6.0))
     )
@@ -89,7 +94,7 @@ class World:
 
     def __init__(self, plan: Plan, echo: Callable[[Event], None] | None = None) -> None:
         self.plan = plan
-        self.policy = plan.policy
+        self.policy = _policy_of(plan)
         self.clock = VirtualClock()
         self.random = Random(plan.seed)
         self.events = Events(self.clock.now_s, echo)
@@ -107,6 +112,9 @@ class World:
         self.hosts: dict[HostName, SimulatedHost] = {}
         self.bmcs: dict[HostName, SimulatedFenceDevice] = {}
         self.devices: dict[HostName, dict[str, FenceDevice]] = {}
+        self.nova = self._nova()
+        self.computes: dict[HostName, SimulatedCompute] = {}
+        self.road = Road()
         for spec in self.specs:
             self._add_host(spec)
         self.controllers = {
@@ -130,13 +138,30 @@ class World:
 
     def _add_host(self, spec: HostSpec) -> None:
         ram_mib = self.plan.ram_mib.get(spec.name, self.plan.host_ram_mib)
-        host = SimulatedHost(self, spec, spec.zookeeper_digest, ram_mib=ram_mib)
+        digest, backend = spec.zookeeper_digest, self.plan.backend
+        host = SimulatedHost(self, spec, digest, ram_mib=ram_mib, backend=backend)
         self.hosts[spec.name] = host
+        if self.nova is not None:
+            compute = SimulatedCompute(self, host, self.nova, digest)
+            self.computes[spec.name] = compute
+            host.services.append(compute)
         device = SimulatedFenceDevice(spec.fence[0], host, self.clock)
         self.bmcs[spec.name] = device
         self.devices[spec.name] = {spec.fence[0].name: device}
         for place in spec.planes:
             self.network.attach(place.plane, spec.name, place.address, place.port, host)
+
+    def _nova(self) -> SimulatedNova | None:
+        if self.plan.backend is not Backend.NOVA:
+            return None
+        rooms = {h: self.plan.ram_mib.get(h, self.plan.host_ram_mib) for h in self.plan.hosts}
+        return SimulatedNova(self, rooms)
+
+    def cloud_of(self, controller: ControllerId) -> ClientCloud | None:
+        """Return Nova as a controller's process sees it; None: there is no Nova."""
+        if self.nova is None:
+            return None
+        return ClientCloud(self, self.nova, self.road, controller, Random(self.random.random()))
 
     # -- beginning and end ------------------------------------------------------------------------
 
@@ -147,7 +172,14 @@ class World:
         await first.close()
         for guest, planned in self.guests.items():
             host = self.hosts[HostName(planned.host)]
-            host.hypervisor.define_now(_definition(guest, planned))
+            host.hypervisor.define_now(self.definition(guest))
+            if self.nova is not None:
+                vm_state = "active" if planned.wanted is PowerState.RUNNING else "stopped"
+                self.nova.records.add_server(
+                    guest, planned.name, planned.host, ram_mib=planned.ram_mib, vm_state=vm_state
+                )
+        if self.nova is not None:
+            self.nova.begin()
         for host in self.hosts.values():
             host.press_power(boot_s=0.1)
         for controller in self.controllers.values():
@@ -198,6 +230,7 @@ class World:
         processes = [process for host in self.hosts.values() for process in host.processes()]
         for controller in self.controllers.values():
             processes += controller.processes()
+        processes += self.nova.processes() if self.nova is not None else []
         for process in processes:
             await process.bury()
         self.ensemble.stop()
@@ -235,6 +268,25 @@ class World:
         """Judge an order to cut power."""
         self.events.add("shot_started", {"host": host, "by": controller})
         self.referee.shot(controller, host, sent_s)
+
+    def definition(self, guest: GuestId) -> str:
+        """Return the domain of a guest, as whoever runs guests here makes it."""
+        mark = _NOVA_MARK if self.nova is not None else ""
+        return _definition(guest, self.guests[guest], mark)
+
+    def evacuation_sent(self, controller: ControllerId, guest: GuestId) -> None:
+        """Judge a request to Nova, the moment it is sent."""
+        assert self.nova is not None
+        source = self.nova.records.servers[guest].host
+        self.referee.asked(controller, guest, HostName(source))
+
+    def evacuation_accepted(self, guest: GuestId) -> None:
+        """Judge a request to Nova, the moment it is accepted: is another under way?"""
+        assert self.nova is not None
+        busy = self.nova.works_at(guest)
+        self.events.add("nova_accepted", {"guest": guest})
+        if busy:
+            self.referee.blame("S6", f"{guest} was asked for again while {busy} works at it")
 
     def _wrote(self, changes: tuple[TreeChange, ...], commit: Commit | None) -> None:
         if self._is_over:
@@ -324,9 +376,18 @@ def _spec(index: int, name: str) -> HostSpec:
     )
 
 
-def _definition(guest: GuestId, planned: GuestPlan) -> str:
+def _policy_of(plan: Plan) -> Policy:
+    """Return the plan's policy, for its backend and the disks that a world has: shared ones."""
+    evacuation = replace(plan.policy.evacuation, instance_disks=InstanceDisks.SHARED)
+    return replace(plan.policy, backend=plan.backend, evacuation=evacuation)
+
+
+_NOVA_MARK = f'<metadata><nova:instance xmlns:nova="{NOVA_NAMESPACE}1"/></metadata>'
+
+
+def _definition(guest: GuestId, planned: GuestPlan, mark: str) -> str:
     return f"""\
-<domain type="qemu"><name>{planned.name}</name><uuid>{guest}</uuid>
+<domain type="qemu"><name>{planned.name}</name><uuid>{guest}</uuid>{mark}
 <memory unit="MiB">{planned.ram_mib}</memory><vcpu>1</vcpu>
 <os><type arch="x86_64">hvm</type></os><devices>
 <disk type="file" device="disk"><source file="{SHARED_PATH}/{planned.name}.img"/>

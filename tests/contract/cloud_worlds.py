@@ -16,6 +16,7 @@ from hamon.model.names import GuestId, guest_id
 from hamon.ports.cloud import Cloud
 from hamon.settings.values import NovaSettings, PasswordLogin
 from hamon.sim.cloud import CloudFault, SimulatedCloud
+from hamon.sim.nova_records import NovaRecords
 from lab import network
 from lab.lab import Lab
 from lab.names import Plane
@@ -69,7 +70,8 @@ class MemoryWorld:
     """The simulator's Nova."""
 
     def __init__(self) -> None:
-        self._nova = SimulatedCloud(SystemClock(), HOSTS)
+        self._records = NovaRecords(SystemClock(), HOSTS)
+        self._nova = SimulatedCloud(SystemClock(), self._records)
         self.cloud: Cloud = self._nova
         self._made = 0
 
@@ -81,23 +83,23 @@ class MemoryWorld:
         """See :class:`World`."""
         self._made += 1
         guest = guest_id(f"00000000-0000-4000-8000-{self._made:012}")
-        self._nova.add_server(guest, name or f"g{self._made}", host)
+        self._records.add_server(guest, name or f"g{self._made}", host)
         return guest
 
     async def delete(self, guest: GuestId) -> None:
         """See :class:`World`."""
-        self._nova.delete_server(guest)
+        self._records.delete(guest)
 
     def make_group(self, name: str, policy: str) -> str:
         """See :class:`World`."""
         self._made += 1
         group = ServerGroup(id=f"group-{self._made}", name=name, policy=policy)
-        self._nova.add_group(group)
+        self._records.groups[group.id] = group
         return group.id
 
     async def lose(self, host: str) -> None:
         """See :class:`World`."""
-        self._nova.lose(host)
+        self._records.lose(host)
 
     async def come_back(self, host: str) -> None:
         """See :class:`World`."""

@@ -16,9 +16,9 @@ from hamon.errors import (
     CloudUnavailableError,
     Outcome,
 )
-from hamon.model.cloud import COMPUTE, ComputeService
+from hamon.model.cloud import COMPUTE, EVACUATION, ComputeService
 from hamon.model.names import GuestId, guest_id
-from hamon.sim.cloud import EVACUATION, CloudFault
+from hamon.sim.cloud import CloudFault
 from tests.contract.cloud_worlds import HOSTS, MemoryWorld, RealWorld, World, until
 from tests.openstack import NEEDS_OPENSTACK
 from tests.shared_lab import SharedLab
