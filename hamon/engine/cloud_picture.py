@@ -100,15 +100,12 @@ class CloudPicture:
         """Take the whole list of one host's servers."""
         found = {server.guest: server for server in servers}
         # Whoever is not on it any more has moved, or is gone: the list does not say which.
-        kept = {
-            guest: replace(known, host="")
-            for guest, known in self._view.servers.items()
-            if known.host == host
-        }
+        missing = {g for g, known in self._view.servers.items() if known.host == host}
         self._note(*(server.updated_at for server in found.values()))
         self._view = replace(
             self._view,
-            servers={**self._view.servers, **kept, **found},
+            servers={**self._view.servers, **found},
+            unlisted=(self._view.unlisted | missing) - found.keys(),
             listed_s={**self._view.listed_s, host: asked_s},
         )
 
@@ -120,15 +117,22 @@ class CloudPicture:
             if server.guest in self._view.servers or server.host in self._view.listed_s
         }
         self._note(*(server.updated_at for server in found.values()))
-        self._view = replace(self._view, servers={**self._view.servers, **found}, changed_s=asked_s)
+        self._view = replace(
+            self._view,
+            servers={**self._view.servers, **found},
+            unlisted=self._view.unlisted - found.keys(),
+            changed_s=asked_s,
+        )
 
     def saw_server(self, guest: GuestId, server: Server | None) -> None:
-        """Take one server, None: Nova has none of this uuid."""
-        known = self._view.servers.get(guest)
-        if server is None and known is not None:
-            server = replace(known, host="", vm_state="deleted", task_state="")
-        if server is not None:
-            self._view = replace(self._view, servers={**self._view.servers, guest: server})
+        """Take one server, wherever it is; None: Nova knows it no more."""
+        gone = Server(guest=guest, name="", host="", node="", vm_state="deleted")
+        found = {guest: server if server is not None else gone}
+        self._view = replace(
+            self._view,
+            servers={**self._view.servers, **found},
+            unlisted=self._view.unlisted - {guest},
+        )
 
     def saw_migrations(
         self, migrations: Iterable[CloudMigration], asked_s: float, *, host: str = ""

@@ -42,9 +42,8 @@ class ComputeService:
 class Server:
     """One server, Nova's word for a guest.
 
-    ``host`` is the service host that Nova gives it to ("": none, or it is not where it was listed
-    and nobody has read yet where it is), ``node`` the hypervisor there. ``vm_state``
-    and ``task_state`` are Nova's words, ``task_state`` "" when nothing is under way.
+    ``host`` is the service host that Nova gives it to ("": none), ``node`` the hypervisor there.
+    ``vm_state`` and ``task_state`` are Nova's words, ``task_state`` "" when nothing is under way.
     ``fault``: Nova's message while it is in ERROR. ``updated_at``: when anything of it last
     changed, in Nova's clock. ``image``: the id of what it was booted from, "": it boots from a
     volume. ``vcpus``, ``ram_mib``, ``disk_gib`` (the root disk) and ``extra_specs`` are those of
@@ -134,8 +133,9 @@ class CloudView:
     come of those that are not in it.
     ``conducting_since_s``: since when each list of services showed a conductor that is up.
     ``servers``: those of hosts that were listed (``listed_s``, by service host), kept up to date by
-    lists of what changed (``changed_s``). ``migrations``: by guest, oldest first, of hosts in
-    ``traced_s`` and of all that changed since (``traced_changes_s``). ``hard_affinity``: members of
+    lists of what changed (``changed_s``); ``unlisted``: those that a later list of their host no
+    longer has, so that nobody knows yet where they are. ``migrations``: by guest, oldest first, of
+    hosts in ``traced_s`` and of all that changed since (``traced_changes_s``). ``hard_affinity``: members of
     server groups that may only run where the others are; None: not read yet. ``token_s``: when the
     token was renewed. ``calls``: by guest or service host. ``passwords``: guests whose new
     password this controller was given. ``window``: how many evacuations may be in flight now.
@@ -149,6 +149,7 @@ class CloudView:
     servers: Mapping[GuestId, Server] = field(default_factory=dict)
     listed_s: Mapping[str, float] = field(default_factory=dict)
     changed_s: float | None = None
+    unlisted: frozenset[GuestId] = frozenset()
     migrations: Mapping[GuestId, tuple[CloudMigration, ...]] = field(default_factory=dict)
     traced_s: Mapping[str, float] = field(default_factory=dict)
     traced_changes_s: float | None = None

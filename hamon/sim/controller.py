@@ -283,7 +283,9 @@ class SimulatedController:
             highest=self.highest,
             on_round=lambda _round: None,
         )
-        about_nova = CloudDesk(cloud.cloud, policy.evacuation) if cloud is not None else None
+        about_nova = None
+        if cloud is not None:
+            about_nova = CloudDesk(cloud.cloud, cloud.picture, policy.evacuation)
         return engine, Desk(lambda: engine.last, cluster, policy, clock, about_nova)
 
     def _calls(self, wake: asyncio.Event) -> CloudCalls | None:

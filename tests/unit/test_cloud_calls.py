@@ -10,6 +10,7 @@ from hamon.evacuator.cloud.pacing import Pace
 from hamon.model.action import CloudLook, CloudLookKind
 from hamon.model.cloud import Server
 from hamon.sim.cloud import SimulatedCloud
+from hamon.sim.nova_records import NovaRecords
 from tests.builders import HOST, SPARE
 from tests.virtual_clock import VirtualClock
 
@@ -20,7 +21,7 @@ class SlowCloud(SimulatedCloud):
     """A Nova that takes its time for a list of servers."""
 
     def __init__(self, clock: VirtualClock) -> None:
-        super().__init__(clock, (HOST, SPARE))
+        super().__init__(clock, NovaRecords(clock, (HOST, SPARE)))
         self._slow_clock = clock
 
     @override

@@ -21,9 +21,10 @@ def test_servers__guest_no_longer_listed_on_its_host__is_somewhere_and_not_gone(
 
     picture.saw_servers_of(HOST, [], 2.0)
 
-    assert picture.view().servers[GUEST].host == ""
+    assert picture.view().unlisted == {GUEST}
     picture.saw_servers_changed([a_server(host=SPARE)], 3.0)
     assert picture.view().servers[GUEST].host == SPARE
+    assert not picture.view().unlisted
 
 
 def test_took__reading_done__is_known_until_it_is_done_again() -> None:

@@ -8,10 +8,10 @@ import pytest
 from hamon.evacuator.cloud.record import record_guests
 from hamon.evacuator.cloud.send import send_waiting
 from hamon.evacuator.moves import Moves
-from hamon.model.action import CloudLookKind, Evacuate
-from hamon.model.change import CONTROL, guard_of, guest_of, migration_of
+from hamon.model.action import CloudLook, CloudLookKind, Evacuate
+from hamon.model.change import CONTROL, grant_of, guard_of, guest_of, migration_of
 from hamon.model.cloud import CloudView
-from hamon.model.guest import PowerState
+from hamon.model.guest import Grant, GrantState, PowerState
 from hamon.model.host import DomainState, HostState
 from hamon.model.incident import MigrationRecord, MigrationStatus
 from hamon.model.names import Epoch
@@ -232,16 +232,42 @@ def test_send__tried_a_moment_ago__waits_out_its_back_off() -> None:
     assert moves.wake_at_s == NOW_S + 1.0
 
 
-def test_send__moved_meanwhile__is_closed_and_not_asked_for() -> None:
-    """It is not on the dead host any more."""
-    view = a_cloud_view(a_cloud([a_server(host=SPARE)]), migrations=[a_migration()])
+def test_send__moved_meanwhile__is_closed_and_denied_to_the_dead_host() -> None:
+    """It is not on the dead host any more, whoever moved it; that host must not start it again."""
+    cloud = a_cloud([a_server(host=SPARE)])
+    view = a_cloud_view(cloud, migrations=[a_migration()])
 
     moves = sent(view)
 
-    assert not moves.intents
-    ended = writes(*moves.changes)[migration_of(INCIDENT, a_guest())]
-    assert isinstance(ended, MigrationRecord)
-    assert ended.status is MigrationStatus.FAILED
+    written = writes(*moves.changes)
+    closed, denial = written[migration_of(INCIDENT, a_guest())], written[grant_of(HOST, a_guest())]
+    assert not asked_for(moves)
+    assert isinstance(closed, MigrationRecord)
+    assert closed.status is MigrationStatus.FAILED
+    assert isinstance(denial, Grant)
+    assert (denial.state, denial.moved_to) == (GrantState.REVOKED, SPARE)
+
+
+def test_send__absent_from_its_hosts_list__is_looked_for_and_holds_up_no_other() -> None:
+    """Moved or deleted, Nova has to say: a list of its host alone cannot."""
+    cloud = a_cloud([a_server(2)], changed_s=NOW_S)
+    view = a_cloud_view(cloud, migrations=[a_migration(1), a_migration(2)])
+
+    moves = sent(view)
+
+    assert not moves.changes
+    assert CloudLook(kind=CloudLookKind.SERVER, guest=a_guest(1)) in moves.looks
+    assert [2] == asked_for(moves)
+
+
+def test_send__deleted__is_closed_and_denied_to_nobody() -> None:
+    """There is nothing that could start."""
+    cloud = a_cloud([a_server(vm_state="deleted", host="")])
+    view = a_cloud_view(cloud, migrations=[a_migration()])
+
+    written = writes(*sent(view).changes)
+
+    assert {migration_of(INCIDENT, a_guest())} == set(written)
 
 
 def test_send__being_evacuated_by_somebody_else__is_followed_and_not_doubled() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hamon.model.guest import PowerState
 from hamon.model.host import DomainState, HostState
-from hamon.model.names import GuestId
+from hamon.model.names import GuestId, HostName
 from hamon.model.view import ClusterView, HostView
 
 PROVEN = frozenset({HostState.FENCED, HostState.EVACUATING, HostState.EVACUATED})
@@ -19,6 +19,12 @@ def host_of(view: ClusterView, service_host: str) -> HostView | None:
         if host.service_host == service_host:
             return host
     return None
+
+
+def name_of(view: ClusterView, service_host: str) -> HostName:
+    """Return hamon's name of a nova-compute's host; Nova's where it is not enrolled."""
+    host = host_of(view, service_host)
+    return host.name if host is not None else HostName(service_host)
 
 
 def is_proven_dead(host: HostView) -> bool:

@@ -37,6 +37,7 @@ def servers_of(view: ClusterView, incident: IncidentRecord) -> tuple[Server, ...
         for guest, server in sorted(cloud.servers.items())
         if server.host == source
         and server.vm_state not in GONE
+        and guest not in cloud.unlisted
         and (not incident.only or guest in incident.only)
     )
 

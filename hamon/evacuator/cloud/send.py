@@ -16,8 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hamon.evacuator.cloud import rows
+from hamon.evacuator.cloud.denials import deny
 from hamon.evacuator.cloud.judge import GONE, Call, Judgement, judge
-from hamon.evacuator.cloud.places import is_proven_dead
+from hamon.evacuator.cloud.looks import stale_lists, whereabouts, whole_lists
+from hamon.evacuator.cloud.places import is_proven_dead, name_of
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves
 from hamon.model.action import CloudLook, CloudLookKind, Evacuate
@@ -35,7 +37,6 @@ from hamon.model.change import (
 )
 from hamon.model.cloud import CallState, CloudView, Server
 from hamon.model.incident import OPEN_MIGRATIONS, MigrationRecord, MigrationStatus
-from hamon.model.names import GuestId
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.proof import FenceProof
 from hamon.model.reason import Reason, reason
@@ -228,48 +229,19 @@ def _fresh_since_s(the: _Round, kinds: tuple[CloudLookKind, ...]) -> float:
     return the.now_s - FRESH_S - 2.0 * max(the.cloud.took_s.get(kind, 0.0) for kind in kinds)
 
 
-def stale_lists(cloud: CloudView, source: str, since_s: float) -> tuple[CloudLook, ...]:
-    """Return the looks that make what is known of a host's guests newer than a moment.
-
-    A list of what changed is short; it says nothing before all has been read once.
-    """
-    looks = []
-    servers_s = cloud.servers_fresh_s(source)
-    if servers_s is None:
-        looks.append(CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=source))
-    elif servers_s < since_s:
-        looks.append(CloudLook(kind=CloudLookKind.SERVERS_CHANGED))
-    migrations_s = cloud.migrations_fresh_s(source)
-    if migrations_s is None:
-        looks.append(CloudLook(kind=CloudLookKind.MIGRATIONS_OF, service_host=source))
-    elif migrations_s < since_s:
-        looks.append(CloudLook(kind=CloudLookKind.MIGRATIONS_CHANGED))
-    return tuple(looks)
-
-
-def whole_lists(cloud: CloudView, source: str, since_s: float) -> tuple[CloudLook, ...]:
-    """Return the looks that read all of a host's servers and migrations after a moment.
-
-    A record that nobody has touched since it was made is in no list of what changed (nova.md 6.2).
-    """
-    looks = []
-    if cloud.listed_s.get(source, -1.0) < since_s:
-        looks.append(CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=source))
-    if cloud.traced_s.get(source, -1.0) < since_s:
-        looks.append(CloudLook(kind=CloudLookKind.MIGRATIONS_OF, service_host=source))
-    return tuple(looks)
-
-
 def _send(the: _Round, batch: list[MigrationView], moves: Moves) -> Moves:
     changes: list[Change] = []
     intents: list[Intent] = []
     looks: list[CloudLook] = []
+    sought: list[CloudLook] = []
     for migration in batch:
         server = the.cloud.servers.get(migration.record.value.guest)
-        if server is None or (not server.host and server.vm_state not in GONE):
-            looks.append(whereabouts(the.cloud, migration.record.value.guest, the.source))
+        if server is None or server.guest in the.cloud.unlisted:
+            # Nobody else waits for it: one server that Nova cannot show holds up no others.
+            guest = migration.record.value.guest
+            sought.append(whereabouts(the.cloud, guest, the.source))
             continue
-        if server.host != the.source:
+        if server.vm_state in GONE or server.host != the.source:
             changes.append(_close(the, migration, server))
             continue
         judgement = judge(the.view, the.incident.record.value, server, the.policy)
@@ -291,7 +263,7 @@ def _send(the: _Round, batch: list[MigrationView], moves: Moves) -> Moves:
         moves,
         changes=(*moves.changes, *changes),
         intents=(*moves.intents, *intents),
-        looks=tuple(dict.fromkeys(looks)),
+        looks=tuple(dict.fromkeys((*looks, *sought))),
         can_place=True,
     )
 
@@ -302,18 +274,20 @@ def _again(the: _Round, migration: MigrationView, why: str) -> MigrationRecord:
     return replace(waiting, attempts=record.attempts + 1)
 
 
-def whereabouts(cloud: CloudView, guest: GuestId, source: str) -> CloudLook:
-    """Return the look that tells where a guest is that a list of its host no longer has."""
-    listed_s = cloud.listed_s.get(source)
-    if cloud.changed_s is None or (listed_s is not None and cloud.changed_s < listed_s):
-        return CloudLook(kind=CloudLookKind.SERVERS_CHANGED)
-    return CloudLook(kind=CloudLookKind.SERVER, guest=guest)
-
-
 def _close(the: _Round, migration: MigrationView, server: Server) -> Change:
-    """Close the migration of a guest that Nova no longer gives to the dead host."""
-    where = "deleted" if server.vm_state in GONE else f"Nova gives it to {server.host}"
-    return drop(the.view, migration, f"not on {the.source} any more: {where}")
+    """Close the migration of a guest that Nova no longer gives to the dead host.
+
+    safety: wherever it went, it went without this host, which must not start its copy either.
+    """
+    if server.vm_state in GONE:
+        return drop(the.view, migration, f"not on {the.source} any more: deleted")
+    where = server.host or "no host"
+    closed = drop(the.view, migration, f"not on {the.source} any more: Nova gives it to {where}")
+    if not server.host:
+        return closed
+    source = the.view.hosts[migration.record.value.source_compute]
+    denial = deny(source, server.guest, name_of(the.view, server.host))
+    return replace(closed, operations=(*closed.operations, *denial))
 
 
 def drop(view: ClusterView, migration: MigrationView, why: str) -> Change:

@@ -17,8 +17,15 @@ from dataclasses import dataclass, replace
 from hamon.evacuator.cloud import rows
 from hamon.evacuator.cloud.denials import deny
 from hamon.evacuator.cloud.judge import GONE
-from hamon.evacuator.cloud.places import host_of, is_proven_dead, is_seen, lists_running
-from hamon.evacuator.cloud.send import drop, release_record, whereabouts, whole_lists
+from hamon.evacuator.cloud.looks import whereabouts, whole_lists
+from hamon.evacuator.cloud.places import (
+    host_of,
+    is_proven_dead,
+    is_seen,
+    lists_running,
+    name_of,
+)
+from hamon.evacuator.cloud.send import drop, release_record
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves, joined
 from hamon.model.action import CloudLook, CloudLookKind, SetPower
@@ -97,7 +104,7 @@ def track(
 def _track_one(the: _Guest) -> Moves:
     if the.server is not None and the.server.vm_state in GONE:
         return _wrote(drop(the.view, the.migration, "deleted on its way"))
-    if the.server is None or not the.server.host:
+    if the.server is None or the.record.guest in the.cloud.unlisted:
         # Its host's list no longer has it: it arrived, or is gone, and nobody has read yet which.
         look = whereabouts(the.cloud, the.record.guest, the.source)
         return replace(
@@ -144,12 +151,6 @@ def _says(the: _Guest, code: str, **facts: object) -> Moves:
     return Moves(reasons=(reason(code, the.record.guest, name=the.record.name, **facts),))
 
 
-def _named(the: _Guest, service_host: str) -> HostName:
-    """Return hamon's name of a nova-compute; Nova's where the host is not enrolled."""
-    host = host_of(the.view, service_host)
-    return host.name if host is not None else HostName(service_host)
-
-
 def _waits_again(the: _Guest, code: str, why: str, *, tried: tuple[HostName, ...] = ()) -> Moves:
     waiting = step(
         the.record,
@@ -191,7 +192,7 @@ def _being_rebuilt(the: _Guest, row: CloudMigration) -> Moves:
     """A destination has claimed the guest and rebuilds it."""
     record = the.record
     destination = host_of(the.view, row.destination)
-    name = _named(the, row.destination)
+    name = name_of(the.view, row.destination)
     if record.status is not MigrationStatus.PRE_MIGRATING or record.number != row.number:
         moving = replace(
             step(record, the.view, "claimed", status=MigrationStatus.PRE_MIGRATING),
@@ -224,7 +225,7 @@ def _ended(the: _Guest, server: Server, row: CloudMigration) -> Moves:
     code = "no_valid_host" if row.status == "error" else "rebuild_failed"
     if row.status in rows.ARRIVED:
         code = "source_took_record"
-    tried = (_named(the, row.destination),) if row.destination else ()
+    tried = (name_of(the.view, row.destination),) if row.destination else ()
     return _waits_again(the, code, why, tried=tried)
 
 
@@ -320,7 +321,7 @@ def _restore_power(the: _Guest, server: Server) -> Moves:
 def _done(the: _Guest, row: CloudMigration, *, by: str) -> Change:
     """Close the migration, and deny the guest to its former host from the same moment on."""
     record, view = the.record, the.view
-    name = _named(the, row.destination)
+    name = name_of(the.view, row.destination)
     done = replace(
         step(record, view, "done", status=MigrationStatus.DONE),
         dest_compute=name,

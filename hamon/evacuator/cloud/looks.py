@@ -1,0 +1,47 @@
+"""What has to be read of Nova before something may be concluded about a host's guests. Pure."""
+
+from __future__ import annotations
+
+from hamon.model.action import CloudLook, CloudLookKind
+from hamon.model.cloud import CloudView
+from hamon.model.names import GuestId
+
+
+def stale_lists(cloud: CloudView, source: str, since_s: float) -> tuple[CloudLook, ...]:
+    """Return the looks that make what is known of a host's guests newer than a moment.
+
+    A list of what changed is short; it says nothing before all has been read once.
+    """
+    looks = []
+    servers_s = cloud.servers_fresh_s(source)
+    if servers_s is None:
+        looks.append(CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=source))
+    elif servers_s < since_s:
+        looks.append(CloudLook(kind=CloudLookKind.SERVERS_CHANGED))
+    migrations_s = cloud.migrations_fresh_s(source)
+    if migrations_s is None:
+        looks.append(CloudLook(kind=CloudLookKind.MIGRATIONS_OF, service_host=source))
+    elif migrations_s < since_s:
+        looks.append(CloudLook(kind=CloudLookKind.MIGRATIONS_CHANGED))
+    return tuple(looks)
+
+
+def whole_lists(cloud: CloudView, source: str, since_s: float) -> tuple[CloudLook, ...]:
+    """Return the looks that read all of a host's servers and migrations after a moment.
+
+    A record that nobody has touched since it was made is in no list of what changed (nova.md 6.2).
+    """
+    looks = []
+    if cloud.listed_s.get(source, -1.0) < since_s:
+        looks.append(CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=source))
+    if cloud.traced_s.get(source, -1.0) < since_s:
+        looks.append(CloudLook(kind=CloudLookKind.MIGRATIONS_OF, service_host=source))
+    return tuple(looks)
+
+
+def whereabouts(cloud: CloudView, guest: GuestId, source: str) -> CloudLook:
+    """Return the look that tells where a guest is that a list of its host no longer has."""
+    listed_s = cloud.listed_s.get(source)
+    if cloud.changed_s is None or (listed_s is not None and cloud.changed_s < listed_s):
+        return CloudLook(kind=CloudLookKind.SERVERS_CHANGED)
+    return CloudLook(kind=CloudLookKind.SERVER, guest=guest)
