@@ -91,6 +91,12 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
         "look at nova-compute and libvirtd there; if that host is dead it is evacuated as well",
     ),
     "rebuild_failed": Wording("Nova could not rebuild guest {name}: {why}; tried again"),
+    "destination_rebooted": Wording("guest {name} is asked for again: {why}"),
+    "failed_rebuild_not_seen": Wording(
+        "Nova's evacuation of guest {name} failed on {host}, whose agent does not say now whether"
+        " it runs there; nothing more is done before it does",
+        "look at libvirtd and hamon-agent-guests there",
+    ),
     "source_took_record": Wording("Nova closed the evacuation of guest {name}: {why}"),
     "two_evacuations": Wording(
         "Nova evacuates guest {name} to two hosts at once: {destinations}; nothing more is done",

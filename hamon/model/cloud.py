@@ -135,9 +135,9 @@ class CloudView:
     ``servers``: those of hosts that were listed (``listed_s``, by service host), kept up to date by
     lists of what changed (``changed_s``); ``unlisted``: those that a later list of their host no
     longer has, so that nobody knows yet where they are. ``migrations``: by guest, oldest first, of
-    hosts in ``traced_s`` and of all that changed since (``traced_changes_s``). ``hard_affinity``: members of
-    server groups that may only run where the others are; None: not read yet. ``token_s``: when the
-    token was renewed. ``calls``: by guest or service host. ``passwords``: guests whose new
+    hosts in ``traced_s`` and of all that changed since (``traced_changes_s``). ``hard_affinity``:
+    members of server groups that may only run where the others are; None: not read yet.
+    ``token_s``: when the token was renewed. ``calls``: by guest or service host. ``passwords``: guests whose new
     password this controller was given. ``window``: how many evacuations may be in flight now.
     ``took_s``: how long each kind of reading took when it was last done.
     """

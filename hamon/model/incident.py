@@ -137,8 +137,9 @@ class MigrationRecord:
     In a nova cloud ``number`` is the row of Nova's that is followed (0: none is known yet),
     ``request_id`` that of our request, ``newest`` the highest row of this guest when our request
     was journalled, and ``joined`` the rows that were open already then: Nova may go on with one of
-    them instead of a new one. ``needs_password``: an operator gave one, which only the leader that
-    was told it knows.
+    them instead of a new one. ``dest_boot``: the destination's boot when it was seen to have
+    claimed the guest. ``needs_password``: an operator gave one, which only the leader that was told
+    it knows.
     """
 
     guest: GuestId
@@ -159,5 +160,6 @@ class MigrationRecord:
     request_id: str = ""
     newest: int = 0
     joined: tuple[int, ...] = ()
+    dest_boot: BootId | None = None
     needs_password: bool = False
     stamps: Mapping[str, str] = field(default_factory=dict)

@@ -74,8 +74,9 @@ def lift_denials(
     changes = []
     for guest, grant in sorted(host.grants.items()):
         comes = is_live and _comes_here(view, cloud, host.service_host, guest)
-        is_settled = grant.value.state is GrantState.RELEASED
-        if comes or (watch_is_over and is_settled):
+        # safety: not before its agent answered: an order to power the guest off may be under way,
+        # which would hit the copy that comes.
+        if grant.value.state is GrantState.RELEASED and (comes or watch_is_over):
             why = "comes_here" if comes else "watch_over"
             told = reason("denial_lifted", guest, host=host.name, why=why)
             delete = Delete(key=grant_of(host.name, guest), version=grant.version)

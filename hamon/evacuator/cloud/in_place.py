@@ -64,11 +64,16 @@ def _not_yet(cloud: CloudView, host: HostView) -> Moves | None:
     service = cloud.services.get(host.service_host)
     if service is None or not service.is_up:
         return Moves(reasons=(reason("return_waits_for_service_up", host.name),))
+    beat_s = cloud.beats_s.get(host.service_host)
+    if beat_s is None or host.registered_s is None or beat_s < host.registered_s:
+        # Nova calls a service up for a minute after it died. A reboot asked for meanwhile would be
+        # carried out twice when nova-compute starts: from the guest's state, and from its queue.
+        return Moves(reasons=(reason("return_waits_for_nova_compute", host.name),))
     own_boot = host.self_.value.boot_id if host.self_.value is not None else None
     if host.domains is None or host.domains.boot_id != own_boot or not host.domains.is_healthy:
         return Moves(reasons=(reason("return_waits_for_libvirt", host.name),))
     listed_s = cloud.listed_s.get(host.service_host)
-    if listed_s is None or host.registered_s is None or listed_s < host.registered_s:
+    if listed_s is None or listed_s < host.registered_s:
         look = CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=host.service_host)
         why = reason("waits_for_cloud", host.name, what="its guests")
         return Moves(looks=(look,), reasons=(why,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hamon.model.guest import PowerState
 from hamon.model.host import DomainState, HostState
-from hamon.model.names import GuestId, HostName
+from hamon.model.names import BootId, GuestId, HostName
 from hamon.model.view import ClusterView, HostView
 
 PROVEN = frozenset({HostState.FENCED, HostState.EVACUATING, HostState.EVACUATED})
@@ -47,6 +47,26 @@ def lists_running(host: HostView, guest: GuestId) -> bool | None:
     return domains.domains.get(guest) in _ON
 
 
+def boot_of(host: HostView | None) -> BootId | None:
+    """Return the boot in which a host is here now; None: it is not, or hamon does not know it."""
+    if host is None or host.heartbeat is None or host.self_.value is None:
+        return None
+    own = host.self_.value.boot_id
+    return own if host.heartbeat.boot_id == own else None
+
+
+def has_say(host: HostView) -> bool:
+    """Say whether the host's agent has ever listed domains in the boot that registered last.
+
+    A compute without the guests process never does; nothing is ever heard from it.
+    """
+    return (
+        host.self_.value is not None
+        and host.domains is not None
+        and host.domains.boot_id == host.self_.value.boot_id
+    )
+
+
 def is_seen(host: HostView | None, guest: GuestId, wanted: PowerState) -> bool | None:
     """Say whether the destination's agent sees the guest as wanted; None: it has no say.
 
@@ -54,11 +74,7 @@ def is_seen(host: HostView | None, guest: GuestId, wanted: PowerState) -> bool |
     say; one that lists, and does not list this, has: then it is waited for. What is left of an
     agent that a host once had says nothing.
     """
-    if host is None or host.spec.agentless:
-        return None
-    if host.self_.value is None or host.domains is None:
-        return None
-    if host.domains.boot_id != host.self_.value.boot_id:
+    if host is None or host.spec.agentless or not has_say(host):
         return None
     running = lists_running(host, guest)
     if running is None:

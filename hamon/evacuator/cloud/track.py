@@ -7,7 +7,8 @@ Rules:
 2. No answer is no outcome. "Nothing was done" is said only when the request can no longer arrive
    and two lists, asked for after that, show nothing of it (S8); a new leader waits anew.
 3. Two evacuations of one guest that both have a destination are left to a human.
-4. A rebuild ends only by Nova's word, or by the proof that its destination died.
+4. A rebuild ends only by Nova's word, by the proof that its destination died, or because the
+   destination has booted since.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from hamon.evacuator.cloud.denials import deny
 from hamon.evacuator.cloud.judge import GONE
 from hamon.evacuator.cloud.looks import whereabouts, whole_lists
 from hamon.evacuator.cloud.places import (
+    boot_of,
+    has_say,
     host_of,
     is_proven_dead,
     is_seen,
@@ -197,6 +200,7 @@ def _being_rebuilt(the: _Guest, row: CloudMigration) -> Moves:
         moving = replace(
             step(record, the.view, "claimed", status=MigrationStatus.PRE_MIGRATING),
             dest_compute=name,
+            dest_boot=boot_of(destination),
             number=row.number,
             request_id=the.call.request_id if the.call is not None else record.request_id,
         )
@@ -208,6 +212,11 @@ def _being_rebuilt(the: _Guest, row: CloudMigration) -> Moves:
         denial = deny(destination, record.guest, HostName(record.source_compute))
         [change] = taken.changes
         return _wrote(replace(change, operations=(*change.operations, *denial)))
+    if record.dest_boot is not None and boot_of(destination) not in {record.dest_boot, None}:
+        # safety: the destination has booted since it claimed the guest. Whatever it had made of it
+        # died with the former boot, and what it had taken from its queue is in no queue any more.
+        why = f"{name} rebooted while it rebuilt the guest"
+        return _waits_again(the, "destination_rebooted", why, tried=(name,))
     stuck_s = the.migration.since_s + 5 * the.policy.stuck_after_s
     code = "rebuild_stuck" if the.now_s >= stuck_s else "guest_in_flight"
     return _says(the, code, host=name, status=record.status)
@@ -218,9 +227,14 @@ def _ended(the: _Guest, server: Server, row: CloudMigration) -> Moves:
     if server.task_state:
         return _says(the, "guest_in_flight", host=row.destination, status=row.status)
     destination = host_of(the.view, row.destination) if row.destination else None
-    if destination is not None and lists_running(destination, the.record.guest):
-        # safety: a failed rebuild may leave a guest that runs. Asking again could start a second.
-        return _says(the, "guest_runs_unknown_to_nova", host=destination.name)
+    if destination is not None and not is_proven_dead(destination):
+        # safety: a failed rebuild may leave a guest that runs, or that libvirt starts late. Asking
+        # again could start a second; so the destination's agent, if it has any say, is heard first.
+        running = lists_running(destination, the.record.guest)
+        if running:
+            return _says(the, "guest_runs_unknown_to_nova", host=destination.name)
+        if running is None and has_say(destination):
+            return _says(the, "failed_rebuild_not_seen", host=destination.name)
     why = server.fault or f"Nova's record {row.number} is {row.status}"
     code = "no_valid_host" if row.status == "error" else "rebuild_failed"
     if row.status in rows.ARRIVED:
