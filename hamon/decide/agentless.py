@@ -6,7 +6,7 @@ Rules:
 2. A person may give it up when Nova calls its nova-compute down and every probe that could be made
    is silent. From then on the ladder and the proof are those of any other host.
 3. It names no boot. So after the proof its power decides whose life it is that anything shows:
-   switched on again it comes back (ADR 0008); otherwise the proof was wrong.
+   switched on again it comes back; otherwise the proof was wrong.
 """
 
 from __future__ import annotations

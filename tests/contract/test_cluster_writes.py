@@ -3,7 +3,7 @@
 import pytest
 
 from hamon.clock import SystemClock
-from hamon.coordination.access import host_user, verify_access
+from hamon.coordination.access import host_user, identities_of, verify_access
 from hamon.coordination.bootstrap import bootstrap, enrol, remove_host
 from hamon.coordination.codec import decode
 from hamon.coordination.journal import Journal
@@ -24,7 +24,7 @@ from hamon.model.change import (
 )
 from hamon.model.control import Control
 from hamon.model.guest import GuestRecord, PowerState
-from hamon.model.host import HostGuard, Right
+from hamon.model.host import HostGuard, HostSpec, Right
 from hamon.model.incident import IncidentRecord, MigrationRecord, MigrationStatus, Trigger
 from hamon.model.names import Epoch, HostName, IncidentId
 from hamon.model.reason import reason
@@ -67,6 +67,28 @@ async def test_enrol__by_a_deposed_leader__makes_nothing(leader: Store) -> None:
         await enrol(leader, [spec(new)], CONTROLLERS, Epoch(7))
 
     assert not await leader.exists(f"/hosts/{new}")
+
+
+async def test_enrol__agentless_host__is_the_controllers_alone(leader: Store) -> None:
+    """No identity of the host has a part in it; it can be looked at and removed like any other."""
+    bare = HostSpec(name=HostName("compute-3"), planes=(), fence=(), agentless=True)
+    identities = identities_of(CONTROLLERS, [spec(HOST), spec(OTHER), bare])
+
+    assert await enrol(leader, [bare], CONTROLLERS) == (bare.name,)
+    assert await enrol(leader, [bare], CONTROLLERS) == ()
+
+    for name in ("", "/state", "/self", "/alive", "/grants"):
+        rules = await leader.access(f"/hosts/{bare.name}{name}")
+        assert [CONTROLLERS] == [rule.digest for rule in rules]
+    assert await verify_access(leader, identities) == ()
+    await remove_host(leader, bare.name)
+    assert not await leader.exists(f"/hosts/{bare.name}")
+
+
+async def test_enrol__identity_forgotten__is_no_agentless_host(leader: Store) -> None:
+    """Only what is said to have no agent does without an identity."""
+    with pytest.raises(ValueError, match="has no identity"):
+        await enrol(leader, [HostSpec(name=HostName("x"), planes=(), fence=())], CONTROLLERS)
 
 
 async def test_bootstrap__foreign_format__is_refused(leader: Store) -> None:

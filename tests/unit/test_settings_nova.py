@@ -366,3 +366,48 @@ def test_check__service_host_in_a_cluster_of_libvirt__is_refused(write: Write) -
 
     assert "host.compute-2.service_host: is the name of a nova-compute" in findings
     assert 'cluster.backend = "libvirt"' in findings
+
+
+BARE = """
+[host."compute-2"]
+agentless = true
+zookeeper_password_file = ""
+product_uuid = "6f1c2d34-5e67-489a-8bcd-ef0123456789"
+"""
+
+
+def test_load__agentless_host__has_no_identity(write: Write) -> None:
+    """Nobody there would log in to ZooKeeper."""
+    hosts = load(write(hosts=BARE)).hosts
+
+    assert [False, True] == [host.agentless for host in hosts]
+    assert "" == hosts[1].zookeeper_digest
+    assert hosts[0].zookeeper_digest
+
+
+@pytest.mark.parametrize(
+    ("taken", "given", "words"),
+    [
+        ("product_uuid", "", ["host.compute-2.product_uuid: is missing", "dmidecode"]),
+        ("zookeeper", "", ["zookeeper_password_file: the host is agentless", "[defaults]"]),
+        (
+            "none",
+            'zookeeper_digest = "host-compute-2:JISA3NR15HUD7U6k7KMHYjJWGAo="\n',
+            ["zookeeper_digest: the host is agentless and would never use it"],
+        ),
+    ],
+)
+def test_check__agentless_host_half_described__is_refused(
+    write: Write, taken: str, given: str, words: list[str]
+) -> None:
+    """What its BMC answers for must be known; what nobody would use is a mistake."""
+    findings = told(write(hosts=without(taken, BARE) + given))
+
+    assert [word for word in words if word not in findings] == [], findings
+
+
+def test_check__agentless_host_in_a_cluster_of_libvirt__is_refused(write: Write) -> None:
+    """Without Nova nobody could speak for it."""
+    findings = told(write("", hosts=BARE, main=MAIN.replace('backend = "nova"\n', "")))
+
+    assert "host.compute-2.agentless: only Nova can speak for a host without an agent" in findings
