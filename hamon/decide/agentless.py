@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hamon.decide.answering import RefusedError
-from hamon.decide.live import settle
+from hamon.decide.live import records_left_open, settle
 from hamon.decide.thought import Thought, enter
 from hamon.detector.agentless import NovaWord, Word, not_known, nova_word, sign_of_life
 from hamon.detector.verdict import Call, Verdict, fresh_probes, lines_of
@@ -44,7 +44,7 @@ def think_agentless(view: ClusterView, host: HostView, policy: Policy, now_s: fl
             return Thought(reasons=reasons)
         why = reason("agentless_seen", host.name)
         return Thought(changes=(enter(view, host, HostState.UP, why),))
-    return settle(view, host, policy, now_s).with_reasons(*reasons)
+    return settle(view, host, policy, now_s).with_reasons(*reasons, *records_left_open(host))
 
 
 def _told(host: HostView, word: NovaWord) -> tuple[Reason, ...]:

@@ -52,14 +52,14 @@ def think_live(
     verdict = judge(view, host, policy.detection, now_s)
     match verdict.call:
         case Call.WELL:
-            return _think_well(view, host, policy, now_s).with_reasons(*_left_open(host))
+            return _think_well(view, host, policy, now_s).with_reasons(*records_left_open(host))
         case Call.LEFT:
             return _think_left(view, host, verdict, policy, now_s)
         case Call.LATE | Call.LOST | Call.DEAD:
             return _think_suspect(view, host, verdict, policy, in_force, now_s)
 
 
-def _left_open(host: HostView) -> tuple[Reason, ...]:
+def records_left_open(host: HostView) -> tuple[Reason, ...]:
     """Say that records of Nova's could destroy a guest that comes back to the host."""
     record = host.record.value
     if record is None or not record.left_open:

@@ -191,8 +191,7 @@ def test_evacuating__any_life_without_power_on__contradicts_the_proof(
     ("case", "evidence", "beat_s", "own"),
     [
         ("silent", silence(), None, {}),
-        ("an answer from before the proof",
-         (a_vote(Vote.ALIVE_WEAK, age_s=21.0),), None, {}),
+        ("an answer that is old by now", (a_vote(Vote.ALIVE_WEAK, age_s=3.1),), None, {}),
         ("a heartbeat that may be from before the proof", silence(), PROVEN_S, {}),
         ("a heartbeat that came before this leader took office", silence(), NOW_S - 9.0,
          {"took_office_s": NOW_S - 9.0}),
@@ -208,6 +207,13 @@ def test_evacuating__no_life_since_the_proof__goes_on(
     view = after_proof(proven(evidence=evidence), a_migration(), beat_s=beat_s, own=an_own(**own))
 
     assert state_written(decided(view), HOST) is None, case
+
+
+def test_evacuating__answered_just_before_the_proof__goes_on() -> None:
+    """The last answer of the boot that was switched off is no life after it."""
+    host = proven(evidence=(a_vote(Vote.ALIVE_WEAK, age_s=2.0),), state_since_s=NOW_S - 1.0)
+
+    assert state_written(decided(after_proof(host, a_migration())), HOST) is None
 
 
 def test_evacuating__held__does_not_fence_again() -> None:
