@@ -70,7 +70,7 @@ def give_up(view: ClusterView, host: HostView, policy: DetectionPolicy, now_s: f
     """
     refuse_life(view, host, policy, now_s)
     word = nova_word(view, host, now_s)
-    nova = f"Nova: nova-compute {word.word}, last heartbeat {word.beat_at or 'never'}"
+    nova = f"Nova: nova-compute {word.word}, row last written {word.beat_at or 'never'}"
     return Verdict(
         call=Call.LOST,
         reason=reason("agentless_given_up", host.name),

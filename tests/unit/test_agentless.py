@@ -121,6 +121,15 @@ def test_live__in_maintenance__is_not_told_of() -> None:
     assert "agentless_down" not in codes(decided(world(an_agentless_host(), maintenance=[HOST])))
 
 
+def test_records_left_open__after_a_return__are_told_of() -> None:
+    """They could destroy a guest that comes back, agent or not."""
+    host = an_agentless_host()
+    assert host.record.value is not None
+    returned = replace(host.record, value=replace(host.record.value, left_open=(41,)))
+
+    assert "records_left_open" in codes(decided(world(replace(host, record=returned), UP)))
+
+
 def test_quarantine__over__is_up() -> None:
     """A host that flaps waits as long as any other."""
     waits_s = POLICY.recovery.quarantine_s

@@ -258,6 +258,31 @@ def test_switched_on__its_nova_compute_sends_a_heartbeat__is_returning(
     assert guard_of(HOST) not in writes(*changes_of(decision))
 
 
+def test_switched_on__every_level_is_distrusted__any_device_tells() -> None:
+    """What is proven by a person's word alone comes back too, once a device is mended."""
+    view = after_proof(proven(HostState.EVACUATED, readings=ON), beat_s=NOW_S - 5.0)
+    distrusted = incident(proof=an_operators_word(None))
+    distrusted = replace(
+        distrusted,
+        record=replace(distrusted.record, value=replace(distrusted.record.value, level=9)),
+    )
+
+    decision = decided(replace(view, incidents={INCIDENT: distrusted}))
+
+    assert HostState.RETURNING is state_written(decision, HOST)
+
+
+def test_heartbeat__on_was_read_long_ago__is_not_returning() -> None:
+    """It may have been switched off since."""
+    host = proven(
+        HostState.EVACUATED,
+        readings=(a_reading(Power.ON, age_s=31.0),),
+        state_since_s=NOW_S - 100.0,
+    )
+
+    assert state_written(decided(after_proof(host, beat_s=NOW_S - 5.0)), HOST) is None
+
+
 @pytest.mark.parametrize(
     ("case", "readings"),
     [
