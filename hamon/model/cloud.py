@@ -138,8 +138,8 @@ class CloudView:
     hosts in ``traced_s`` and of all that changed since (``traced_changes_s``). ``hard_affinity``:
     members of server groups that may only run where the others are; None: not read yet.
     ``token_s``: when the token was renewed. ``calls``: by guest or service host. ``passwords``:
-    guests whose new password this controller was given. ``window``: how many evacuations may be in flight now.
-    ``took_s``: how long each kind of reading took when it was last done.
+    guests whose new password this controller was given. ``window``: how many evacuations may be in
+    flight now. ``took_s``: how long each kind of reading took when it was last done.
     """
 
     services: Mapping[str, ComputeService] = field(default_factory=dict)
