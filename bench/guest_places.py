@@ -52,6 +52,11 @@ class Guest:
         """Whether it is active on another host, and nothing is being done to it."""
         return self.host not in {"", source} and (self.vm_state, self.task_state) == ("active", "")
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether Nova does nothing more about it, unless it is asked again."""
+        return (self.vm_state, self.task_state) == ("error", "")
+
 
 class GuestPlaces:
     """One connection to Nova's database; use it in a `with`.
@@ -106,13 +111,18 @@ class GuestPlaces:
             found.setdefault(uuid, []).append(status)
         return found
 
-    def wait_elsewhere(self, source: str, deadline_s: float) -> float | None:
-        """Wait until every guest runs elsewhere; return when (CLOCK_BOOTTIME), None: too late.
+    def wait_elsewhere(self, source: str, deadline_s: float, *, asks_again: bool) -> float | None:
+        """Wait until every guest runs elsewhere; return when (CLOCK_BOOTTIME), None: they do not.
+
+        Args:
+            source: the host that died.
+            deadline_s: how long at most.
+            asks_again: whether somebody asks again for a guest that Nova has given up.
 
         Raises:
             LabError: the database does not answer.
         """
-        return wait_elsewhere(self.guests, source, deadline_s)
+        return wait_elsewhere(self.guests, source, deadline_s, asks_again=asks_again)
 
     def _ask(self, question: str) -> Rows:
         assert self._client.stdin is not None
@@ -137,15 +147,18 @@ def rows_of(lines: Iterable[str]) -> Rows:
 
 
 def wait_elsewhere(
-    guests: Callable[[], list[Guest]], source: str, deadline_s: float
+    guests: Callable[[], list[Guest]], source: str, deadline_s: float, *, asks_again: bool
 ) -> float | None:
     """Ask until every guest runs elsewhere; see `GuestPlaces.wait_elsewhere`."""
     give_up_s = now_s() + deadline_s
-    while not all(guest.runs_elsewhere(source) for guest in guests()):
-        if now_s() > give_up_s:
+    while now_s() < give_up_s:
+        left = [guest for guest in guests() if not guest.runs_elsewhere(source)]
+        if not left:
+            return now_s()
+        if not asks_again and all(guest.is_given_up for guest in left):
             return None
         time.sleep(POLL_S)
-    return now_s()
+    return None
 
 
 def faults(

@@ -19,7 +19,7 @@ from lab.observer import Observer, now_s
 from lab.processes import wait_until
 
 WRITING_TIMEOUT_S = 180.0
-FENCED_TIMEOUT_S = 120.0
+ARMED_TIMEOUT_S = 120.0
 EVACUATION_TIMEOUT_S = 300.0
 PER_GUEST_S = 3.0
 """How long a guest may take on top of that, on a machine that may be busy."""
@@ -87,7 +87,7 @@ class NovaCuts:
         ground.lab.host(home).power_cut()
         proof_s = contender.evacuate(ground, cut)
         deadline_s = EVACUATION_TIMEOUT_S + PER_GUEST_S * self.guests
-        active_s = ground.places.wait_elsewhere(home, deadline_s)
+        active_s = ground.places.wait_elsewhere(home, deadline_s, asks_again=contender.asks_again)
         confirmed_s = contender.finish(ground, deadline_s if active_s is not None else 1.0)
         writing_s = self._writing_s(before, cut.at_s)
         requests = calls.seen(ground.lab, lambda r: contender.sends(ground, r), proof_s)
@@ -120,7 +120,9 @@ class NovaCuts:
         # Whoever evacuated, hamon brings the host back: it knows how, once it has fenced it itself.
         self._set_armed(is_armed=True)
         was, hosts = self._host(self.home), self.ground.lab.hosts
-        wait_until(self._is_evacuated, f"{was} evacuated by hamon's word", FENCED_TIMEOUT_S)
+        # What another left behind, hamon moves now.
+        deadline_s = EVACUATION_TIMEOUT_S + PER_GUEST_S * self.guests
+        wait_until(self._is_evacuated, f"{was} evacuated by hamon's word", deadline_s)
         if self.ground.lab.topology.has_libvirt:
             # Without libvirt nobody on the host can say that no stale copy runs there, and hamon
             # waits for that word: it stays dead.
@@ -154,7 +156,7 @@ class NovaCuts:
                 deployment.ask(leading, "request", kind="arm" if is_armed else "disarm")
             return bool(deployment.ask(leading, "status")["armed"] == is_armed)
 
-        wait_until(is_set, "hamon armed" if is_armed else "hamon disarmed", FENCED_TIMEOUT_S)
+        wait_until(is_set, "hamon armed" if is_armed else "hamon disarmed", ARMED_TIMEOUT_S)
 
     def _writing_s(self, guests: list[Guest], cut_s: float) -> float | None:
         """When the last guest wrote again, None: not all did, or nobody can see it."""

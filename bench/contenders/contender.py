@@ -65,6 +65,10 @@ class Contender(Protocol):
     def is_daemon_armed(self) -> bool:
         """Whether hamon's daemons shall act in its runs."""
 
+    @property
+    def asks_again(self) -> bool:
+        """Whether it asks again for a guest that Nova has given up."""
+
     def get_ready(self, ground: Ground, host: str) -> None:
         """Do what is done long before the host dies.
 

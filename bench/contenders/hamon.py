@@ -36,6 +36,11 @@ class Hamon:
         """It is the daemons that act."""
         return True
 
+    @property
+    def asks_again(self) -> bool:
+        """With a back-off, for ever."""
+        return True
+
     def get_ready(self, ground: Ground, host: str) -> None:
         """Forget the last run: see `Contender`."""
         ground.log.news()

@@ -53,6 +53,11 @@ class Masakari:
         """Nobody else may evacuate."""
         return False
 
+    @property
+    def asks_again(self) -> bool:
+        """Once, after two minutes."""
+        return True
+
     def get_ready(self, ground: Ground, host: str) -> None:
         """Start it, and tell it of the host: see `Contender`."""
         service = self.services.setdefault(

@@ -35,6 +35,11 @@ class Posting:
         """Nobody else may evacuate."""
         return False
 
+    @property
+    def asks_again(self) -> bool:
+        """It does not look."""
+        return False
+
     def get_ready(self, ground: Ground, host: str) -> None:
         """Have a token: see `Contender`."""
         servers_on(ground.cloud, host)

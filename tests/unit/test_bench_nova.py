@@ -106,8 +106,17 @@ def test_wait_elsewhere__last_guest_moves__says_when() -> None:
     """It is asked until all are there."""
     answers = iter([[GUEST], [replace(GUEST, host="h2")]])
 
-    assert guest_places.wait_elsewhere(lambda: next(answers), "h1", 5.0) is not None
-    assert guest_places.wait_elsewhere(lambda: [GUEST], "h1", -1.0) is None
+    assert guest_places.wait_elsewhere(lambda: next(answers), "h1", 5.0, asks_again=False)
+    assert guest_places.wait_elsewhere(lambda: [GUEST], "h1", -1.0, asks_again=True) is None
+
+
+def test_wait_elsewhere__nova_has_given_up__is_waited_for_if_somebody_asks_again() -> None:
+    """Who posted and went home is not waited for until the deadline."""
+    failed, there = [replace(GUEST, vm_state="error")], [replace(GUEST, host="h2")]
+    answers = iter([failed, there])
+
+    assert guest_places.wait_elsewhere(lambda: failed, "h1", 60.0, asks_again=False) is None
+    assert guest_places.wait_elsewhere(lambda: next(answers), "h1", 60.0, asks_again=True)
 
 
 def test_rows_of__answer_without_its_end__is_an_error() -> None:
@@ -238,6 +247,16 @@ def test_of_speed__limit__is_the_best_rival(active_s: float | None, is_reached: 
 
     assert verdict.is_reached is is_reached
     assert nova_verdicts.of_speed([RUN], "eight") == []
+
+
+def test_of_speed__rival_left_guests_behind__is_judged_by_its_other_runs() -> None:
+    """A rival is taken at its best, and hamon at everything that it did."""
+    failed = replace(AT_ONCE, active_s=None)
+
+    assert nova_verdicts.of_speed([RUN, failed, SERIAL], "eight")[0].is_reached
+    assert nova_verdicts.of_speed([RUN, failed], "eight")[0].is_reached
+    quick = replace(AT_ONCE, active_s=5.0)
+    assert not nova_verdicts.of_speed([RUN, failed, quick], "eight")[0].is_reached
 
 
 def test_of_start__masakari__ten_times_later_as_it_comes_and_later_when_tuned() -> None:
