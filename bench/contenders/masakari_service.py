@@ -21,7 +21,7 @@ VENV = LockedVenv(name="masakari")
 API, ENGINE = "masakari-api", "masakari-engine"
 PORT = 15868
 READY_TIMEOUT_S = 60.0
-_ENGINE_STARTED = b"Starting masakari"
+_ENGINE_STARTED = b"Starting ha_engine"
 _CONFIG = Path("/etc/masakari")
 _CTL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 _CTL_ENVIRONMENT = ("env", "HOME=/var/lib/rabbitmq", "RABBITMQ_NODENAME=rabbit@localhost")
