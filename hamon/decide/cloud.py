@@ -122,8 +122,9 @@ def _looks(
     poll_s = _poll_s(view)
     if poll_s is not None and cloud.traced_s:
         read(CloudLook(kind=_K.MIGRATIONS_CHANGED), _last(cloud.traced_changes_s, cloud), poll_s)
-        news = poll_s if _has_news(view, cloud) else WATCH_PERIOD_S * poll_s
-        read(CloudLook(kind=_K.SERVERS_CHANGED), cloud.changed_s, news)
+        if _has_news(view, cloud):
+            # Of servers only when one counts: a list of them costs Nova more than a rebuild.
+            read(CloudLook(kind=_K.SERVERS_CHANGED), cloud.changed_s, poll_s)
     elif any(host.grants for host in view.hosts.values()) and cloud.traced_s:
         read(CloudLook(kind=_K.MIGRATIONS_CHANGED), cloud.traced_changes_s, WATCH_PERIOD_S)
     return tuple(dict.fromkeys(due)), wake_at_s

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from hamon.evacuator.cloud import rows
 from hamon.evacuator.cloud.record import record_guests, servers_of
 from hamon.evacuator.cloud.send import send_waiting
 from hamon.evacuator.moves import Moves, joined
-from hamon.model.incident import OPEN_MIGRATIONS
+from hamon.model.cloud import CloudView
+from hamon.model.incident import OPEN_MIGRATIONS, MigrationStatus
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.proof import FenceProof
 from hamon.model.reason import reason
@@ -28,7 +30,8 @@ def move_guests(
         incident: of the host.
         proof: fresh proof of its death; None: nothing may be sent.
         policy: limits and back-off.
-        in_flight: evacuations under way now over all incidents.
+        in_flight: evacuations under way now over all incidents; those that Nova is through with
+            do not count any more.
         now_s: monotonic seconds.
     """
     host = view.hosts[incident.record.value.host]
@@ -36,7 +39,8 @@ def move_guests(
     if host.service_host not in view.cloud.listed_s:
         return Moves(reasons=(reason("waits_for_cloud", host.name, what="its guests"),))
     recorded = record_guests(view, incident, policy)
-    sent = send_waiting(view, incident, proof, policy, in_flight=in_flight, now_s=now_s)
+    busy = in_flight - _arrived(view, view.cloud)
+    sent = send_waiting(view, incident, proof, policy, in_flight=busy, now_s=now_s)
     return joined((recorded, sent))
 
 
@@ -49,3 +53,15 @@ def is_finished(view: ClusterView, incident: IncidentView) -> bool | None:
     if cloud is None or view.hosts[value.host].service_host not in cloud.listed_s:
         return None
     return all(server.guest in incident.migrations for server in servers_of(view, value))
+
+
+def _arrived(view: ClusterView, cloud: CloudView) -> int:
+    """Count the evacuations that Nova is through with and that are not confirmed yet."""
+    return sum(
+        1
+        for incident in view.incidents.values()
+        for migration in incident.migrations.values()
+        if (record := migration.record.value).status in OPEN_MIGRATIONS - {MigrationStatus.WAITING}
+        and (source := view.hosts.get(record.source_compute)) is not None
+        and rows.has_arrived(cloud, record, source.service_host)
+    )

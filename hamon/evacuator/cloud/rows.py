@@ -36,6 +36,11 @@ def ours(cloud: CloudView, record: MigrationRecord, source: str) -> tuple[CloudM
     )
 
 
+def has_arrived(cloud: CloudView, record: MigrationRecord, source: str) -> bool:
+    """Say whether Nova is through with a guest's evacuation: what is left is hamon's to see."""
+    return any(row.status in ARRIVED for row in ours(cloud, record, source))
+
+
 def newest(cloud: CloudView, guest: GuestId) -> int:
     """Return the highest number of any migration record known of a guest, 0: none."""
     return max((row.number for row in cloud.migrations.get(guest, ())), default=0)
