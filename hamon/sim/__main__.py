@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from hamon.model.policy import Backend
 from hamon.sim.events import Event
 from hamon.sim.scenario import Scenario, expected, rewrite, run
 from hamon.sim.walk import STEPS, walk
@@ -19,6 +20,7 @@ def main(arguments: list[str]) -> int:
     walking.add_argument("--seed", type=int, default=0)
     walking.add_argument("--walks", type=int, default=1, help="how many, with seeds from there on")
     walking.add_argument("--steps", type=int, default=STEPS, help="faults in one walk")
+    walking.add_argument("--backend", type=Backend, choices=tuple(Backend), default=Backend.LIBVIRT)
     walking.add_argument("--verbose", action="store_true", help="show every event")
     playing = verbs.add_parser("scenario", help="play a scenario and compare its events")
     playing.add_argument("folder", type=Path)
@@ -35,7 +37,7 @@ def main(arguments: list[str]) -> int:
 def _walk(options: argparse.Namespace) -> int:
     failed = 0
     for seed in range(options.seed, options.seed + options.walks):
-        walked = walk(seed, options.steps, _show if options.verbose else None)
+        walked = walk(seed, options.steps, _show if options.verbose else None, options.backend)
         failed += walked.violation is not None
         _say(walked.verdict)
     return 1 if failed else 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from hamon.model.names import HostName
+from hamon.model.policy import Backend
 from hamon.sim.events import Event
 from hamon.sim.faults import do, heal
 from hamon.sim.invariants import Violation
@@ -23,12 +24,16 @@ CALM_S = 30.0
 HEALED_S = 150.0
 """How long a healed world may take until nothing hangs: every back-off, and a boot or two."""
 
+HEALED_NOVA_S = 420.0
+"""With Nova: also what was asked for and is not known, and what no conductor took up."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
     """What became of one walk."""
 
     seed: int
+    backend: Backend
     digest: str
     steps: int
     virtual_s: float
@@ -41,19 +46,26 @@ class Walk:
             return f"seed {self.seed}: well after {self.virtual_s:.0f} virtual seconds"
         return (
             f"seed {self.seed}, step {self.steps}: {self.violation}\n"
-            f"    python -m hamon.sim walk --seed {self.seed} --verbose"
+            f"    python -m hamon.sim walk --seed {self.seed} --backend {self.backend} --verbose"
         )
 
 
-def walk(seed: int, steps: int = STEPS, echo: Callable[[Event], None] | None = None) -> Walk:
+def walk(
+    seed: int,
+    steps: int = STEPS,
+    echo: Callable[[Event], None] | None = None,
+    backend: Backend = Backend.LIBVIRT,
+) -> Walk:
     """Walk once; never raises for what hamon did wrong."""
     random.seed(seed)
-    return run_virtual(lambda: _walk(seed, steps, echo))
+    return run_virtual(lambda: _walk(seed, steps, echo, backend))
 
 
-async def _walk(seed: int, steps: int, echo: Callable[[Event], None] | None) -> Walk:
+async def _walk(
+    seed: int, steps: int, echo: Callable[[Event], None] | None, backend: Backend
+) -> Walk:
     luck = Random(seed)
-    world = World(_plan(luck, seed), echo)
+    world = World(_plan(luck, seed, backend), echo)
     violation: Violation | None = None
     with world.events.capture():
         try:
@@ -70,7 +82,14 @@ async def _walk(seed: int, steps: int, echo: Callable[[Event], None] | None) -> 
             violation = error.violation
         step, now_s, digest = world.batches(), world.clock.now_s(), world.events.digest()
         await world.end()
-    return Walk(seed=seed, digest=digest, steps=step, virtual_s=now_s, violation=violation)
+    return Walk(
+        seed=seed,
+        backend=backend,
+        digest=digest,
+        steps=step,
+        virtual_s=now_s,
+        violation=violation,
+    )
 
 
 async def _come_to_rest(world: World) -> Violation | None:
@@ -82,11 +101,12 @@ async def _come_to_rest(world: World) -> Violation | None:
         heal(world)
         waited_s += CALM_S
         hanging = next(iter(unfinished(world)), None)
-        if hanging is None or waited_s >= HEALED_S:
+        limit_s = HEALED_S if world.nova is None else HEALED_NOVA_S
+        if hanging is None or waited_s >= limit_s:
             return hanging
 
 
-def _plan(luck: Random, seed: int) -> Plan:
+def _plan(luck: Random, seed: int, backend: Backend) -> Plan:
     hosts = tuple(f"compute-{number}" for number in range(1, luck.randint(3, 5) + 1))
     guests = tuple(
         GuestPlan(name=f"g{number}", host=luck.choice(hosts[:2]), ram_mib=luck.choice((512, 2048)))
@@ -94,7 +114,12 @@ def _plan(luck: Random, seed: int) -> Plan:
     )
     room_mib = luck.choice((4096, 16384))
     return Plan(
-        hosts=hosts, guests=guests, host_ram_mib=room_mib, policy=policy_for_walks(), seed=seed
+        hosts=hosts,
+        guests=guests,
+        host_ram_mib=room_mib,
+        backend=backend,
+        policy=policy_for_walks(),
+        seed=seed,
     )
 
 
@@ -138,7 +163,22 @@ def _choose(world: World, luck: Random) -> tuple[str, ...]:
     if not world.liars():
         party = luck.choice(sorted(world.controllers))
         verbs.append(("plane", luck.choice(PLANES), party, luck.choice(("cut", "restore"))))
+    if world.nova is not None:
+        verbs += _verbs_of_nova(luck, host, guest)
     return luck.choice(verbs)
+
+
+def _verbs_of_nova(luck: Random, host: str, guest: str) -> list[tuple[str, ...]]:
+    """Return what Nova, its users and its computes may come to do now."""
+    api = ("unwell", "slow", "ok", "ok", "lose-request", "lose-answer")
+    compute = ("nova-compute", host, luck.choice(("kill", "start", "restart", "pause", "resume")))
+    return [
+        ("nova", luck.choice(api)),
+        ("nova", luck.choice(("conductor-kill", "conductor-start"))),
+        compute,
+        compute,
+        ("server", luck.choice(("start", "start", "stop", "reboot", "delete")), guest),
+    ]
 
 
 def _is_any_controller_cut(world: World) -> bool:

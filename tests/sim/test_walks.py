@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hamon.model.policy import Backend
 from hamon.sim.scenario import Command, Crash, Played, Scenario, run
 from hamon.sim.walk import walk
 from hamon.sim.world import GuestPlan, Plan
@@ -29,6 +30,21 @@ INCIDENT = Scenario(
 def test_walk__of_a_seed__violates_nothing(seed: int) -> None:
     """Whatever happens in whatever order, the invariants hold and nothing hangs once healed."""
     walked = walk(seed)
+    assert walked.violation is None, walked.verdict
+
+
+@pytest.mark.parametrize("seed", range(QUICK_SEEDS))
+def test_walk__with_nova__violates_nothing(seed: int) -> None:
+    """The same where Nova moves the guests, with its own troubles and its users in it."""
+    walked = walk(seed, backend=Backend.NOVA)
+    assert walked.violation is None, walked.verdict
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(QUICK_SEEDS, SLOW_SEEDS))
+def test_walk__with_nova_of_many_seeds__violates_nothing(seed: int) -> None:
+    """The same, with longer walks."""
+    walked = walk(seed, steps=18, backend=Backend.NOVA)
     assert walked.violation is None, walked.verdict
 
 

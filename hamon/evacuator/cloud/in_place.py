@@ -19,6 +19,9 @@ from hamon.model.view import ClusterView, HostView
 AGAIN_S = 60.0
 """A guest that does not come up is started again after this long."""
 
+GIVE_UP_S = 300.0
+"""After so long in the same state a host no longer waits for guests that Nova has in ERROR."""
+
 _NAMES_SHOWN = 8
 
 
@@ -39,8 +42,8 @@ def start_in_place(view: ClusterView, host: HostView, now_s: float) -> Moves | N
         server
         for guest, server in sorted(cloud.servers.items())
         if server.host == host.service_host
-        and server.vm_state == "active"
         and lists_running(host, guest) is not True
+        and (server.vm_state == "active" or _failed_lately(cloud, host, server, now_s))
     ]
     if not off:
         return None
@@ -57,6 +60,15 @@ def start_in_place(view: ClusterView, host: HostView, now_s: float) -> Moves | N
     names = ",".join(server.name for server in off[:_NAMES_SHOWN])
     reasons.append(reason("restart_waits_for_guests", host.name, guests=names))
     return Moves(intents=tuple(intents), reasons=tuple(reasons))
+
+
+def _failed_lately(cloud: CloudView, host: HostView, server: Server, now_s: float) -> bool:
+    """Say whether a guest is in ERROR because it was to be started here, and libvirt was not well.
+
+    Only for a while: a guest that never comes up again must not keep its host from serving.
+    """
+    is_ours = server.guest in cloud.calls
+    return server.vm_state == "error" and is_ours and now_s < host.state_since_s + GIVE_UP_S
 
 
 def _not_yet(cloud: CloudView, host: HostView) -> Moves | None:

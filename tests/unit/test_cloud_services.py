@@ -1,0 +1,313 @@
+"""Nova around the incidents: what is read when, who is shut out, who may serve, what is lifted."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hamon.decide.cloud import OURS, RELIST_PERIOD_S, SERVICES_PERIOD_S
+from hamon.decide.tick import decide
+from hamon.evacuator.cloud.denials import lift_denials
+from hamon.model.action import CloudLook, CloudLookKind, EnableService, ShutOutService
+from hamon.model.change import CONTROL, Decision, Delete, grant_of, guard_of
+from hamon.model.cloud import CallState, CloudView
+from hamon.model.guest import Grant, GrantState, PowerState
+from hamon.model.host import HostState
+from hamon.model.incident import MigrationStatus
+from hamon.model.policy import Policy, ReturnPolicy
+from hamon.model.view import ClusterView, HostView
+from tests.builders import (
+    GRANT_VERSION,
+    HOST,
+    INCIDENT,
+    NOW_S,
+    SPARE,
+    THIRD,
+    a_guest,
+    a_host,
+    a_migration,
+    a_view,
+    at,
+)
+from tests.cloud_builders import (
+    ROW,
+    a_call,
+    a_cloud,
+    a_cloud_view,
+    a_dead_host,
+    a_row,
+    a_server,
+    a_service,
+    a_spare,
+)
+from tests.decisions import checks
+
+GUEST = a_guest()
+POLICY = Policy()
+RETURN = ReturnPolicy()
+
+
+def kinds(decision: Decision) -> set[tuple[CloudLookKind, str]]:
+    """What of Nova is read, and of which host."""
+    return {(k.kind, k.service_host) for k in decision.looks if isinstance(k, CloudLook)}
+
+
+def shut_outs(decision: Decision) -> list[ShutOutService]:
+    """The requests to shut a service out."""
+    actions = [intent.action for intent in decision.intents]
+    return [action for action in actions if isinstance(action, ShutOutService)]
+
+
+def enabled(decision: Decision) -> list[str]:
+    """The services that are to be enabled."""
+    actions = [intent.action for intent in decision.intents]
+    return [action.service_host for action in actions if isinstance(action, EnableService)]
+
+
+def with_service(**facts: Any) -> CloudView:  # noqa: ANN401 - any field of the service
+    """A cloud in which the first host's service is up, but for what is named."""
+    cloud = a_cloud()
+    return replace(cloud, services={**cloud.services, HOST: a_service(HOST, **facts)})
+
+
+def quiet(cloud: CloudView, **others: Any) -> ClusterView:  # noqa: ANN401 - see a_view
+    """A view in which every host is well."""
+    return replace(a_view(a_host(), a_spare(), **others), cloud=cloud)
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("age_s", "looks"),
+    [
+        (SERVICES_PERIOD_S - 0.1, set()),
+        (SERVICES_PERIOD_S + 0.1, {(CloudLookKind.SERVICES, "")}),
+    ],
+)
+def test_looks__all_is_well__only_services_and_seldom(
+    age_s: float, looks: set[tuple[CloudLookKind, str]]
+) -> None:
+    """A cloud without incidents costs one list of services now and then."""
+    cloud = CloudView(services={HOST: a_service(HOST)}, services_s=NOW_S - age_s)
+
+    decision = decide(quiet(cloud), POLICY, NOW_S)
+
+    assert looks == kinds(decision)
+
+
+def test_looks__host_is_proven_dead__its_guests_and_their_migrations_are_read() -> None:
+    """And server groups, and a token that lives long enough."""
+    cloud = CloudView(services={HOST: a_service(HOST, is_down=True)}, services_s=NOW_S)
+
+    found = kinds(decide(a_cloud_view(cloud), POLICY, NOW_S))
+
+    assert {
+        (CloudLookKind.SERVERS_OF, HOST),
+        (CloudLookKind.MIGRATIONS_OF, HOST),
+        (CloudLookKind.GROUPS, ""),
+        (CloudLookKind.TOKEN, ""),
+    } == found
+
+
+def test_looks__guests_under_way__one_list_of_changes_for_all() -> None:
+    """Whole lists are for what changes may miss, and come much less often."""
+    cloud = a_cloud([a_server(), a_server(2)], age_s=5.0)
+    flying = [a_migration(n, MigrationStatus.ACCEPTED, newest=ROW) for n in (1, 2)]
+
+    found = kinds(decide(a_cloud_view(cloud, migrations=flying), POLICY, NOW_S))
+
+    assert (CloudLookKind.MIGRATIONS_CHANGED, "") in found
+    assert (CloudLookKind.SERVERS_OF, HOST) not in found
+
+
+def test_looks__whole_lists_are_old__are_read_anew() -> None:
+    """A list of changes misses what a clock that is far off wrote."""
+    cloud = a_cloud([a_server()], age_s=RELIST_PERIOD_S + 1.0)
+
+    found = kinds(decide(a_cloud_view(cloud), POLICY, NOW_S))
+
+    assert {(CloudLookKind.SERVERS_OF, HOST), (CloudLookKind.MIGRATIONS_OF, HOST)} <= found
+
+
+# -- shutting out ---------------------------------------------------------------------------------
+
+
+def test_shut_out__proven_dead__once_with_the_incident_as_the_reason() -> None:
+    """The write checks the switch and the very right to live that the proof is about."""
+    decision = decide(a_cloud_view(with_service()), POLICY, NOW_S)
+
+    [asked] = shut_outs(decision)
+    [intent] = [intent for intent in decision.intents if intent.action == asked]
+    assert (asked.service_host, asked.reason) == (HOST, f"{OURS} {INCIDENT}")
+    assert {CONTROL, guard_of(HOST)} == set(checks(intent.change))
+
+
+def test_shut_out__already_forced_down__is_not_asked_again() -> None:
+    """What Nova shows is believed."""
+    assert not shut_outs(decide(a_cloud_view(a_cloud()), POLICY, NOW_S))
+
+
+def test_shut_out__forced_down_was_lost__is_asked_again() -> None:
+    """Somebody lifted it: else Nova would send guests there."""
+    calls = {str(HOST): a_call(CallState.DONE, attempt=0)}
+    cloud = replace(with_service(disabled_reason=f"{OURS} {INCIDENT}"), calls=calls)
+
+    assert 1 == len(shut_outs(decide(a_cloud_view(cloud), POLICY, NOW_S)))
+
+
+def test_shut_out__disabled_by_an_operator__keeps_his_reason() -> None:
+    """Only forced down: later hamon must not enable what it has not disabled."""
+    cloud = with_service(is_enabled=False, disabled_reason="new disks")
+
+    [asked] = shut_outs(decide(a_cloud_view(cloud), POLICY, NOW_S))
+
+    assert "" == asked.reason
+
+
+@pytest.mark.parametrize(
+    ("state", "age_s", "asked"),
+    [
+        (CallState.RUNNING, 60.0, 0),
+        (CallState.UNKNOWN, 1.0, 0),
+        (CallState.UNKNOWN, 3.0, 1),
+        (CallState.REFUSED, 3.0, 1),
+    ],
+)
+def test_shut_out__asked_before__one_call_at_a_time_and_not_at_once(
+    state: CallState, age_s: float, asked: int
+) -> None:
+    """No busy loop of calls to a Nova that is unwell."""
+    cloud = replace(with_service(), calls={HOST: a_call(state, age_s=age_s, attempt=0)})
+
+    assert asked == len(shut_outs(decide(a_cloud_view(cloud), POLICY, NOW_S)))
+
+
+def test_shut_out__disarmed__is_not_asked() -> None:
+    """While disarmed nothing is changed outside."""
+    view = a_cloud_view(with_service())
+    control = replace(view.control.value, is_armed=False, reason="work")
+
+    decision = decide(replace(view, control=replace(view.control, value=control)), POLICY, NOW_S)
+
+    assert not decision.intents
+
+
+@pytest.mark.parametrize("state", [HostState.FENCING, HostState.FENCE_FAILED])
+def test_shut_out__not_proven_dead__is_not_asked(state: HostState) -> None:
+    """It may live yet, and serve."""
+    host = a_host(HOST, state)
+
+    assert not shut_outs(decide(a_cloud_view(with_service(), host, a_spare()), POLICY, NOW_S))
+
+
+# -- enabling -------------------------------------------------------------------------------------
+
+
+def disabled(reason: str) -> CloudView:
+    """A cloud in which the first host's service is disabled."""
+    return with_service(is_enabled=False, disabled_reason=reason)
+
+
+def test_enable__up_and_disabled_by_hamon__is_enabled() -> None:
+    """The last step of a return."""
+    assert [HOST] == enabled(decide(quiet(disabled(f"{OURS} {INCIDENT}")), POLICY, NOW_S))
+
+
+@pytest.mark.parametrize(
+    "cloud",
+    [disabled("new disks"), disabled(""), with_service(is_down=True)],
+    ids=["by an operator", "without a reason", "forced down"],
+)
+def test_enable__not_hamons_or_forced_down__stays_disabled(cloud: CloudView) -> None:
+    """Only what hamon disabled, and only when nothing else keeps it down."""
+    assert not enabled(decide(quiet(cloud), POLICY, NOW_S))
+
+
+def test_enable__quarantined__stays_disabled() -> None:
+    """It is no destination yet."""
+    host = a_host(HOST, HostState.QUARANTINED, returns=3, state_since_s=NOW_S - 1.0)
+    view = replace(a_view(host, a_spare()), cloud=disabled(f"{OURS} {INCIDENT}"))
+
+    assert not enabled(decide(view, POLICY, NOW_S))
+
+
+# -- denials --------------------------------------------------------------------------------------
+
+
+def denied(
+    state: GrantState = GrantState.RELEASED,
+    *,
+    up_for_s: float = 1.0,
+    **others: Any,  # noqa: ANN401
+) -> HostView:
+    """A host that is up again, and that may not start the guest."""
+    denial = Grant(state=state, generation=1, wanted=PowerState.SHUTOFF, moved_to=SPARE)
+    grants = {GUEST: at(GRANT_VERSION, denial)}
+    return a_host(HOST, grants=grants, state_since_s=NOW_S - up_for_s, **others)
+
+
+def lifted(host: HostView, cloud: CloudView, **others: Any) -> bool:  # noqa: ANN401 - see a_cloud_view
+    """Whether the guest is given back to the host."""
+    view = a_cloud_view(cloud, host, a_spare(), a_spare(THIRD), **others)
+    changes = lift_denials(view, host, cloud, RETURN, NOW_S)
+    deletes = [one for change in changes for one in change.operations]
+    assert all(one == Delete(key=grant_of(HOST, GUEST), version=GRANT_VERSION) for one in deletes)
+    return bool(deletes)
+
+
+def test_denial__guest_lives_elsewhere__is_kept_for_the_length_of_the_watch() -> None:
+    """What Nova still has in its queue may come late."""
+    cloud = a_cloud([a_server(host=SPARE)])
+
+    assert not lifted(denied(up_for_s=RETURN.stale_watch_s - 1.0), cloud)
+    assert lifted(denied(up_for_s=RETURN.stale_watch_s), cloud)
+
+
+@pytest.mark.parametrize("up_for_s", [1.0, RETURN.stale_watch_s])
+def test_denial__not_answered__is_never_lifted(up_for_s: float) -> None:
+    """An order to power the guest off may be under way, and would hit the copy that comes."""
+    cloud = a_cloud([a_server(host=HOST)])
+
+    assert not lifted(denied(GrantState.REVOKED, up_for_s=up_for_s), cloud)
+
+
+def test_denial__guest_lives_here_again__is_lifted_at_once() -> None:
+    """By Nova's word, and nothing under way."""
+    assert lifted(denied(), a_cloud([a_server(host=HOST)]))
+    assert not lifted(denied(), a_cloud([a_server(host=HOST, task_state="rebuilding")]))
+
+
+@pytest.mark.parametrize("status", ["pre-migrating", "preparing", "migrating"])
+def test_denial__guest_comes_here__is_lifted_at_once(status: str) -> None:
+    """Evacuated or migrated to this host now."""
+    row = a_row(status=status, source=SPARE, to=HOST)
+
+    assert lifted(denied(), a_cloud([a_server(host=SPARE)], [row]))
+
+
+def test_denial__rebuild_here_was_given_up__is_kept() -> None:
+    """Of a rebuild that died here Nova keeps an open record; the guest is asked for elsewhere."""
+    row = a_row(status="pre-migrating", source=SPARE, to=HOST)
+    cloud = a_cloud([a_server(host=SPARE)], [row])
+    tried_again = a_migration(1, MigrationStatus.WAITING, source=SPARE, newest=ROW, attempts=1)
+
+    assert lifted(denied(), cloud)
+    assert not lifted(denied(), cloud, migrations=[tried_again])
+
+
+def test_denial__rebuild_here_was_abandoned_and_guest_is_elsewhere__is_kept() -> None:
+    """It no longer is where the open record says that it came from."""
+    row = a_row(status="pre-migrating", source=SPARE, to=HOST)
+
+    assert not lifted(denied(), a_cloud([a_server(host=THIRD)], [row]))
+
+
+def test_denial__of_a_dead_host__is_kept() -> None:
+    """The watch begins when it is up again."""
+    denial = Grant(
+        state=GrantState.RELEASED, generation=1, wanted=PowerState.SHUTOFF, moved_to=SPARE
+    )
+    host = a_dead_host(grants={GUEST: at(GRANT_VERSION, denial)})
+
+    assert not lifted(host, a_cloud([a_server(host=SPARE)]))
