@@ -51,8 +51,6 @@ def think_evacuating(
     life = _life_of_proven_boot(view, host, incident, policy, stirs, now_s)
     if life is not None and not held:
         return _contradicted(view, host, incident, life)
-    if stirs is not None:
-        proof = None
     moves = _moves(view, incident, None if held else proof, policy, scheduler, now_s)
     if held:
         stopped = [reason("evacuation_held", host.name, by=h.kind, why=h.reason) for h in held]

@@ -209,8 +209,8 @@ def _after_gate(
     now_s: float,
 ) -> ReturnStep:
     beats = {incident.record.value.beat_at for incident in incidents}
-    # One without an agent is here because of a heartbeat; none was written down at a gate.
-    if not host.spec.agentless and service.beat_at in beats:
+    # One without an agent is here because of a heartbeat: none was written down at a gate.
+    if service.beat_at in beats:
         return ReturnStep(reasons=(reason("return_waits_for_nova_compute", host.name),))
     left = _open_records(cloud, host.service_host)
     if left is None:

@@ -228,6 +228,16 @@ def test_evacuate_host__down_and_silent__opens_an_incident_of_no_boot(
     )
 
 
+def test_evacuate_host__had_an_agent_once__names_no_boot() -> None:
+    """What an agent registered long ago says nothing of the boot that is given up."""
+    former = an_agentless_host()
+    former = replace(former, self_=a_host().self_)
+
+    _, decision = answered(world(former, requests=[EVACUATE_HOST]))
+
+    assert opened_in(decision).boot_id is None
+
+
 def heard(vote: Vote, **others: Any) -> HostView:  # noqa: ANN401
     """A host of which one plane tells this, and the other is silent."""
     votes = (*silence()[1:], a_vote(vote, **others))

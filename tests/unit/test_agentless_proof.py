@@ -209,6 +209,27 @@ def test_evacuating__no_life_since_the_proof__goes_on(
     assert state_written(decided(view), HOST) is None, case
 
 
+@pytest.mark.parametrize(
+    ("case", "state", "migrations", "listed_s"),
+    [
+        ("guests not listed yet", HostState.FENCED, (), {}),
+        ("a guest still to move", HostState.EVACUATED, (a_migration(),), {HOST: NOW_S}),
+    ],
+)
+def test_proven__it_is_needed_and_any_life__contradicts_at_once(
+    case: str,
+    state: HostState,
+    migrations: tuple[MigrationView, ...],
+    listed_s: dict[str, float],
+) -> None:
+    """Power is not waited for while something could move on the proof."""
+    view = after_proof(proven(state, evidence=(ALIVE,), readings=()), *migrations)
+    assert view.cloud is not None
+    view = replace(view, cloud=replace(view.cloud, listed_s=listed_s))
+
+    assert HostState.FENCING is state_written(decided(view), HOST), case
+
+
 def test_evacuating__answered_just_before_the_proof__goes_on() -> None:
     """The last answer of the boot that was switched off is no life after it."""
     host = proven(evidence=(a_vote(Vote.ALIVE_WEAK, age_s=2.0),), state_since_s=NOW_S - 1.0)
