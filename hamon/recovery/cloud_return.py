@@ -9,10 +9,10 @@ Rules:
 3. The host serves when Nova's records of every evacuation away from it are ``completed``, its
    service is up, and the guests that stayed run again.
 4. A record that stays open is waited for, visibly: by it nova-compute would destroy the guest of
-    if not host.spec.agentless and not host.guard.value.is_gate_open:
-        prepared = _prepare(view, host, cloud, incidents, recovery)
-        if prepared is not None:
-            return prepared
+   that name at its next start, wherever it belongs by then. Of several open records of one guest
+   Nova completes only one at each start; the others are written down, and said.
+5. On a host without an agent there is no gate, nobody looks for copies, and guests that stay are
+   left as they are: that is said, and the records are waited for all the same.
 """
 
 from __future__ import annotations
