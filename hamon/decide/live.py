@@ -87,7 +87,8 @@ def _think_well(view: ClusterView, host: HostView, policy: Policy, now_s: float)
     match record.state:
         case HostState.SUSPECT | HostState.LEAVING:
             why = reason("host_well_again", host.name)
-            return Thought(changes=(enter(view, host, well, why),))
+            again = HostState.RESTARTED if record.is_restoring else well
+            return Thought(changes=(enter(view, host, again, why),))
         case HostState.RESTARTED:
             return _think_restarted(view, host, well, now_s)
         case _:

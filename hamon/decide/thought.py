@@ -72,6 +72,7 @@ def next_record(
             boot_id=boot_id,
             incident=incident,
             reason=why.code,
+            is_restoring=state is HostState.RESTARTED,
         )
     check_transition(old.state, state)
     return replace(
@@ -84,6 +85,8 @@ def next_record(
         left_open=old.left_open if boot_id in {None, old.boot_id} else (),
         incident=incident,
         reason=why.code,
+        is_restoring=state is HostState.RESTARTED
+        or (old.is_restoring and state in {HostState.SUSPECT, HostState.LEAVING}),
     )
 
 

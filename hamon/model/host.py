@@ -108,7 +108,8 @@ class HostRecord:
     outlived a change of leader and needs no start-up grace. ``returns`` counts returns after an
     evacuation in a row, for the growing quarantine. ``since`` is wall-clock time for humans only.
     ``left_open``: Nova's evacuation records away from the host that stayed open when it returned in
-    this boot, although a later one of the same guest was completed.
+    this boot, although a later one of the same guest was completed. ``is_restoring``: it rebooted
+    by itself, and what ran on it is still to be started there; no suspicion in between ends that.
     """
 
     state: HostState
@@ -119,6 +120,7 @@ class HostRecord:
     reason: str = ""
     returns: int = 0
     left_open: tuple[int, ...] = ()
+    is_restoring: bool = False
 
 
 class Leaving(StrEnum):

@@ -166,6 +166,42 @@ def test_restarted__its_guests__are_waited_for(case: str, grant: Any, *, is_done
     assert is_done or {"restart_waits_for_guests"} == reasons(thought)
 
 
+def restoring(**others: Any) -> HostView:  # noqa: ANN401 - see a_host
+    """A host that rebooted, with guests that are still to be started on it."""
+    host = a_host(HOST, HostState.RESTARTED, is_here=True, **others)
+    assert host.record.value is not None
+    record = replace(host.record.value, is_restoring=True)
+    return replace(host, record=replace(host.record, value=record))
+
+
+def next_record(host: HostView) -> HostRecord:
+    """What a host's record becomes."""
+    record = writes(*think(host).changes)[record_of(HOST)]
+    assert isinstance(record, HostRecord)
+    return record
+
+
+@pytest.mark.parametrize("trouble", [{"evidence": silence()}, {"leaving": Leaving.REBOOT}])
+def test_restarted__suspected_or_leaving_in_between__still_has_its_guests_to_start(
+    trouble: dict[str, Any],
+) -> None:
+    """Whoever heard nothing of the host for a moment must not forget why guests are off on it."""
+    in_between = next_record(restoring(**trouble))
+    host = a_host()
+
+    record = next_record(replace(host, record=replace(host.record, value=in_between)))
+
+    assert in_between.state is not HostState.RESTARTED
+    assert (HostState.RESTARTED, True) == (record.state, record.is_restoring)
+
+
+def test_restarted__all_its_guests_run__nothing_is_left_to_start() -> None:
+    """The next suspicion is one like any other."""
+    record = next_record(restoring())
+
+    assert (HostState.UP, False) == (record.state, record.is_restoring)
+
+
 # -- quarantine -----------------------------------------------------------------------------------
 
 
