@@ -11,6 +11,8 @@ Pure. Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought
 from hamon.evacuator.cloud import rows
@@ -42,12 +44,16 @@ GROUPS_PERIOD_S = 300.0
 TOKEN_PERIOD_S = 1200.0
 """A token is renewed at conviction, and while guests move: it is used until the last rebuild."""
 
-RELIST_PERIOD_S = 30.0
+RELIST_PERIOD_S = 120.0
 """Lists of what changed may miss what a clock that is far off wrote: then all is read anew."""
+
+ARRIVALS_PERIOD_S = 10.0
+"""Who arrived is looked at this often while others wait to be sent: those are read for more often,
+and it is seen in passing."""
 
 CALL_AGAIN_S = 2.0
 WATCH_PERIOD_S = 2.0
-_POLL_MIN_S, _POLL_EACH_S, _POLL_MAX_S = 0.5, 0.05, 3.0
+_POLL_MIN_S, _POLL_EACH_S, _POLL_MAX_S = 0.5, 0.05, 6.0
 
 _K = CloudLookKind
 
@@ -103,6 +109,9 @@ def _looks(
     soon = any(_needs_services(view, cloud, host) for host in view.hosts.values())
     period_s = SERVICES_SOON_S if soon else SERVICES_PERIOD_S
     read(CloudLook(kind=_K.SERVICES), cloud.services_s, period_s)
+    if cloud.services_s is None:
+        # Their heartbeats tell the time by Nova's clocks, from which on changes can be listed.
+        return tuple(due), wake_at_s
     for host in troubled:
         name = host.service_host
         returns = _state(host) is HostState.RETURNING
@@ -110,8 +119,8 @@ def _looks(
             servers = CloudLook(kind=_K.SERVERS_OF, service_host=name)
             read(servers, cloud.listed_s.get(name), RELIST_PERIOD_S)
             migrations = CloudLook(kind=_K.MIGRATIONS_OF, service_host=name)
-            traced_s = SERVICES_SOON_S if returns else RELIST_PERIOD_S
-            read(migrations, cloud.traced_s.get(name), traced_s)
+            period_s = SERVICES_SOON_S if returns else RELIST_PERIOD_S
+            read(migrations, cloud.traced_s.get(name), period_s)
     for host in view.hosts.values():
         if _state(host) is HostState.RESTARTED:
             servers = CloudLook(kind=_K.SERVERS_OF, service_host=host.service_host)
@@ -121,18 +130,21 @@ def _looks(
         read(CloudLook(kind=_K.GROUPS), cloud.groups_s, GROUPS_PERIOD_S)
     poll_s = _poll_s(view)
     if poll_s is not None and cloud.traced_s:
-        read(CloudLook(kind=_K.MIGRATIONS_CHANGED), _last(cloud.traced_changes_s, cloud), poll_s)
+        traced_s = _last(cloud.traced_changes_s, cloud.traced_s)
+        read(CloudLook(kind=_K.MIGRATIONS_CHANGED), traced_s, poll_s)
         if _has_news(view, cloud):
             # Of servers only when one counts: a list of them costs Nova more than a rebuild.
-            read(CloudLook(kind=_K.SERVERS_CHANGED), cloud.changed_s, poll_s)
+            servers = CloudLook(kind=_K.SERVERS_CHANGED)
+            listed_s = _last(cloud.changed_s, cloud.listed_s)
+            read(servers, listed_s, ARRIVALS_PERIOD_S if _any_unsent(view) else poll_s)
     elif any(host.grants for host in view.hosts.values()) and cloud.traced_s:
         read(CloudLook(kind=_K.MIGRATIONS_CHANGED), cloud.traced_changes_s, WATCH_PERIOD_S)
     return tuple(dict.fromkeys(due)), wake_at_s
 
 
-def _last(changes_s: float | None, cloud: CloudView) -> float:
-    """Return when migrations were last asked for in any way."""
-    return max(*cloud.traced_s.values(), changes_s if changes_s is not None else 0.0)
+def _last(changes_s: float | None, whole_s: Mapping[str, float]) -> float:
+    """Return when the last list was asked for, of what changed or of all."""
+    return max([*whole_s.values(), changes_s if changes_s is not None else 0.0])
 
 
 def _state(host: HostView) -> HostState | None:
@@ -168,6 +180,16 @@ def _poll_s(view: ClusterView) -> float | None:
     if all(status is MigrationStatus.WAITING for status in open_):
         return None
     return min(_POLL_MIN_S + _POLL_EACH_S * len(open_), _POLL_MAX_S)
+
+
+def _any_unsent(view: ClusterView) -> bool:
+    """Say whether guests wait that were never asked for: Nova will be read for them anyway."""
+    return any(
+        migration.record.value.status is MigrationStatus.WAITING
+        and not migration.record.value.reason
+        for incident in view.incidents.values()
+        for migration in incident.migrations.values()
+    )
 
 
 def _has_news(view: ClusterView, cloud: CloudView) -> bool:

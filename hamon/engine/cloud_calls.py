@@ -124,7 +124,7 @@ class CloudCalls:
 
     async def _read(self, look: CloudLook, asked_s: float) -> None:
         kind, host = look.kind, look.service_host
-        since = self._picture.newest()
+        since = self._picture.asks(kind)
         match kind:
             case CloudLookKind.SERVICES:
                 self._picture.saw_services(await self._cloud.services(), asked_s)
@@ -136,13 +136,15 @@ class CloudCalls:
                 self._picture.saw_server(look.guest, await self._found(look.guest))
             case CloudLookKind.MIGRATIONS_OF:
                 migrations = await self._cloud.migrations(host=host)
-                self._picture.saw_migrations(migrations, asked_s, host=host)
+                came_s = self._clock.now_s()
+                self._picture.saw_migrations(migrations, asked_s, came_s=came_s, host=host)
             case CloudLookKind.SERVERS_CHANGED if since is not None:
                 servers = await self._cloud.servers(since=since)
                 self._picture.saw_servers_changed(servers, asked_s)
             case CloudLookKind.MIGRATIONS_CHANGED if since is not None:
                 migrations = await self._cloud.migrations(since=since)
-                self._picture.saw_migrations(migrations, asked_s)
+                came_s = self._clock.now_s()
+                self._picture.saw_migrations(migrations, asked_s, came_s=came_s)
             case CloudLookKind.GROUPS:
                 self._picture.saw_groups(await self._cloud.groups(), asked_s)
             case CloudLookKind.TOKEN:

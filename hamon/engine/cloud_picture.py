@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from hamon.evacuator.cloud import rows
 from hamon.evacuator.cloud.pacing import Pace
 from hamon.model.action import CloudLookKind
 from hamon.model.cloud import (
@@ -24,9 +25,9 @@ from hamon.model.cloud import (
 )
 from hamon.model.names import GuestId
 
-OVERLAP_S = 60.0
-"""A list of what changed starts this much before the newest change known: Nova's controllers stamp
-changes with clocks of their own."""
+OVERLAP_S = 20.0
+"""A list of what changed starts this much before the newest change that was known when the one
+before it was asked for: Nova's controllers stamp changes with clocks of their own."""
 
 PASSWORD_LIFE_S = 120.0
 """A password whose guest does not begin to move within this is forgotten."""
@@ -45,6 +46,8 @@ class CloudPicture:
         self._view = CloudView()
         self._pace = pace
         self._newest_at: datetime | None = None
+        self._asked_at: dict[CloudLookKind, datetime | None] = {}
+        self._known_to: dict[CloudLookKind, datetime] = {}
         self._arrived: set[int] = set()
         self._passwords: dict[GuestId, tuple[str, float]] = {}
         self._changed: dict[str, tuple[ComputeService, float]] = {}
@@ -72,11 +75,17 @@ class CloudPicture:
             if guest in kept or now_s < given_s + PASSWORD_LIFE_S
         }
 
-    def newest(self) -> str | None:
-        """Return from when on changes are to be listed, in Nova's clock; None: not known yet."""
-        if self._newest_at is None:
+    def asks(self, kind: CloudLookKind) -> str | None:
+        """Note that something is about to be read; return from when on changes are to be listed.
+
+        That is, in Nova's clock, when the list before it was asked for; None: not known, or this
+        kind lists all there is.
+        """
+        self._asked_at[kind] = self._newest_at
+        known_to = self._known_to.get(kind)
+        if known_to is None:
             return None
-        return (self._newest_at - timedelta(seconds=OVERLAP_S)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return (known_to - timedelta(seconds=OVERLAP_S)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     # -- what was read ----------------------------------------------------------------------------
 
@@ -102,6 +111,7 @@ class CloudPicture:
         # Whoever is not on it any more has moved, or is gone: the list does not say which.
         missing = {g for g, known in self._view.servers.items() if known.host == host}
         self._note(*(server.updated_at for server in found.values()))
+        self._knows_all(CloudLookKind.SERVERS_OF, CloudLookKind.SERVERS_CHANGED)
         self._view = replace(
             self._view,
             servers={**self._view.servers, **found},
@@ -117,6 +127,7 @@ class CloudPicture:
             if server.guest in self._view.servers or server.host in self._view.listed_s
         }
         self._note(*(server.updated_at for server in found.values()))
+        self._knows_changes(CloudLookKind.SERVERS_CHANGED)
         self._view = replace(
             self._view,
             servers={**self._view.servers, **found},
@@ -135,12 +146,22 @@ class CloudPicture:
         )
 
     def saw_migrations(
-        self, migrations: Iterable[CloudMigration], asked_s: float, *, host: str = ""
+        self,
+        migrations: Iterable[CloudMigration],
+        asked_s: float,
+        *,
+        came_s: float,
+        host: str = "",
     ) -> None:
         """Take migrations: all of one host's, or (without one) those that changed."""
         found = tuple(migrations)
+        ended = {row.number: came_s for row in found if row.status not in rows.OPEN}
         self._note(*(row.updated_at for row in found))
-        known = {row.number: row for rows in self._view.migrations.values() for row in rows}
+        if host:
+            self._knows_all(CloudLookKind.MIGRATIONS_OF, CloudLookKind.MIGRATIONS_CHANGED)
+        else:
+            self._knows_changes(CloudLookKind.MIGRATIONS_CHANGED)
+        known = {row.number: row for of_guest in self._view.migrations.values() for row in of_guest}
         known.update((row.number, row) for row in found)
         by_guest: dict[GuestId, list[CloudMigration]] = {}
         for number in sorted(known):
@@ -151,9 +172,10 @@ class CloudPicture:
         traced = {**self._view.traced_s, host: asked_s} if host else self._view.traced_s
         self._view = replace(
             self._view,
-            migrations={guest: tuple(rows) for guest, rows in by_guest.items()},
+            migrations={guest: tuple(of_guest) for guest, of_guest in by_guest.items()},
             traced_s=traced,
             traced_changes_s=changes_s,
+            ended_s=ended | dict(self._view.ended_s),
         )
 
     def saw_groups(self, groups: Iterable[ServerGroup], asked_s: float) -> None:
@@ -196,6 +218,7 @@ class CloudPicture:
             took_s=kept.took_s,
         )
         self._arrived.clear()
+        self._known_to.clear()
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -223,6 +246,17 @@ class CloudPicture:
         if row.status == "done" and is_ours and row.number not in self._arrived:
             self._arrived.add(row.number)
             self._pace = self._pace.after_arrival()
+
+    def _knows_all(self, kind: CloudLookKind, changes: CloudLookKind) -> None:
+        """Changes are listed from the first whole list on: what came before, that one has."""
+        asked_at = self._asked_at.get(kind)
+        if asked_at is not None:
+            self._known_to.setdefault(changes, asked_at)
+
+    def _knows_changes(self, kind: CloudLookKind) -> None:
+        asked_at = self._asked_at.get(kind)
+        if asked_at is not None:
+            self._known_to[kind] = asked_at
 
     def _note(self, *stamps: str) -> None:
         for stamp in stamps:

@@ -4,7 +4,7 @@ from hamon.engine.cloud_picture import CloudPicture
 from hamon.evacuator.cloud.pacing import Pace
 from hamon.model.action import CloudLookKind
 from tests.builders import HOST, SPARE, a_guest
-from tests.cloud_builders import a_server
+from tests.cloud_builders import ROW, a_row, a_server, a_service
 
 GUEST = a_guest()
 
@@ -25,6 +25,31 @@ def test_servers__guest_no_longer_listed_on_its_host__is_somewhere_and_not_gone(
     picture.saw_servers_changed([a_server(host=SPARE)], 3.0)
     assert picture.view().servers[GUEST].host == SPARE
     assert not picture.view().unlisted
+
+
+def test_asks__changes__from_when_the_last_list_of_them_was_asked_for() -> None:
+    """However long nobody read, and whatever else told the time since, none is passed over."""
+    picture = a_picture()
+    picture.saw_services([a_service(HOST, beat_at="2026-01-01T00:01:00")], 0.0)
+    picture.asks(CloudLookKind.SERVERS_OF)
+    picture.saw_servers_of(HOST, [a_server()], 1.0)
+    picture.saw_services([a_service(HOST, beat_at="2026-01-01T00:30:00")], 2.0)
+
+    assert picture.asks(CloudLookKind.SERVERS_CHANGED) == "2026-01-01T00:00:40Z"
+    # It did not come; the next one must tell of the same time.
+    assert picture.asks(CloudLookKind.SERVERS_CHANGED) == "2026-01-01T00:00:40Z"
+    picture.saw_servers_changed([], 3.0)
+    assert picture.asks(CloudLookKind.SERVERS_CHANGED) == "2026-01-01T00:29:40Z"
+
+
+def test_ended__record_shown_again__is_known_from_the_first_list_on() -> None:
+    """What was asked for after that, shows what the end of it made."""
+    picture = a_picture()
+    picture.saw_migrations([a_row(status="accepted")], 1.0, came_s=2.0, host=HOST)
+    picture.saw_migrations([a_row(status="done")], 3.0, came_s=5.0)
+    picture.saw_migrations([a_row(status="completed")], 6.0, came_s=7.0)
+
+    assert picture.view().ended_s == {ROW: 5.0}
 
 
 def test_took__reading_done__is_known_until_it_is_done_again() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hamon.evacuator.cloud.record import record_guests
-from hamon.evacuator.cloud.send import send_waiting
+from hamon.evacuator.cloud.send import SENDING_MAX, send_waiting
 from hamon.evacuator.moves import Moves
 from hamon.model.action import CloudLook, CloudLookKind, Evacuate
 from hamon.model.change import CONTROL, grant_of, guard_of, guest_of, migration_of
@@ -70,6 +70,14 @@ def waiting_guests(count: int, **others: Any) -> ClusterView:  # noqa: ANN401 - 
     numbers = range(1, count + 1)
     cloud = a_cloud([a_server(number) for number in numbers], **others)
     return a_cloud_view(cloud, migrations=[a_migration(number) for number in numbers])
+
+
+def also_flying(view: ClusterView) -> ClusterView:
+    """The same, with another guest of the host under way."""
+    flying = a_migration(99, MigrationStatus.ACCEPTED)
+    [incident] = view.incidents.values()
+    incident = replace(incident, migrations={**incident.migrations, a_guest(99): flying})
+    return replace(view, incidents={INCIDENT: incident})
 
 
 # -- one request ----------------------------------------------------------------------------------
@@ -196,16 +204,33 @@ def test_send__many_waiting__goes_by_priority_then_size_within_the_window() -> N
     assert asked_for(sent(view)) == [3, 2, 4]
 
 
-def test_send__less_than_half_of_the_window_free__waits_for_a_batch() -> None:
+@pytest.mark.parametrize(
+    ("window", "in_flight", "is_read"),
+    [(8, 5, False), (8, 4, True), (32, 25, False), (32, 24, True), (8, 8, False)],
+)
+def test_send__lists_old__are_read_when_many_will_go_by_them(
+    window: int, in_flight: int, *, is_read: bool
+) -> None:
     """What is read before a batch is paid for by all in it."""
-    view = waiting_guests(12, window=8)
-    flying = a_migration(13, MigrationStatus.ACCEPTED)
-    [incident] = view.incidents.values()
-    incident = replace(incident, migrations={**incident.migrations, a_guest(13): flying})
-    view = replace(view, incidents={INCIDENT: incident})
+    moves = sent(also_flying(waiting_guests(12, window=window, age_s=60.0)), in_flight=in_flight)
 
-    assert not sent(view, in_flight=5).intents
-    assert len(asked_for(sent(view, in_flight=4))) == 4
+    assert not moves.intents
+    assert is_read is bool(moves.looks)
+
+
+def test_send__last_waiting_one_and_lists_old__are_read_for_it_alone() -> None:
+    """No others will come to share the reading."""
+    moves = sent(also_flying(waiting_guests(1, window=8, age_s=60.0)), in_flight=7)
+
+    assert moves.looks
+
+
+def test_send__lists_fresh__whoever_fits_goes_a_few_at_a_time() -> None:
+    """The rest of a batch follows as Nova answers."""
+    view = also_flying(waiting_guests(12, window=8))
+
+    assert 3 == len(asked_for(sent(view, in_flight=5)))
+    assert SENDING_MAX == len(asked_for(sent(view, in_flight=0)))
 
 
 def test_send__others_fill_the_window__one_slot_is_the_incidents_own() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from hamon.decide.cloud import OURS, RELIST_PERIOD_S, SERVICES_PERIOD_S
+from hamon.decide.cloud import OURS, RELIST_PERIOD_S, SERVICES_PERIOD_S, think_cloud
+from hamon.decide.thought import Thought
 from hamon.decide.tick import decide
 from hamon.evacuator.cloud.denials import lift_denials
 from hamon.model.action import CloudLook, CloudLookKind, EnableService, ShutOutService
@@ -47,7 +48,7 @@ POLICY = Policy()
 RETURN = ReturnPolicy()
 
 
-def kinds(decision: Decision) -> set[tuple[CloudLookKind, str]]:
+def kinds(decision: Decision | Thought) -> set[tuple[CloudLookKind, str]]:
     """What of Nova is read, and of which host."""
     return {(k.kind, k.service_host) for k in decision.looks if isinstance(k, CloudLook)}
 
@@ -119,6 +120,30 @@ def test_looks__guests_under_way__one_list_of_changes_for_all() -> None:
 
     assert (CloudLookKind.MIGRATIONS_CHANGED, "") in found
     assert (CloudLookKind.SERVERS_OF, HOST) not in found
+
+
+def test_looks__first_of_all__services_alone() -> None:
+    """Their heartbeats tell the time by Nova's clocks, from which on changes are listed."""
+    found = kinds(decide(a_cloud_view(CloudView()), POLICY, NOW_S))
+
+    assert {(CloudLookKind.SERVICES, "")} == found
+
+
+@pytest.mark.parametrize(("waiting", "is_read"), [(0, True), (1, False)])
+def test_looks__one_has_arrived__servers_are_read_unless_others_bring_that_about(
+    waiting: int, *, is_read: bool
+) -> None:
+    """Whoever waits to be sent is read for soon; until then a list would be paid for twice."""
+    servers = [a_server(number) for number in range(1, waiting + 2)]
+    cloud = a_cloud(servers, [a_row(1, status="done", to=SPARE)], age_s=6.0)
+    migrations = [
+        a_migration(1, MigrationStatus.ACCEPTED, newest=ROW - 1, attempts=1),
+        *(a_migration(number) for number in range(2, waiting + 2)),
+    ]
+
+    found = kinds(think_cloud(a_cloud_view(cloud, migrations=migrations), POLICY, (), NOW_S))
+
+    assert is_read is ((CloudLookKind.SERVERS_CHANGED, "") in found)
 
 
 def test_looks__whole_lists_are_old__are_read_anew() -> None:

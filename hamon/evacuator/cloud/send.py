@@ -8,7 +8,8 @@ Rules:
    not on what was known earlier.
 3. Every host that is proven dead is shut out in Nova before the first request of anybody: else
    Nova would send guests from one dead host to another.
-4. A batch is sent when half of the window is free, so that reading before it is paid by many.
+4. Nova is read for a batch when enough of the window is free for the reading to be paid by many;
+   on what was read, requests go out one for each that is answered, a few at a time.
 """
 
 from __future__ import annotations
@@ -48,8 +49,12 @@ FRESH_S = 2.0
 _CHANGES = (CloudLookKind.SERVERS_CHANGED, CloudLookKind.MIGRATIONS_CHANGED)
 _WHOLE = (CloudLookKind.SERVERS_OF, CloudLookKind.MIGRATIONS_OF)
 
-SENDING_MAX = 8
-"""Requests under way at once: each must start within its lease, and Nova takes a second for one."""
+SENDING_MAX = 4
+"""Requests under way at once. Nova answers one when it has recorded it; more of them at once only
+take from each other, and from the rebuilds, what processor time its API has (docs/nova.md)."""
+
+BATCH = 8
+"""So many free places in the window are worth a reading, however wide it is."""
 
 _UNTOLD = (
     "what it is to have as password was told to a former leader only: "
@@ -110,16 +115,19 @@ def send_waiting(
     if not_yet is not None:
         blocked = tuple(replace(not_yet, subject=m.record.value.guest) for m in due)
         return replace(moves, reasons=(*moves.reasons, *blocked), can_place=True)
-    free = min(_free_slots(the, in_flight, len(due)), SENDING_MAX - _being_sent(the.cloud))
-    if free <= 0:
-        full = tuple(
-            reason("guest_waits_for_slot", m.record.value.guest, in_flight=in_flight) for m in due
-        )
-        return replace(moves, reasons=(*moves.reasons, *full))
+    free = _free_slots(the, in_flight)
     looks = _stale_lists(the)
-    if looks:
-        return replace(moves, looks=looks)
-    return _send(the, due[:free], moves)
+    # A reading is worth its while for many; whoever still fits on the last one goes without.
+    if free >= (min(len(due), _worth_reading(the)) if looks else 1):
+        if looks:
+            return replace(moves, looks=looks)
+        may_start = SENDING_MAX - _being_sent(the.cloud)
+        if may_start > 0:
+            return _send(the, due[: min(free, may_start)], moves)
+    full = tuple(
+        reason("guest_waits_for_slot", m.record.value.guest, in_flight=in_flight) for m in due
+    )
+    return replace(moves, reasons=(*moves.reasons, *full))
 
 
 def _due(the: _Round) -> tuple[list[MigrationView], list[MigrationView]]:
@@ -192,19 +200,24 @@ def not_shut_out(view: ClusterView) -> tuple[str, ...]:
     )
 
 
-def _free_slots(the: _Round, in_flight: int, waiting: int) -> int:
-    """Return how many guests may be sent in this round; 0 until a batch is worth its reading."""
-    mine = sum(
-        1
+def _free_slots(the: _Round, in_flight: int) -> int:
+    """Return how many guests more may be in flight."""
+    free = _window(the) - in_flight
+    is_mine_moving = any(
+        migration.record.value.status in _IN_FLIGHT
         for migration in the.incident.migrations.values()
-        if migration.record.value.status in _IN_FLIGHT
     )
-    window = min(the.cloud.window, the.policy.in_flight_max)
-    free = window - in_flight
-    if mine == 0:
-        # One slot of each incident is its own, however busy the others are.
-        return max(free, 1)
-    return free if free >= min(waiting, max(window // 2, 1)) else 0
+    # One slot of each incident is its own, however busy the others are.
+    return max(free, 0) if is_mine_moving else max(free, 1)
+
+
+def _window(the: _Round) -> int:
+    return min(the.cloud.window, the.policy.in_flight_max)
+
+
+def _worth_reading(the: _Round) -> int:
+    """Return how many places must be free for Nova to be read for them."""
+    return min(max(_window(the) // 2, 1), BATCH)
 
 
 def _being_sent(cloud: CloudView) -> int:

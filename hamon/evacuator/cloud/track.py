@@ -31,7 +31,7 @@ from hamon.evacuator.cloud.places import (
 from hamon.evacuator.cloud.send import drop, release_record
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves, joined
-from hamon.model.action import CloudLook, CloudLookKind, SetPower
+from hamon.model.action import SetPower
 from hamon.model.change import (
     CONTROL,
     Change,
@@ -47,9 +47,6 @@ from hamon.model.names import HostName
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.reason import reason
 from hamon.model.view import ClusterView, IncidentView, MigrationView
-
-SETTLES_S = 15.0
-"""After this long a record ``completed`` stands although its server did not move."""
 
 POWER_AGAIN_S = 30.0
 """A start or stop that had no effect is asked for again after this long."""
@@ -128,10 +125,9 @@ def _track_one(the: _Guest) -> Moves:
         return _being_rebuilt(the, claimed[0])
     # A record that was open when we asked and has ended since was taken up instead of ours.
     ended = [row for row in the.rows if row.status not in rows.OPEN]
-    if any(row.status in rows.ARRIVED for row in ended) and not _is_settled(the):
-        # The lists of servers and of migrations are read one after the other.
-        look = CloudLook(kind=CloudLookKind.SERVERS_CHANGED)
-        return replace(_says(the, "guest_in_flight", host="", status=rows.DONE), looks=(look,))
+    if any(row.status in rows.ARRIVED and not _is_settled(the, row) for row in ended):
+        # The lists of servers and of migrations are read one after the other (decide/cloud.py).
+        return _says(the, "guest_in_flight", host="", status=ended[-1].status)
     if ended:
         return _ended(the, the.server, ended[-1])
     if any(row.number > the.record.newest or the.record.number for row in the.rows):
@@ -139,10 +135,19 @@ def _track_one(the: _Guest) -> Moves:
     return _nothing_seen(the, the.server)
 
 
-def _is_settled(the: _Guest) -> bool:
-    """Say whether an arrival that the server does not show can no longer come to light."""
-    return the.now_s >= the.migration.since_s + SETTLES_S and not any(
-        row.status == rows.DONE for row in the.rows
+def _is_settled(the: _Guest, ended: CloudMigration) -> bool:
+    """Say whether an arrival that the server does not show can no longer come to light.
+
+    Nova moves the server before it ends the record: the server must have been asked for after the
+    record was seen ended.
+    """
+    seen_s = the.cloud.ended_s.get(ended.number)
+    servers_s = the.cloud.servers_fresh_s(the.source)
+    return (
+        ended.status == rows.COMPLETED
+        and seen_s is not None
+        and servers_s is not None
+        and servers_s >= seen_s
     )
 
 
