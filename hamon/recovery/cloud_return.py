@@ -20,8 +20,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hamon.evacuator.cloud import rows
+from hamon.evacuator.cloud.close import release_record
 from hamon.evacuator.cloud.in_place import start_in_place
-from hamon.evacuator.cloud.send import release_record
 from hamon.evacuator.migration import step
 from hamon.model.action import CloudLook, CloudLookKind, LiftForceDown, RunBeforeGate
 from hamon.model.change import (

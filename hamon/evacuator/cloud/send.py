@@ -16,26 +16,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hamon.evacuator.cloud import rows
-from hamon.evacuator.cloud.denials import deny
+from hamon.evacuator.cloud.close import close_moved, drop
 from hamon.evacuator.cloud.judge import GONE, Call, Judgement, judge
 from hamon.evacuator.cloud.looks import stale_lists, whereabouts, whole_lists
-from hamon.evacuator.cloud.places import is_proven_dead, name_of
+from hamon.evacuator.cloud.places import is_proven_dead
+from hamon.evacuator.cloud.request import adopt, ask
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves
-from hamon.model.action import CloudLook, CloudLookKind, Evacuate
-from hamon.model.change import (
-    CONTROL,
-    Change,
-    Check,
-    Delete,
-    Intent,
-    Operation,
-    Update,
-    guard_of,
-    guest_of,
-    migration_of,
-)
+from hamon.model.action import CloudLook, CloudLookKind
+from hamon.model.change import Change, Intent
 from hamon.model.cloud import CallState, CloudView, Server
 from hamon.model.incident import OPEN_MIGRATIONS, MigrationRecord, MigrationStatus
 from hamon.model.policy import EvacuationPolicy
@@ -255,7 +244,7 @@ def _send(the: _Round, batch: list[MigrationView], moves: Moves) -> Moves:
             sought.append(whereabouts(the.cloud, guest, the.source))
             continue
         if server.vm_state in GONE or server.host != the.source:
-            changes.append(_close(the, migration, server))
+            changes.append(close_moved(the.view, migration, server))
             continue
         judgement = judge(the.view, the.incident.record.value, server, the.policy)
         if migration.record.value.needs_password and server.guest not in the.cloud.passwords:
@@ -266,12 +255,12 @@ def _send(the: _Round, batch: list[MigrationView], moves: Moves) -> Moves:
             waiting = _again(the, migration, judgement.why)
             changes.append(write(migration, waiting, "guest_waits", why=judgement.why))
         else:
-            adopted = _adopt(the, migration, server)
+            adopted = adopt(the.view, the.cloud, migration, server)
             looks += _unseen(the, migration, server)
             if adopted is not None:
                 changes.append(adopted)
             elif not looks:
-                intents.append(_evacuate(the, migration))
+                intents.append(ask(the.view, the.cloud, migration))
     return replace(
         moves,
         changes=(*moves.changes, *changes),
@@ -287,68 +276,6 @@ def _again(the: _Round, migration: MigrationView, why: str) -> MigrationRecord:
     return replace(waiting, attempts=record.attempts + 1)
 
 
-def _close(the: _Round, migration: MigrationView, server: Server) -> Change:
-    """Close the migration of a guest that Nova no longer gives to the dead host.
-
-    safety: wherever it went, it went without this host, which must not start its copy either.
-    """
-    if server.vm_state in GONE:
-        return drop(the.view, migration, f"not on {the.source} any more: deleted")
-    where = server.host or "no host"
-    closed = drop(the.view, migration, f"not on {the.source} any more: Nova gives it to {where}")
-    if not server.host:
-        return closed
-    source = the.view.hosts[migration.record.value.source_compute]
-    denial = deny(source, server.guest, name_of(the.view, server.host))
-    return replace(closed, operations=(*closed.operations, *denial))
-
-
-def drop(view: ClusterView, migration: MigrationView, why: str) -> Change:
-    """Build the transaction that closes a migration which will not happen, visibly."""
-    record = migration.record.value
-    failed = step(record, view, "failed", status=MigrationStatus.FAILED, why=why)
-    operations: list[Operation] = [
-        Update(
-            key=migration_of(record.incident, record.guest),
-            version=migration.record.version,
-            value=failed,
-        ),
-        *release_record(view, migration),
-    ]
-    told = reason("guest_not_movable", record.guest, name=record.name, why=why)
-    return Change(subject=record.guest, reason=told, operations=tuple(operations))
-
-
-def release_record(view: ClusterView, migration: MigrationView) -> tuple[Operation, ...]:
-    """Return what lets the guest have another migration once this one is closed."""
-    record = migration.record.value
-    owned = view.guests.get(record.guest)
-    if owned is None or owned.value.migration != record.incident:
-        return ()
-    return (Delete(key=guest_of(record.guest), version=owned.version),)
-
-
-def _adopt(the: _Round, migration: MigrationView, server: Server) -> Change | None:
-    """Follow an evacuation that somebody else asked for, rather than asking for a second one."""
-    record = migration.record.value
-    is_moving = server.task_state.startswith("rebuild")
-    # What was open when an attempt of ours was given up is over, whatever Nova says of it.
-    open_rows = [
-        row
-        for row in rows.evacuations(the.cloud, record.guest, the.source)
-        if row.status in rows.OPEN and row.number > record.newest
-    ]
-    if not open_rows or not is_moving:
-        return None
-    adopted = replace(
-        step(record, the.view, "adopted", status=MigrationStatus.ACCEPTED),
-        number=open_rows[-1].number,
-        newest=rows.newest(the.cloud, record.guest),
-        joined=tuple(row.number for row in open_rows),
-    )
-    return write(migration, adopted, "evacuation_adopted", number=adopted.number)
-
-
 def _unseen(the: _Round, migration: MigrationView, server: Server) -> tuple[CloudLook, ...]:
     """Return what must be read because a guest is being rebuilt and nobody knows by whom.
 
@@ -357,50 +284,3 @@ def _unseen(the: _Round, migration: MigrationView, server: Server) -> tuple[Clou
     if not server.task_state.startswith("rebuild") or migration.record.value.attempts:
         return ()
     return whole_lists(the.cloud, the.source, _fresh_since_s(the, _WHOLE))
-
-
-def _evacuate(the: _Round, migration: MigrationView) -> Intent:
-    """Journal a request to Nova; it may start only within the lease of this write (rule 4).
-
-    safety: the source's guard and ``control`` are checked in the same transaction, so a host that
-    is back, and a disarm, stop it. What Nova had recorded of this guest until now is written down,
-    so that our own record can be told from every earlier one, by any later leader.
-    """
-    record = migration.record.value
-    view = the.view
-    source = view.hosts[record.source_compute]
-    left_open = tuple(
-        row.number
-        for row in rows.evacuations(the.cloud, record.guest, the.source)
-        if row.status == rows.ACCEPTED
-    )
-    accepted = replace(
-        step(record, view, "sent", status=MigrationStatus.ACCEPTED),
-        dest_compute=None,
-        number=0,
-        request_id="",
-        newest=rows.newest(the.cloud, record.guest),
-        joined=left_open,
-        attempts=record.attempts + 1,
-    )
-    target = view.hosts.get(record.target) if record.target is not None else None
-    change = Change(
-        subject=record.guest,
-        reason=reason("evacuation_sent", record.guest, name=record.name, attempt=accepted.attempts),
-        operations=(
-            Check(key=CONTROL, version=view.control.version),
-            Check(key=guard_of(source.name), version=source.guard.version),
-            Update(
-                key=migration_of(record.incident, record.guest),
-                version=migration.record.version,
-                value=accepted,
-            ),
-        ),
-    )
-    action = Evacuate(
-        guest=record.guest,
-        attempt=accepted.attempts,
-        target=target.service_host if target is not None else (record.target or ""),
-        force=record.force,
-    )
-    return Intent(change=change, action=action)

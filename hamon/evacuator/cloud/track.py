@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hamon.evacuator.cloud import rows
+from hamon.evacuator.cloud.close import drop, release_record
 from hamon.evacuator.cloud.denials import deny
 from hamon.evacuator.cloud.judge import GONE
 from hamon.evacuator.cloud.looks import whereabouts, whole_lists
@@ -28,7 +29,6 @@ from hamon.evacuator.cloud.places import (
     lists_running,
     name_of,
 )
-from hamon.evacuator.cloud.send import drop, release_record
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves, joined
 from hamon.model.action import SetPower
