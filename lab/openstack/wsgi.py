@@ -15,7 +15,9 @@ from typing import Any
 import waitress  # type: ignore[import-not-found,import-untyped,unused-ignore]
 from sqlalchemy import orm  # type: ignore[import-not-found,unused-ignore]
 
-THREADS = 16
+THREADS = 6
+"""A request to placement holds one connection to its database and takes a second; of 15 that its
+process may have, 16 at once leave none to take, and all time out. Nobody serves it with so many."""
 
 
 def main() -> None:
