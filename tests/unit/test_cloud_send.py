@@ -234,8 +234,9 @@ def test_send__lists_fresh__whoever_fits_goes_a_few_at_a_time() -> None:
 
 
 def test_send__others_fill_the_window__one_slot_is_the_incidents_own() -> None:
-    """One incident must not starve another."""
+    """One incident must not starve another, neither of requests nor of readings."""
     assert len(asked_for(sent(waiting_guests(3, window=4), in_flight=9))) == 1
+    assert sent(waiting_guests(3, window=4, age_s=60.0), in_flight=9).looks
 
 
 def test_send__window_wider_than_the_limit__the_limit_holds() -> None:

@@ -106,13 +106,12 @@ def send_waiting(
         return replace(moves, reasons=(*moves.reasons, *blocked), can_place=True)
     free = _free_slots(the, in_flight)
     looks = _stale_lists(the)
-    # A reading is worth its while for many; whoever still fits on the last one goes without.
-    if free >= (min(len(due), _worth_reading(the)) if looks else 1):
-        if looks:
-            return replace(moves, looks=looks)
-        may_start = SENDING_MAX - _being_sent(the.cloud)
-        if may_start > 0:
-            return _send(the, due[: min(free, may_start)], moves)
+    # A reading is made when many will go by it; whoever still fits on the last one goes without.
+    if looks and free >= min(len(due), _worth_reading(the)):
+        return replace(moves, looks=looks)
+    may_start = min(free, SENDING_MAX - _being_sent(the.cloud))
+    if not looks and may_start > 0:
+        return _send(the, due[:may_start], moves)
     full = tuple(
         reason("guest_waits_for_slot", m.record.value.guest, in_flight=in_flight) for m in due
     )
@@ -191,22 +190,24 @@ def not_shut_out(view: ClusterView) -> tuple[str, ...]:
 
 def _free_slots(the: _Round, in_flight: int) -> int:
     """Return how many guests more may be in flight."""
-    free = _window(the) - in_flight
-    is_mine_moving = any(
-        migration.record.value.status in _IN_FLIGHT
-        for migration in the.incident.migrations.values()
-    )
     # One slot of each incident is its own, however busy the others are.
-    return max(free, 0) if is_mine_moving else max(free, 1)
+    return max(_window(the) - in_flight, 0 if _is_moving(the) else 1)
+
+
+def _worth_reading(the: _Round) -> int:
+    """Return how many places must be free for Nova to be read for them."""
+    return min(max(_window(the) // 2, 1), BATCH) if _is_moving(the) else 1
 
 
 def _window(the: _Round) -> int:
     return min(the.cloud.window, the.policy.in_flight_max)
 
 
-def _worth_reading(the: _Round) -> int:
-    """Return how many places must be free for Nova to be read for them."""
-    return min(max(_window(the) // 2, 1), BATCH)
+def _is_moving(the: _Round) -> bool:
+    return any(
+        migration.record.value.status in _IN_FLIGHT
+        for migration in the.incident.migrations.values()
+    )
 
 
 def _being_sent(cloud: CloudView) -> int:
