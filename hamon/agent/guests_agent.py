@@ -99,6 +99,7 @@ class GuestsAgent:
             self._was_reading = False
             return
         self._was_reading = True
+        self._tell_refused(granted)
         guard = granted.guard.value
         self._is_shut_out = guard.right is Right.SHUT_OUT and guard.boot_id == self._context.boot_id
         if self._is_shut_out:
@@ -106,6 +107,13 @@ class GuestsAgent:
             await self._mode.end_all()
         else:
             self._mode.follow(granted)
+
+    def _tell_refused(self, granted: Granted) -> None:
+        """Tell which guests somebody tried to start here in vain, and where they are instead."""
+        for guest in sorted(self._context.permits.take_refused()):
+            grant = granted.grants.get(guest)
+            moved_to = grant.value.moved_to if grant is not None else None
+            self._context.log.warning("start_refused", guest=guest, moved_to=moved_to)
 
     async def _read(self) -> Granted:
         now_s = self._context.clock.now_s()

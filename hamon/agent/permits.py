@@ -34,7 +34,10 @@ class HostFolders:
             OSError: one cannot be made.
         """
         for folder in (
-            *(self.run_dir / name for name in ("permits", "passed", "incoming", "forget")),
+            *(
+                self.run_dir / name
+                for name in ("permits", "passed", "refused", "incoming", "forget")
+            ),
             self.state_dir / "protected",
         ):
             folder.mkdir(parents=True, exist_ok=True)
@@ -48,6 +51,7 @@ class FilePermits:
         self._boot_id = boot_id
         self._permits = folders.run_dir / "permits"
         self._passed = folders.run_dir / "passed"
+        self._refused = folders.run_dir / "refused"
         self._protected = folders.state_dir / "protected"
 
     def protect(self, guests: frozenset[GuestId]) -> None:
@@ -98,6 +102,13 @@ class FilePermits:
             for guest in guests_in(self._permits)
             if _boot_id_in(self._permits / guest) == self._boot_id
         )
+
+    def take_refused(self) -> frozenset[GuestId]:
+        """Tell the guests a start of which was refused, and forget it: each is told once."""
+        refused = guests_in(self._refused)
+        for guest in refused:
+            (self._refused / guest).unlink(missing_ok=True)
+        return refused
 
     @contextmanager
     def _locked(self) -> Iterator[bool]:

@@ -89,6 +89,7 @@ def _admit(run_dir: Path, state_dir: Path, boot_id_file: Path, definition: bytes
     with (run_dir / "permits" / ".lock").open("w") as lock:
         _lock(lock.fileno())
         if not _has_permit(run_dir, guest, boot_id) and not _is_incoming(run_dir, guest, boot_id):
+            _note_refused(run_dir, guest)
             raise RefusedError(
                 "hamon holds no permit for it on this host in this boot; it may run elsewhere"
                 f" (`hamon explain`, guest {guest})"
@@ -97,6 +98,14 @@ def _admit(run_dir: Path, state_dir: Path, boot_id_file: Path, definition: bytes
         # withdraws either removes the permit first (refused above) or finds this note.
         note = run_dir / "passed" / guest
         note.write_text(boot_id)
+
+
+def _note_refused(run_dir: Path, guest: str) -> None:
+    """Leave word for the agent's log: who asked libvirt may be a queue that tells nobody."""
+    try:
+        (run_dir / "refused" / guest).touch()
+    except OSError as error:
+        sys.stderr.write(f"hamon: refusal not noted: {error}\n")
 
 
 def _protected(state_dir: Path) -> frozenset[str] | None:

@@ -113,3 +113,7 @@ class Permits(Protocol):
     def held(self) -> frozenset[GuestId]:
         """Tell which guests have a permit now."""
         ...
+
+    def take_refused(self) -> frozenset[GuestId]:
+        """Tell the guests a start of which was refused, and forget it: each is told once."""
+        ...

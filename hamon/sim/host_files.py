@@ -14,6 +14,7 @@ class InMemoryPermits:
         self._protected: frozenset[GuestId] = frozenset()
         self._permits: dict[GuestId, int] = {}
         self._passed: set[GuestId] = set()
+        self._refused: frozenset[GuestId] = frozenset()
 
     def protect(self, guests: frozenset[GuestId]) -> None:
         """Write down, durably across boots, which guests are protected. Idempotent."""
@@ -38,11 +39,17 @@ class InMemoryPermits:
         """Tell which guests have a permit now."""
         return frozenset(self._permits)
 
+    def take_refused(self) -> frozenset[GuestId]:
+        """Tell the guests a start of which was refused, and forget it."""
+        refused, self._refused = self._refused, frozenset()
+        return refused
+
     def admit(self, guest: GuestId) -> bool:
         """Be the hook: say whether a start may go on, and note the passage."""
         if guest not in self._protected:
             return True
         if guest not in self._permits:
+            self._refused |= {guest}
             return False
         self._passed.add(guest)
         return True
@@ -51,6 +58,7 @@ class InMemoryPermits:
         """Lose what lies on tmpfs."""
         self._permits.clear()
         self._passed.clear()
+        self._refused = frozenset()
 
 
 class InMemoryHostFiles:

@@ -109,6 +109,15 @@ def test_start__protected_without_permit__is_refused(gate: Gate) -> None:
     assert not gate.admits(GUEST)
 
 
+def test_start__refused__is_told_once(gate: Gate) -> None:
+    """Whoever asked for it may be a queue that tells nobody."""
+    gate.admits(GUEST)
+    gate.admits(OTHER)
+
+    assert frozenset({GUEST}) == gate.permits.take_refused()
+    assert frozenset() == gate.permits.take_refused()
+
+
 def test_start__unprotected__passes(gate: Gate) -> None:
     """What is not in hamon's care is not in its way."""
     assert gate.admits(OTHER)
@@ -195,6 +204,14 @@ def test_hook__anything_but_prepare__ends_well(files: FileGate, operation: str) 
 def test_hook__refuses__says_why(files: FileGate) -> None:
     """The operator who typed `virsh start` reads the reason."""
     files.permits.protect(frozenset({GUEST}))
+
+    assert "hamon holds no permit" in files.run("prepare").stderr
+
+
+def test_hook__refusal_cannot_be_noted__still_refuses(files: FileGate) -> None:
+    """The note is for the log only."""
+    files.permits.protect(frozenset({GUEST}))
+    (files.folders.run_dir / "refused").rmdir()
 
     assert "hamon holds no permit" in files.run("prepare").stderr
 
