@@ -10,7 +10,7 @@ from hamon.evacuator.cloud.send import SENDING_MAX, send_waiting
 from hamon.evacuator.moves import Moves
 from hamon.model.action import CloudLook, CloudLookKind, Evacuate
 from hamon.model.change import CONTROL, grant_of, guard_of, guest_of, migration_of
-from hamon.model.cloud import CloudView
+from hamon.model.cloud import CallState, CloudView
 from hamon.model.guest import Grant, GrantState, PowerState
 from hamon.model.host import DomainState, HostState
 from hamon.model.incident import MigrationRecord, MigrationStatus
@@ -32,6 +32,7 @@ from tests.builders import (
 )
 from tests.cloud_builders import (
     ROW,
+    a_call,
     a_cloud,
     a_cloud_view,
     a_dead_host,
@@ -142,6 +143,18 @@ def test_send__another_dead_host_not_shut_out__waits_for_it(state: HostState) ->
 
     assert not moves.intents
     assert {reason.code for reason in moves.reasons} == {"waits_for_shut_out"}
+
+
+@pytest.mark.parametrize("state", [CallState.RUNNING, CallState.UNKNOWN])
+def test_send__being_shut_out__lists_are_read_meanwhile(state: CallState) -> None:
+    """What has to be read before a batch, and what has to be asked for, take their time at once."""
+    cloud = a_cloud([a_server()], age_s=60.0, services={HOST: a_service(HOST)})
+    cloud = replace(cloud, calls={str(HOST): a_call(state, attempt=0)})
+
+    moves = sent(a_cloud_view(cloud, migrations=[a_migration()]))
+
+    assert not moves.intents
+    assert (state is CallState.RUNNING) is bool(moves.looks)
 
 
 def test_send__dead_host_in_a_cell_that_is_down__is_not_waited_for() -> None:

@@ -103,7 +103,9 @@ def send_waiting(
     not_yet = _not_yet(the, proof)
     if not_yet is not None:
         blocked = tuple(replace(not_yet, subject=m.record.value.guest) for m in due)
-        return replace(moves, reasons=(*moves.reasons, *blocked), can_place=True)
+        # Shutting the host out takes Nova a moment: what is read before a batch is read meanwhile.
+        looks = _stale_lists(the) if _is_being_shut_out(the) else ()
+        return replace(moves, reasons=(*moves.reasons, *blocked), looks=looks, can_place=True)
     free = _free_slots(the, in_flight)
     looks = _stale_lists(the)
     # A reading is made when many will go by it; whoever still fits on the last one goes without.
@@ -169,6 +171,11 @@ def _not_yet(the: _Round, proof: FenceProof | None) -> Reason | None:
     if the.cloud.hard_affinity is None:
         return reason("waits_for_cloud", host, what="server groups")
     return None
+
+
+def _is_being_shut_out(the: _Round) -> bool:
+    call = the.cloud.calls.get(the.source)
+    return call is not None and call.state is CallState.RUNNING
 
 
 def not_shut_out(view: ClusterView) -> tuple[str, ...]:
