@@ -113,7 +113,7 @@ check: lint
 	@$(in_memory) -m "not integration and not slow"
 
 .PHONY: test
-test: test-packages lint
+test: test-packages openstack-packages lint
 	@echo "test: what $(MAKE) check runs, then $(all_tests) with real parts; all but the slow ones"
 	@$(in_memory) -m "not integration and not slow"
 	@$(bin)/pytest -m "integration and not slow" $(all_tests)

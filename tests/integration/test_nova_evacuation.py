@@ -18,7 +18,6 @@ pytestmark = NEEDS_OPENSTACK
 OUTAGE_S = 60.0
 
 
-@pytest.mark.slow
 def test_power_cut__host_of_nova__guests_run_elsewhere_and_the_host_serves_again(
     nova_world: NovaWorld,
 ) -> None:
