@@ -106,6 +106,11 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
         "Nova's evacuation of guest {name} failed, but it runs on {host}; nothing more is done",
         "look at it there; end the copy, or set it right in Nova",
     ),
+    "guest_runs_elsewhere": Wording(
+        "Nova gives guest {name} to {nova}, but it runs on {host}: it is not started a second time,"
+        " and {nova} waits",
+        "look at it there; end the copy, or set it right in Nova",
+    ),
     "guest_not_seen": Wording(
         "Nova says guest {name} is on {host}, but its agent does not see it as wanted",
         "look at libvirtd and hamon-agent-guests there",

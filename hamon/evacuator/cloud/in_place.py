@@ -42,6 +42,8 @@ def start_in_place(view: ClusterView, host: HostView, now_s: float) -> Moves | N
         server
         for guest, server in sorted(cloud.servers.items())
         if server.host == host.service_host
+        # Its list was read in this boot: who is not on it any more is not to run here.
+        and guest not in cloud.unlisted
         and lists_running(host, guest) is not True
         and (server.vm_state == "active" or _failed_lately(cloud, host, server, now_s))
     ]
@@ -50,6 +52,10 @@ def start_in_place(view: ClusterView, host: HostView, now_s: float) -> Moves | N
     intents: list[Intent] = []
     reasons: list[Reason] = []
     for server in off:
+        elsewhere = _runs_elsewhere(view, host, server)
+        if elsewhere is not None:
+            reasons.append(elsewhere)
+            continue
         call = cloud.calls.get(server.guest)
         is_asked = call is not None and (
             call.state is CallState.RUNNING or now_s < call.at_s + AGAIN_S
@@ -60,6 +66,19 @@ def start_in_place(view: ClusterView, host: HostView, now_s: float) -> Moves | N
     names = ",".join(server.name for server in off[:_NAMES_SHOWN])
     reasons.append(reason("restart_waits_for_guests", host.name, guests=names))
     return Moves(intents=tuple(intents), reasons=tuple(reasons))
+
+
+def _runs_elsewhere(view: ClusterView, host: HostView, server: Server) -> Reason | None:
+    """Say that another host's agent sees the guest on; None: none does.
+
+    safety: a live migration whose source died once it had switched over, or a rebuild that Nova
+    gave up too early: Nova gives the guest to this host, and started here it would run twice.
+    """
+    for other in view.hosts.values():
+        if other.name != host.name and lists_running(other, server.guest):
+            facts = {"name": server.name, "host": other.name, "nova": host.name}
+            return reason("guest_runs_elsewhere", server.guest, **facts)
+    return None
 
 
 def _failed_lately(cloud: CloudView, host: HostView, server: Server, now_s: float) -> bool:

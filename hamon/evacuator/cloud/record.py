@@ -6,6 +6,8 @@ belongs to is Nova's to say.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hamon.evacuator.cloud.judge import GONE, Call, Judgement, judge, wanted_of
 from hamon.evacuator.moves import Moves
 from hamon.model.change import (
@@ -93,6 +95,12 @@ def record_guest(
         reason=judgement.why,
         stamps={"recorded": view.wall},
     )
+    if failed is not None:
+        # By these, what Nova recorded and answered of the earlier attempts is told from the next.
+        known = failed.record.value
+        migration = replace(
+            migration, attempts=known.attempts, newest=known.newest, joined=known.joined
+        )
     key = migration_of(incident.incident, server.guest)
     operations: list[Operation] = [
         Check(key=CONTROL, version=view.control.version),

@@ -67,14 +67,16 @@ def adopt(
     record = migration.record.value
     source = view.hosts[record.source_compute].service_host
     is_moving = server.task_state.startswith("rebuild")
-    # What was open when an attempt of ours was given up is over, whatever Nova says of it.
-    open_rows = [
-        row
-        for row in rows.evacuations(cloud, record.guest, source)
-        if row.status in rows.OPEN and row.number > record.newest
+    # What was open when an attempt of ours was given up is over, whatever Nova says of it; but for
+    # what nobody had claimed then, and somebody has since.
+    found = rows.evacuations(cloud, record.guest, source)
+    open_rows = [row for row in found if row.status in rows.OPEN and row.number > record.newest]
+    late = [
+        row for row in found if row.status == rows.PRE_MIGRATING and row.number in record.joined
     ]
-    if not open_rows or not is_moving:
+    if not late and not (open_rows and is_moving):
         return None
+    open_rows = [*late, *open_rows]
     adopted = replace(
         step(record, view, "adopted", status=MigrationStatus.ACCEPTED),
         number=open_rows[-1].number,

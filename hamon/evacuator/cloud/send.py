@@ -264,7 +264,7 @@ def _send(the: _Round, batch: list[MigrationView], moves: Moves) -> Moves:
             changes.append(write(migration, waiting, "guest_waits", why=judgement.why))
         else:
             adopted = adopt(the.view, the.cloud, migration, server)
-            looks += _unseen(the, migration, server)
+            looks += _unseen(the, server)
             if adopted is not None:
                 changes.append(adopted)
             elif not looks:
@@ -284,11 +284,11 @@ def _again(the: _Round, migration: MigrationView, why: str) -> MigrationRecord:
     return replace(waiting, attempts=record.attempts + 1)
 
 
-def _unseen(the: _Round, migration: MigrationView, server: Server) -> tuple[CloudLook, ...]:
+def _unseen(the: _Round, server: Server) -> tuple[CloudLook, ...]:
     """Return what must be read because a guest is being rebuilt and nobody knows by whom.
 
     It is not to be asked for again before the records of its host were read as they are now.
     """
-    if not server.task_state.startswith("rebuild") or migration.record.value.attempts:
+    if not server.task_state.startswith("rebuild"):
         return ()
     return whole_lists(the.cloud, the.source, _fresh_since_s(the, _WHOLE))

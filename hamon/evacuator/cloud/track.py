@@ -22,7 +22,6 @@ from hamon.evacuator.cloud.judge import GONE
 from hamon.evacuator.cloud.looks import whereabouts, whole_lists
 from hamon.evacuator.cloud.places import (
     boot_of,
-    has_say,
     host_of,
     is_proven_dead,
     is_seen,
@@ -46,7 +45,7 @@ from hamon.model.incident import MigrationRecord, MigrationStatus
 from hamon.model.names import HostName
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.reason import reason
-from hamon.model.view import ClusterView, IncidentView, MigrationView
+from hamon.model.view import ClusterView, HostView, IncidentView, MigrationView
 
 POWER_AGAIN_S = 30.0
 """A start or stop that had no effect is asked for again after this long."""
@@ -110,11 +109,9 @@ def _track_one(the: _Guest) -> Moves:
         return replace(
             _says(the, "guest_in_flight", host="", status=the.record.status), looks=(look,)
         )
-    arrived = [
-        row
-        for row in the.rows
-        if row.status in rows.ARRIVED and row.destination == the.server.host != the.source
-    ]
+    # Wherever it is by now: it may have moved on since.
+    has_left = the.server.host not in {"", the.source}
+    arrived = [row for row in the.rows if row.status in rows.ARRIVED and has_left]
     claimed = [row for row in the.rows if row.status == rows.PRE_MIGRATING]
     if len(claimed) > 1 or (arrived and claimed):
         where = ",".join(row.destination for row in (*claimed, *arrived))
@@ -169,7 +166,10 @@ def _waits_again(the: _Guest, code: str, why: str, *, tried: tuple[HostName, ...
         tried=(*the.record.tried[-7:], *tried),
     )
     # What Nova has recorded until now is over; what it records later is of a request that is not.
-    waiting = replace(waiting, newest=rows.newest(the.cloud, the.record.guest), joined=())
+    # safety: but for what nobody has claimed yet: a claim that comes after all is still of use, and
+    # to ask for another beside it would start the guest twice.
+    unclaimed = tuple(row.number for row in the.rows if row.status == rows.ACCEPTED)
+    waiting = replace(waiting, newest=rows.newest(the.cloud, the.record.guest), joined=unclaimed)
     return _wrote(write(the.migration, waiting, code, why=why[:500]))
 
 
@@ -191,8 +191,9 @@ def _accepted(the: _Guest) -> Moves:
         # Without a conductor the request waits in its queue, and is carried out when one is back.
         return _says(the, "evacuation_stuck", number=number, request_id=request_id)
     # safety: a conductor has been up, and taking requests from that queue, for all that time; the
-    # one that took this died with it (nova.md 8, 27). When asked again, Nova goes on with the
-    # oldest accepted record, this one, once.
+    # one that took this died with it (nova.md 8, 27), or handed it on to a compute that has not
+    # taken it from its queue. When asked again, Nova goes on with the oldest accepted record, this
+    # one; and a compute refuses what it takes late once the guest is no longer to be rebuilt.
     return _waits_again(the, "evacuation_lost", f"stuck: nobody took up Nova's record {number}")
 
 
@@ -220,6 +221,10 @@ def _being_rebuilt(the: _Guest, row: CloudMigration) -> Moves:
     if record.dest_boot is not None and boot_of(destination) not in {record.dest_boot, None}:
         # safety: the destination has booted since it claimed the guest. Whatever it had made of it
         # died with the former boot, and what it had taken from its queue is in no queue any more.
+        # But the definition is left, and something of the new boot may have started it.
+        in_doubt = _may_run_on(the, destination)
+        if in_doubt is not None:
+            return in_doubt
         why = f"{name} rebooted while it rebuilt the guest"
         return _waits_again(the, "destination_rebooted", why, tried=(name,))
     stuck_s = the.migration.since_s + 5 * the.policy.stuck_after_s
@@ -233,19 +238,32 @@ def _ended(the: _Guest, server: Server, row: CloudMigration) -> Moves:
         return _says(the, "guest_in_flight", host=row.destination, status=row.status)
     destination = host_of(the.view, row.destination) if row.destination else None
     if destination is not None and not is_proven_dead(destination):
-        # safety: a failed rebuild may leave a guest that runs, or that libvirt starts late. Asking
-        # again could start a second; so the destination's agent, if it has any say, is heard first.
-        running = lists_running(destination, the.record.guest)
-        if running:
-            return _says(the, "guest_runs_unknown_to_nova", host=destination.name)
-        if running is None and has_say(destination):
-            return _says(the, "failed_rebuild_not_seen", host=destination.name)
+        # safety: a failed rebuild may leave a guest that runs, or that libvirt starts late.
+        in_doubt = _may_run_on(the, destination)
+        if in_doubt is not None:
+            return in_doubt
     why = server.fault or f"Nova's record {row.number} is {row.status}"
     code = "no_valid_host" if row.status == "error" else "rebuild_failed"
     if row.status in rows.ARRIVED:
         code = "source_took_record"
     tried = (name_of(the.view, row.destination),) if row.destination else ()
     return _waits_again(the, code, why, tried=tried)
+
+
+def _may_run_on(the: _Guest, destination: HostView | None) -> Moves | None:
+    """Say that a guest runs, or may run, where its rebuild came to nothing; None: it does not.
+
+    safety: asking again could start a second; so the destination's agent is heard first, if it has
+    any say, or had in the boot before and is yet to list in this one.
+    """
+    if destination is None or destination.spec.agentless:
+        return None
+    running = lists_running(destination, the.record.guest)
+    if running:
+        return _says(the, "guest_runs_unknown_to_nova", host=destination.name)
+    if running is None and destination.domains is not None:
+        return _says(the, "failed_rebuild_not_seen", host=destination.name)
+    return None
 
 
 # -- no record of Nova's --------------------------------------------------------------------------
@@ -297,15 +315,18 @@ def _refused(the: _Guest, call: CloudCall) -> Moves:
 
 def _arrived(the: _Guest, server: Server, row: CloudMigration) -> Moves:
     """The guest is where Nova says it is; it is done when its agent agrees and it is as wanted."""
-    destination = host_of(the.view, row.destination)
+    destination = host_of(the.view, server.host)
+    if destination is not None and is_proven_dead(destination):
+        # Nobody will see it there any more; its own incident takes the guest on, by its own proof.
+        return _wrote(_done(the, server, row, by="nova"))
     if server.task_state:
-        return _says(the, "guest_in_flight", host=row.destination, status=row.status)
+        return _says(the, "guest_in_flight", host=server.host, status=row.status)
     if the.record.wanted is not _power_of(server):
         return _restore_power(the, server)
     seen = is_seen(destination, the.record.guest, the.record.wanted)
     if seen is False:
-        return _says(the, "guest_not_seen", host=row.destination)
-    return _wrote(_done(the, row, by="nova" if seen is None else "agent"))
+        return _says(the, "guest_not_seen", host=server.host)
+    return _wrote(_done(the, server, row, by="nova" if seen is None else "agent"))
 
 
 def _power_of(server: Server) -> PowerState:
@@ -337,10 +358,10 @@ def _restore_power(the: _Guest, server: Server) -> Moves:
     return Moves(intents=(Intent(change=change, action=action),))
 
 
-def _done(the: _Guest, row: CloudMigration, *, by: str) -> Change:
+def _done(the: _Guest, server: Server, row: CloudMigration, *, by: str) -> Change:
     """Close the migration, and deny the guest to its former host from the same moment on."""
     record, view = the.record, the.view
-    name = name_of(the.view, row.destination)
+    name = name_of(the.view, server.host)
     done = replace(
         step(record, view, "done", status=MigrationStatus.DONE),
         dest_compute=name,
