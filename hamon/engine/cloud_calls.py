@@ -133,7 +133,7 @@ class CloudCalls:
                 self._picture.saw_servers_of(host, servers, asked_s)
             case CloudLookKind.SERVER:
                 assert look.guest is not None, "which server"
-                self._picture.saw_server(look.guest, await self._found(look.guest))
+                self._picture.saw_server(look.guest, await self._found(look.guest), asked_s)
             case CloudLookKind.MIGRATIONS_OF:
                 migrations = await self._cloud.migrations(host=host)
                 came_s = self._clock.now_s()

@@ -1,13 +1,16 @@
 """What this controller has read of Nova, joined from whole lists and lists of what changed.
 
-Kept in memory only: a later leader reads anew. A list counts from the moment it was asked for.
+Kept in memory only: a later leader reads anew. A list counts from the moment it was asked for, and
+what an answer tells is not taken where the answer to a later question told it already: several are
+under way at once, and a long list may be overtaken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from hamon.evacuator.cloud import rows
 from hamon.evacuator.cloud.pacing import Pace
@@ -34,6 +37,12 @@ PASSWORD_LIFE_S = 120.0
 
 _HARD_AFFINITY = "affinity"
 
+_RowKey = tuple[GuestId, int]
+"""What names a migration record: its guest and its number."""
+
+K = TypeVar("K", GuestId, _RowKey)
+V = TypeVar("V")
+
 
 class CloudPicture:
     """The picture of one Nova.
@@ -52,6 +61,7 @@ class CloudPicture:
         self._passwords: dict[GuestId, tuple[str, float]] = {}
         self._changed: dict[str, tuple[ComputeService, float]] = {}
         self._listed: dict[str, ComputeService] = {}
+        self._told_s: dict[GuestId | _RowKey, float] = {}
 
     def view(self) -> CloudView:
         """Return the picture as it is now."""
@@ -107,11 +117,16 @@ class CloudPicture:
 
     def saw_servers_of(self, host: str, servers: Iterable[Server], asked_s: float) -> None:
         """Take the whole list of one host's servers."""
-        found = {server.guest: server for server in servers}
+        listed = {server.guest: server for server in servers}
         # Whoever is not on it any more has moved, or is gone: the list does not say which.
-        missing = {g for g, known in self._view.servers.items() if known.host == host}
-        self._note(*(server.updated_at for server in found.values()))
+        missing = {
+            guest
+            for guest, known in self._view.servers.items()
+            if known.host == host and guest not in listed and self._is_news(guest, asked_s)
+        }
+        self._note(*(server.updated_at for server in listed.values()))
         self._knows_all(CloudLookKind.SERVERS_OF, CloudLookKind.SERVERS_CHANGED)
+        found = self._news(listed, asked_s)
         self._view = replace(
             self._view,
             servers={**self._view.servers, **found},
@@ -128,6 +143,7 @@ class CloudPicture:
         }
         self._note(*(server.updated_at for server in found.values()))
         self._knows_changes(CloudLookKind.SERVERS_CHANGED)
+        found = self._news(found, asked_s)
         self._view = replace(
             self._view,
             servers={**self._view.servers, **found},
@@ -135,14 +151,14 @@ class CloudPicture:
             changed_s=asked_s,
         )
 
-    def saw_server(self, guest: GuestId, server: Server | None) -> None:
+    def saw_server(self, guest: GuestId, server: Server | None, asked_s: float) -> None:
         """Take one server, wherever it is; None: Nova knows it no more."""
         gone = Server(guest=guest, name="", host="", node="", vm_state="deleted")
-        found = {guest: server if server is not None else gone}
+        found = self._news({guest: server if server is not None else gone}, asked_s)
         self._view = replace(
             self._view,
             servers={**self._view.servers, **found},
-            unlisted=self._view.unlisted - {guest},
+            unlisted=self._view.unlisted - found.keys(),
         )
 
     def saw_migrations(
@@ -154,25 +170,39 @@ class CloudPicture:
         host: str = "",
     ) -> None:
         """Take migrations: all of one host's, or (without one) those that changed."""
-        found = tuple(migrations)
-        ended = {row.number: came_s for row in found if row.status not in rows.OPEN}
-        self._note(*(row.updated_at for row in found))
+        # By the guest, too: each cell of Nova's has numbers of its own.
+        listed = {(row.guest, row.number): row for row in migrations}
+        ended = {key: came_s for key, row in listed.items() if row.status not in rows.OPEN}
+        self._note(*(row.updated_at for row in listed.values()))
         if host:
             self._knows_all(CloudLookKind.MIGRATIONS_OF, CloudLookKind.MIGRATIONS_CHANGED)
         else:
             self._knows_changes(CloudLookKind.MIGRATIONS_CHANGED)
-        known = {row.number: row for of_guest in self._view.migrations.values() for row in of_guest}
-        known.update((row.number, row) for row in found)
+        known = {
+            (row.guest, row.number): row
+            for of_guest in self._view.migrations.values()
+            for row in of_guest
+        }
+        missing = {
+            key
+            for key, row in known.items()
+            if host in {row.source, row.destination}
+            and key not in listed
+            and self._is_news(key, asked_s)
+        }
+        found = self._news(listed, asked_s)
+        known.update(found)
         by_guest: dict[GuestId, list[CloudMigration]] = {}
-        for number in sorted(known):
-            by_guest.setdefault(known[number].guest, []).append(known[number])
-        for row in found:
+        for key in sorted(known):
+            by_guest.setdefault(known[key].guest, []).append(known[key])
+        for row in found.values():
             self._count(row)
         changes_s = self._view.traced_changes_s if host else asked_s
         traced = {**self._view.traced_s, host: asked_s} if host else self._view.traced_s
         self._view = replace(
             self._view,
             migrations={guest: tuple(of_guest) for guest, of_guest in by_guest.items()},
+            unlisted_rows=(self._view.unlisted_rows | (missing if host else set())) - found.keys(),
             traced_s=traced,
             traced_changes_s=changes_s,
             ended_s=ended | dict(self._view.ended_s),
@@ -219,8 +249,19 @@ class CloudPicture:
         )
         self._arrived.clear()
         self._known_to.clear()
+        self._told_s.clear()
 
     # -- inside -----------------------------------------------------------------------------------
+
+    def _is_news(self, key: GuestId | _RowKey, asked_s: float) -> bool:
+        """Say whether nothing is known of a server or record from a later question."""
+        return asked_s >= self._told_s.get(key, asked_s)
+
+    def _news(self, told: Mapping[K, V], asked_s: float) -> dict[K, V]:
+        """Return what an answer tells that no later question has told, and note that it did."""
+        news = {key: value for key, value in told.items() if self._is_news(key, asked_s)}
+        self._told_s.update(dict.fromkeys(news, asked_s))
+        return news
 
     def _heartbeats(self, found: Iterable[ComputeService]) -> dict[str, float]:
         """Return the computes that sent a heartbeat since the list before, and when that was.

@@ -136,8 +136,9 @@ class CloudView:
     lists of what changed (``changed_s``); ``unlisted``: those that a later list of their host no
     longer has, so that nobody knows yet where they are. ``migrations``: by guest, oldest first, of
     hosts in ``traced_s`` and of all that changed since (``traced_changes_s``). ``ended_s``: by
-    number, when a list that first showed a migration as not open any more had come.
-    ``hard_affinity``:
+    guest and number, when a list that first showed a migration as not open any more had come.
+    ``unlisted_rows``: those, by guest and number, that a later list of their host no longer has:
+    Nova deletes a server's records with it, and no list can show them any more. ``hard_affinity``:
     members of server groups that may only run where the others are; None: not read yet.
     ``token_s``: when the token was renewed. ``calls``: by guest or service host. ``passwords``:
     guests whose new password this controller was given. ``window``: how many evacuations may be in
@@ -153,9 +154,10 @@ class CloudView:
     changed_s: float | None = None
     unlisted: frozenset[GuestId] = frozenset()
     migrations: Mapping[GuestId, tuple[CloudMigration, ...]] = field(default_factory=dict)
+    unlisted_rows: frozenset[tuple[GuestId, int]] = frozenset()
     traced_s: Mapping[str, float] = field(default_factory=dict)
     traced_changes_s: float | None = None
-    ended_s: Mapping[int, float] = field(default_factory=dict)
+    ended_s: Mapping[tuple[GuestId, int], float] = field(default_factory=dict)
     hard_affinity: frozenset[GuestId] | None = None
     groups_s: float | None = None
     token_s: float | None = None

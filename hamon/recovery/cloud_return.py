@@ -255,7 +255,11 @@ def _open_records(cloud: CloudView, service_host: str) -> tuple[CloudMigration, 
 
 
 def _open_rows(cloud: CloudView, service_host: str) -> tuple[CloudMigration, ...]:
-    """Return Nova's evacuation records away from a host that a start of nova-compute acts on."""
+    """Return Nova's evacuation records away from a host that a start of nova-compute acts on.
+
+    Those of a server that was deleted are in no list; nothing ever completes them, and there is no
+    guest left that they could destroy.
+    """
     return tuple(
         row
         for _, found in sorted(cloud.migrations.items())
@@ -263,6 +267,7 @@ def _open_rows(cloud: CloudView, service_host: str) -> tuple[CloudMigration, ...
         if row.kind == EVACUATION
         and row.source == service_host
         and row.status in {*rows.OPEN, rows.DONE}
+        and (row.guest, row.number) not in cloud.unlisted_rows
     )
 
 

@@ -49,7 +49,7 @@ def test_ended__record_shown_again__is_known_from_the_first_list_on() -> None:
     picture.saw_migrations([a_row(status="done")], 3.0, came_s=5.0)
     picture.saw_migrations([a_row(status="completed")], 6.0, came_s=7.0)
 
-    assert picture.view().ended_s == {ROW: 5.0}
+    assert picture.view().ended_s == {(GUEST, ROW): 5.0}
 
 
 def test_took__reading_done__is_known_until_it_is_done_again() -> None:
@@ -71,6 +71,6 @@ def test_server__nova_has_none_of_its_uuid__is_deleted() -> None:
     picture = a_picture()
     picture.saw_servers_of(HOST, [a_server()], 1.0)
 
-    picture.saw_server(GUEST, None)
+    picture.saw_server(GUEST, None, 2.0)
 
     assert picture.view().servers[GUEST].vm_state == "deleted"

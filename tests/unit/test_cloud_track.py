@@ -400,7 +400,7 @@ def test_track__completed_but_server_not_moved__counts_when_servers_were_asked_f
 ) -> None:
     """A list of servers that was asked for before the record was seen may just be too old."""
     row = a_row(status="completed", to=SPARE)
-    cloud = replace(a_cloud([a_server()], [row]), ended_s={row.number: NOW_S - 1.0})
+    cloud = replace(a_cloud([a_server()], [row]), ended_s={(row.guest, row.number): NOW_S - 1.0})
     cloud = replace(cloud, changed_s=NOW_S - 1.0 + later_s, listed_s={HOST: NOW_S - 20.0})
 
     record = written(followed(cloud, in_flight(since_s=NOW_S - 150.0)))

@@ -138,7 +138,7 @@ def _is_settled(the: _Guest, ended: CloudMigration) -> bool:
     Nova moves the server before it ends the record: the server must have been asked for after the
     record was seen ended.
     """
-    seen_s = the.cloud.ended_s.get(ended.number)
+    seen_s = the.cloud.ended_s.get((ended.guest, ended.number))
     servers_s = the.cloud.servers_fresh_s(the.source)
     return (
         ended.status == rows.COMPLETED
