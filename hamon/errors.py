@@ -143,7 +143,10 @@ class CloudError(PortError):
 
 
 class CloudUnavailableError(CloudError):
-    """Nova or keystone did not answer, or answered that it is unwell; a change may be done."""
+    """Nova or keystone did not answer, is unwell, or does not let hamon in.
+
+    A change may be done, if ``outcome`` does not say otherwise.
+    """
 
 
 class CloudRefusedError(CloudError):

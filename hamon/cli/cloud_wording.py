@@ -11,6 +11,10 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
     "waits_for_cloud": Wording(
         "Nova has not been read yet: {what}", "look whether nova-api and keystone answer"
     ),
+    "waits_for_cell": Wording(
+        "Nova does not reach the cell of its guests: nothing is asked for or concluded",
+        "look at the cell's database and message queue",
+    ),
     "waits_for_shut_out": Wording(
         "nothing is sent before every dead host is forced down in Nova: {hosts}",
         "look whether nova-api answers, and at the daemon's log",

@@ -40,9 +40,10 @@ class Asked:
 class NovaApi(ThreadingHTTPServer):
     """Both APIs.
 
-    ``on_token`` is called before a token is given: the time that passes. ``is_keystone_well``:
-    False: it answers with 503. ``are_tokens_good``: False: Nova takes none of them.
-    ``expires_at``: what every token says of itself.
+    ``rows``: of the lists. ``servers``: those that can be asked for by id. ``on_token`` is called
+    before a token is given: the time that passes. ``is_keystone_well``: False: it answers with 503.
+    ``are_tokens_good``: False: Nova takes none of them. ``expires_at``: what every token says of
+    itself.
     """
 
     daemon_threads = True
@@ -51,6 +52,7 @@ class NovaApi(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Answering)
         self.asked: list[Asked] = []
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in LISTS.values()}
+        self.servers: dict[str, dict[str, Any]] = {}
         self.tokens: set[str] = set()
         self.is_keystone_well = True
         self.are_tokens_good = True
@@ -127,6 +129,8 @@ class _Answering(BaseHTTPRequestHandler):
             self._answer(200, {"version": version})
         elif not self._may():
             self._answer(401, {"error": {"message": "token", "code": 401}})
+        elif server := self.server.servers.get(asked.path.removeprefix("/servers/")):
+            self._answer(200, {"server": server})
         else:
             self._answer(200, self.server.page(asked.path, asked.query))
 

@@ -87,7 +87,7 @@ def test_migrations__of_another_host_or_only_what_changed__says_nothing_of_a_rec
     picture = a_picture()
     picture.saw_migrations([a_row(status="done", to=SPARE)], 1.0, came_s=1.0, host=HOST)
 
-    picture.saw_migrations([], 2.0, host="host-of-another-cell")
+    picture.saw_migrations([], 2.0, came_s=2.0, host="host-of-another-cell")
     picture.saw_migrations([], 3.0, came_s=3.0)
 
     assert not picture.view().unlisted_rows

@@ -9,7 +9,13 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from hamon.backends.nova.connection import Connection
-from hamon.errors import CloudConflictError, CloudMissingError, CloudRefusedError, Outcome
+from hamon.errors import (
+    CloudConflictError,
+    CloudMissingError,
+    CloudRefusedError,
+    CloudUnavailableError,
+    Outcome,
+)
 from hamon.model.cloud import CloudMigration, ComputeService, Server, ServerGroup
 from hamon.model.names import GuestId, guest_id
 from hamon.ports.clock import Clock
@@ -83,7 +89,7 @@ class NovaCloud:
 
         def read(nova: Client) -> Server:
             if _is_uuid(name_or_uuid):
-                return _server(nova.servers.get(guest_id(name_or_uuid)).to_dict())
+                return _whole(nova.servers.get(guest_id(name_or_uuid)).to_dict())
             # Nova searches by a pattern of its database, each of which has its own signs; letters
             # mean the same in all of them.
             pattern = re.sub(r"[^A-Za-z0-9]+", ".*", name_or_uuid)
@@ -196,7 +202,8 @@ def _service(found: Mapping[str, Any]) -> ComputeService:
 
 def _all_servers(nova: Client, wanted: Mapping[str, object]) -> tuple[Server, ...]:
     found = _all(nova, "/servers/detail", "servers", {"all_tenants": 1, **wanted})
-    return tuple(sorted(map(_server, found), key=lambda server: server.guest))
+    told = (_server(one) for one in found if not _is_in_lost_cell(one))
+    return tuple(sorted(told, key=lambda server: server.guest))
 
 
 def _all(
@@ -237,8 +244,19 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
+def _is_in_lost_cell(found: Mapping[str, Any]) -> bool:
+    """Say whether this is all that Nova tells of a server whose cell is down: no state, no host."""
+    return found.get("status") == "UNKNOWN" and _VM_STATE not in found
+
+
+def _whole(found: Mapping[str, Any]) -> Server:
+    if _is_in_lost_cell(found):
+        why = "its cell is down"
+        raise CloudUnavailableError("cloud", "server", found["id"], Outcome.NOT_DONE, why)
+    return _server(found)
+
+
 def _server(found: Mapping[str, Any]) -> Server:
-    # A server of a cell that is down has neither image nor flavor (2.69).
     image, flavor = found.get("image") or {}, found.get("flavor") or {}
     return Server(
         guest=guest_id(found["id"]),

@@ -59,6 +59,8 @@ PLACEMENT_VERSION = "1.22"
 READ_RETRIES = 2
 _FIRST_SERVER_ERROR = 500
 _NOT_NOW = frozenset({408, 429})
+_NOT_LET_IN = frozenset({401, 403})
+"""About hamon's own login and role, and not about what was asked for: done once they are mended."""
 
 
 class _TooLateError(Exception):
@@ -288,6 +290,8 @@ def translated(error: Exception, operation: str, target: str, outcome: Outcome) 
     code = getattr(error, "code", None) or getattr(error, "http_status", None)
     if not isinstance(code, int) or code >= _FIRST_SERVER_ERROR or code in _NOT_NOW:
         return CloudUnavailableError("cloud", operation, target, outcome, why)
+    if code in _NOT_LET_IN:
+        return CloudUnavailableError("cloud", operation, target, Outcome.NOT_DONE, why)
     kinds: dict[int, type[CloudRefusedError]] = {404: CloudMissingError, 409: CloudConflictError}
     kind = kinds.get(code, CloudRefusedError)
     return kind("cloud", operation, target, Outcome.NOT_DONE, why)

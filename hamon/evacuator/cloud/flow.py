@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hamon.evacuator.cloud import rows
+from hamon.evacuator.cloud.places import is_cell_down
 from hamon.evacuator.cloud.record import record_guests, servers_of
 from hamon.evacuator.cloud.send import send_waiting
 from hamon.evacuator.moves import Moves, joined
@@ -38,6 +39,8 @@ def move_guests(
     assert view.cloud is not None, "there is a cloud"
     if host.service_host not in view.cloud.listed_s:
         return Moves(reasons=(reason("waits_for_cloud", host.name, what="its guests"),))
+    if is_cell_down(view.cloud, host.service_host):
+        return Moves(reasons=(reason("waits_for_cell", host.name),))
     recorded = record_guests(view, incident, policy)
     busy = in_flight - _arrived(view, view.cloud)
     sent = send_waiting(view, incident, proof, policy, in_flight=busy, now_s=now_s)
@@ -50,7 +53,12 @@ def is_finished(view: ClusterView, incident: IncidentView) -> bool | None:
         return False
     value = incident.record.value
     cloud = view.cloud
-    if cloud is None or view.hosts[value.host].service_host not in cloud.listed_s:
+    source = view.hosts[value.host].service_host
+    listed_s = cloud.listed_s.get(source) if cloud is not None else None
+    if cloud is None or listed_s is None or is_cell_down(cloud, source):
+        return None
+    if not incident.migrations and (cloud.services_s is None or cloud.services_s < listed_s):
+        # Nobody is left out only if the cell was reached, which a later list of services tells.
         return None
     return all(server.guest in incident.migrations for server in servers_of(view, value))
 

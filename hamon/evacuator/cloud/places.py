@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hamon.model.cloud import CloudView
 from hamon.model.guest import PowerState
 from hamon.model.host import DomainState, HostState
 from hamon.model.names import BootId, GuestId, HostName
@@ -19,6 +20,12 @@ def host_of(view: ClusterView, service_host: str) -> HostView | None:
         if host.service_host == service_host:
             return host
     return None
+
+
+def is_cell_down(cloud: CloudView, service_host: str) -> bool:
+    """Say whether Nova does not reach the cell of a host: then lists leave out what is there."""
+    service = cloud.services.get(service_host)
+    return service is not None and service.is_up is None
 
 
 def name_of(view: ClusterView, service_host: str) -> HostName:

@@ -23,6 +23,7 @@ from hamon.evacuator.cloud.looks import whereabouts, whole_lists
 from hamon.evacuator.cloud.places import (
     boot_of,
     host_of,
+    is_cell_down,
     is_proven_dead,
     is_seen,
     lists_running,
@@ -78,6 +79,9 @@ def track(
     source = view.hosts[incident.record.value.host].service_host
     if source not in cloud.listed_s or source not in cloud.traced_s:
         return Moves()
+    if is_cell_down(cloud, source):
+        # safety: what Nova does not list is not gone, and what is known may be long over.
+        return Moves(reasons=(reason("waits_for_cell", incident.record.value.host),))
     parts = []
     for guest, migration in sorted(incident.migrations.items()):
         record = migration.record.value
@@ -292,6 +296,10 @@ def _nothing_seen(the: _Guest, server: Server) -> Moves:
     looks = whole_lists(the.cloud, the.source, gone_s)
     if looks:
         return replace(_says(the, "evacuation_unknown", for_s=0.0), looks=looks)
+    if the.cloud.services_s is None or the.cloud.services_s < the.cloud.traced_s[the.source]:
+        # A list that lacks it is worth nothing if its cell was not reached.
+        look = CloudLook(kind=CloudLookKind.SERVICES)
+        return replace(_says(the, "evacuation_unknown", for_s=0.0), looks=(look,))
     if server.task_state.startswith("rebuild"):
         stuck_s = the.migration.since_s + the.policy.stuck_after_s
         if the.now_s < stuck_s:
