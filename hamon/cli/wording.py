@@ -124,6 +124,10 @@ WORDINGS: Mapping[str, Wording] = {
         "a fence device lies: look at which machine it really switches",
     ),
     "incident_not_read_yet": Wording("its incident has not been read yet"),
+    "host_not_configured": Wording(
+        "its incident {incident} is open, but it is in no hosts.d: nobody follows its guests",
+        "put it back into hosts.d until the incident is closed",
+    ),
     "guard_and_record_disagree": Wording(
         "ZooKeeper's two records of it disagree; nothing is done",
         "look who else writes there; report this",

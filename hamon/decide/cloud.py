@@ -199,8 +199,11 @@ def _has_news(view: ClusterView, cloud: CloudView) -> bool:
             record = migration.record.value
             if record.status not in OPEN_MIGRATIONS - {MigrationStatus.WAITING}:
                 continue
-            source = view.hosts[record.source_compute].service_host
-            if any(row.status not in rows.OPEN for row in rows.ours(cloud, record, source)):
+            source = view.hosts.get(record.source_compute)
+            if source is None:
+                continue
+            found = rows.ours(cloud, record, source.service_host)
+            if any(row.status not in rows.OPEN for row in found):
                 return True
             if guest in cloud.calls and cloud.calls[guest].state is CallState.REFUSED:
                 return True

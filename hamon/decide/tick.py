@@ -20,6 +20,7 @@ from hamon.decide.switches import end_of_maintenance
 from hamon.decide.thought import Thought, together
 from hamon.evacuator import flow
 from hamon.evacuator.cloud.track import track
+from hamon.evacuator.moves import Moves
 from hamon.evacuator.scheduler import Scheduler
 from hamon.fencing.ladder import renew
 from hamon.model.change import Change, Create, Decision, Delete, NodeKey, Update
@@ -130,11 +131,16 @@ def _think_in_flight(
     proofs: dict[HostName, FenceProof],
     now_s: float,
 ) -> Thought:
+    value = incident.record.value
+    host = view.hosts.get(value.host)
     if view.cloud is None:
         moves = flow.follow(view, incident, proofs)
+    elif host is None:
+        # What Nova calls it is not known any more.
+        why = reason("host_not_configured", value.host, incident=value.incident)
+        moves = Moves(reasons=(why,))
     else:
         moves = track(view, incident, policy.evacuation, now_s)
-    host = view.hosts.get(incident.record.value.host)
     held = host is None or against_action(in_force, host)
     return Thought(
         changes=moves.changes,
