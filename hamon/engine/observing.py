@@ -86,13 +86,18 @@ class Observer:
         )
 
     def _cloud_view(self, stored: StoredCluster) -> CloudView | None:
-        """Return what was read of Nova; the guests are forgotten when no incident needs them."""
+        """Return what was read of Nova; the guests are forgotten when nobody needs them.
+
+        safety: a list of long ago would be taken for a whole one when the host dies one day, and
+        what has changed in between is on no list of what changed lately.
+        """
         if self._cloud is None:
             return None
         self._cloud.forget_passwords(stored.guests, self._clock.now_s())
         view = self._cloud.view()
         is_quiet = all(i.record.value.closed for i in stored.incidents.values())
-        if view.traced_s and is_quiet and not any(host.grants for host in stored.hosts.values()):
+        is_known = view.traced_s or view.listed_s
+        if is_known and is_quiet and not any(map(_needs_cloud, stored.hosts.values())):
             self._cloud.forget()
             return self._cloud.view()
         return view
@@ -149,6 +154,12 @@ class Observer:
                 for guest, record in stored.migrations.items()
             },
         )
+
+
+def _needs_cloud(host: StoredHost) -> bool:
+    """Say whether guests of the host are known by Nova's lists: denied ones, or to be restarted."""
+    record = host.record.value
+    return bool(host.grants) or (record is not None and record.state is HostState.RESTARTED)
 
 
 def _is_in_trouble(host: HostView) -> bool:

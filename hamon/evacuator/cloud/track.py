@@ -31,7 +31,7 @@ from hamon.evacuator.cloud.places import (
 )
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves, joined
-from hamon.model.action import SetPower
+from hamon.model.action import CloudLook, CloudLookKind, SetPower
 from hamon.model.change import (
     CONTROL,
     Change,
