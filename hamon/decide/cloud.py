@@ -47,13 +47,16 @@ TOKEN_PERIOD_S = 1200.0
 RELIST_PERIOD_S = 120.0
 """Lists of what changed may miss what a clock that is far off wrote: then all is read anew."""
 
-ARRIVALS_PERIOD_S = 10.0
-"""Who arrived is looked at this often while others wait to be sent: those are read for more often,
-and it is seen in passing."""
-
 CALL_AGAIN_S = 2.0
 WATCH_PERIOD_S = 2.0
 _POLL_MIN_S, _POLL_EACH_S, _POLL_MAX_S = 0.5, 0.05, 6.0
+
+READING_SHARE = 5
+"""While guests move, the same list is not asked for more often than this many times what it takes
+Nova: the rest of Nova's time is for the guests."""
+
+SLOWEST_S = 10.0
+"""But at least this often."""
 
 _K = CloudLookKind
 
@@ -131,12 +134,15 @@ def _looks(
     poll_s = _poll_s(view)
     if poll_s is not None and cloud.traced_s:
         traced_s = _last(cloud.traced_changes_s, cloud.traced_s)
-        read(CloudLook(kind=_K.MIGRATIONS_CHANGED), traced_s, poll_s)
+        migrations = CloudLook(kind=_K.MIGRATIONS_CHANGED)
+        read(migrations, traced_s, _period_s(cloud, poll_s, _K.MIGRATIONS_CHANGED))
         if _has_news(view, cloud):
             # Of servers only when one counts: a list of them costs Nova more than a rebuild.
             servers = CloudLook(kind=_K.SERVERS_CHANGED)
             listed_s = _last(cloud.changed_s, cloud.listed_s)
-            read(servers, listed_s, ARRIVALS_PERIOD_S if _any_unsent(view) else poll_s)
+            # While guests wait to be sent it is read for those, and who arrived is seen in passing.
+            least_s = SLOWEST_S if _any_unsent(view) else poll_s
+            read(servers, listed_s, _period_s(cloud, least_s, _K.SERVERS_CHANGED))
     elif any(host.grants for host in view.hosts.values()) and cloud.traced_s:
         read(CloudLook(kind=_K.MIGRATIONS_CHANGED), cloud.traced_changes_s, WATCH_PERIOD_S)
     return tuple(dict.fromkeys(due)), wake_at_s
@@ -180,6 +186,11 @@ def _poll_s(view: ClusterView) -> float | None:
     if all(status is MigrationStatus.WAITING for status in open_):
         return None
     return min(_POLL_MIN_S + _POLL_EACH_S * len(open_), _POLL_MAX_S)
+
+
+def _period_s(cloud: CloudView, least_s: float, kind: CloudLookKind) -> float:
+    """Return how often a list is read whose reading takes Nova as long as it did last."""
+    return max(least_s, min(READING_SHARE * cloud.took_s.get(kind, 0.0), SLOWEST_S))
 
 
 def _any_unsent(view: ClusterView) -> bool:

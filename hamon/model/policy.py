@@ -117,7 +117,7 @@ class EvacuationPolicy:
     retry_after_max_s: float = 60.0
     instance_disks: InstanceDisks = InstanceDisks.LOCAL
     local_disk: LocalDiskPolicy = LocalDiskPolicy.STAY
-    in_flight_start: int = 8
+    in_flight_start: int = 16
     unknown_after_s: float = 90.0
     stuck_after_s: float = 180.0
 

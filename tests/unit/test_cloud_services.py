@@ -146,6 +146,25 @@ def test_looks__one_has_arrived__servers_are_read_unless_others_bring_that_about
     assert is_read is ((CloudLookKind.SERVERS_CHANGED, "") in found)
 
 
+@pytest.mark.parametrize(
+    ("took_s", "age_s", "is_read"),
+    [(0.1, 0.9, True), (0.4, 1.9, False), (0.4, 2.1, True), (60.0, 9.9, False), (60.0, 10.1, True)],
+)
+def test_looks__nova_slow_to_answer__is_asked_less_often(
+    took_s: float, age_s: float, *, is_read: bool
+) -> None:
+    """What its lists cost it must not take the time that the guests need."""
+    took = dict.fromkeys((CloudLookKind.MIGRATIONS_CHANGED, CloudLookKind.SERVERS_CHANGED), took_s)
+    rows = [a_row(1, status="done", to=SPARE)]
+    cloud = a_cloud([a_server()], rows, age_s=age_s, took_s=took)
+    moving = a_migration(1, MigrationStatus.ACCEPTED, newest=ROW - 1, attempts=1)
+
+    found = kinds(think_cloud(a_cloud_view(cloud, migrations=[moving]), POLICY, (), NOW_S))
+
+    changes = {(CloudLookKind.MIGRATIONS_CHANGED, ""), (CloudLookKind.SERVERS_CHANGED, "")}
+    assert is_read is (changes <= found)
+
+
 def test_looks__whole_lists_are_old__are_read_anew() -> None:
     """A list of changes misses what a clock that is far off wrote."""
     cloud = a_cloud([a_server()], age_s=RELIST_PERIOD_S + 1.0)
