@@ -219,24 +219,24 @@ class CloudCalls:
                     password=self._picture.password(guest),
                 )
             case ShutOutService():
-                await cloud.shut_out(action.service_id, action.reason)
+                await cloud.shut_out(action.service_id, action.reason, start_by_s=start_by_s)
                 self._changed(action.service_host, is_down=True, is_disabled=bool(action.reason))
             case LiftForceDown():
-                await cloud.lift_force_down(action.service_id)
+                await cloud.lift_force_down(action.service_id, start_by_s=start_by_s)
                 self._changed(action.service_host, is_down=False, is_disabled=None)
             case EnableService():
-                await cloud.enable(action.service_id)
+                await cloud.enable(action.service_id, start_by_s=start_by_s)
                 self._changed(action.service_host, is_down=None, is_disabled=False)
             case RunBeforeGate():
                 assert self._before_gate is not None, "a program is configured"
                 await self._before_gate.run(action.service_host)
             case SetPower(guest=guest):
                 if action.wanted is PowerState.SHUTOFF:
-                    await cloud.stop(guest)
+                    await cloud.stop(guest, start_by_s=start_by_s)
                 elif action.in_place:
-                    await cloud.reboot(guest)
+                    await cloud.reboot(guest, start_by_s=start_by_s)
                 else:
-                    await cloud.start(guest)
+                    await cloud.start(guest, start_by_s=start_by_s)
             case _:
                 assert_never(action)
         return ""

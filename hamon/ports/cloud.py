@@ -27,6 +27,9 @@ class BeforeGate(Protocol):
 class Cloud(Protocol):
     """Nova as an administrator sees it; only the leader changes anything.
 
+    A request for a change is not sent later than ``start_by_s`` (CLOCK_BOOTTIME; the lease, S3):
+    then CloudUnavailableError has the outcome NOT_DONE. None: it may be sent whenever.
+
     Every call raises:
         CloudUnavailableError: no answer in time, or an answer that says nothing (5xx); for a change
             the outcome is UNKNOWN: it may have been done, or may be done yet.
@@ -92,21 +95,24 @@ class Cloud(Protocol):
         """
         ...
 
-    async def shut_out(self, service_id: str, reason: str) -> None:
+    async def shut_out(
+        self, service_id: str, reason: str, *, start_by_s: float | None = None
+    ) -> None:
         """Force a compute service down and disable it with a reason, in one write. Idempotent.
 
         Args:
             service_id: the service.
             reason: why it is disabled; "": it is only forced down, and what an operator has
                 disabled keeps the operator's reason.
+            start_by_s: see above.
         """
         ...
 
-    async def lift_force_down(self, service_id: str) -> None:
+    async def lift_force_down(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """End a forced-down state; Nova refuses while evacuations there are done. Idempotent."""
         ...
 
-    async def enable(self, service_id: str) -> None:
+    async def enable(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """Let the scheduler use a compute service again. Idempotent."""
         ...
 
@@ -126,8 +132,7 @@ class Cloud(Protocol):
 
         Args:
             guest: the server.
-            start_by_s: CLOCK_BOOTTIME; not sent later than this (the lease, S3). When a token or a
-                thread took so long, CloudUnavailableError has the outcome NOT_DONE.
+            start_by_s: see above.
             target: a service host name, "": the scheduler chooses.
             force: skip the scheduler's filters for ``target``.
             password: the administrator's password in the guest; "": Nova makes one.
@@ -138,7 +143,7 @@ class Cloud(Protocol):
         """
         ...
 
-    async def start(self, guest: GuestId) -> None:
+    async def start(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """Ask for a server to be started; that it runs is read from the servers.
 
         Raises:
@@ -146,7 +151,7 @@ class Cloud(Protocol):
         """
         ...
 
-    async def stop(self, guest: GuestId) -> None:
+    async def stop(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """Ask for a server to be stopped; that it is off is read from the servers.
 
         Raises:
@@ -154,7 +159,7 @@ class Cloud(Protocol):
         """
         ...
 
-    async def reboot(self, guest: GuestId) -> None:
+    async def reboot(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """Ask for a hard reboot; that it runs is read from the servers.
 
         The way to start a server in place that Nova believes to run: ``start`` is refused then.

@@ -177,16 +177,20 @@ class SimulatedCloud:
             )
         )
 
-    async def shut_out(self, service_id: str, reason: str) -> None:
+    async def shut_out(
+        self, service_id: str, reason: str, *, start_by_s: float | None = None
+    ) -> None:
         """See ``ports.Cloud``."""
+        self._check_time("shut_out", service_id, start_by_s)
         self._begin("shut_out", service_id)
         service = self._service(service_id, "shut_out")
         disabled = {"is_enabled": False, "disabled_reason": reason} if reason else {}
         self._records.put_service(service.host, is_forced_down=True, is_up=False, **disabled)
         self._end("shut_out", service_id)
 
-    async def lift_force_down(self, service_id: str) -> None:
+    async def lift_force_down(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
+        self._check_time("lift_force_down", service_id, start_by_s)
         self._begin("lift_force_down", service_id)
         service = self._service(service_id, "lift_force_down")
         left = [
@@ -200,8 +204,9 @@ class SimulatedCloud:
         self._records.put_service(service.host, is_forced_down=False)
         self._end("lift_force_down", service_id)
 
-    async def enable(self, service_id: str) -> None:
+    async def enable(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
+        self._check_time("enable", service_id, start_by_s)
         self._begin("enable", service_id)
         service = self._service(service_id, "enable")
         self._records.put_service(service.host, is_enabled=True, disabled_reason="")
@@ -218,9 +223,7 @@ class SimulatedCloud:
     ) -> str:
         """See ``ports.Cloud``. The password is nowhere kept."""
         del force, password
-        if self._clock.now_s() > start_by_s:
-            why = "its time was over before it could begin"
-            raise CloudUnavailableError("cloud", "evacuate", guest, Outcome.NOT_DONE, why)
+        self._check_time("evacuate", guest, start_by_s)
         self._begin("evacuate", guest)
         server = self._server(guest, "evacuate")
         self._check_evacuation(server, target)
@@ -230,16 +233,19 @@ class SimulatedCloud:
         self._end("evacuate", guest)
         return f"req-{number}"
 
-    async def start(self, guest: GuestId) -> None:
+    async def start(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
+        self._check_time("start", guest, start_by_s)
         self._ask_power(guest, PowerVerb.START, "stopped", "powering-on")
 
-    async def stop(self, guest: GuestId) -> None:
+    async def stop(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
+        self._check_time("stop", guest, start_by_s)
         self._ask_power(guest, PowerVerb.STOP, "active", "powering-off")
 
-    async def reboot(self, guest: GuestId) -> None:
+    async def reboot(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
+        self._check_time("reboot", guest, start_by_s)
         self._begin("reboot", guest)
         server = self._server(guest, "reboot")
         if server.vm_state not in _REBOOTABLE or server.task_state not in {"", _REBOOTING}:
@@ -249,6 +255,11 @@ class SimulatedCloud:
         self._end("reboot", guest)
 
     # -- inside -----------------------------------------------------------------------------------
+
+    def _check_time(self, operation: str, target: str, start_by_s: float | None) -> None:
+        if start_by_s is not None and self._clock.now_s() > start_by_s:
+            why = "its time was over before it could begin"
+            raise CloudUnavailableError("cloud", operation, target, Outcome.NOT_DONE, why)
 
     def _begin(self, operation: str, target: str, outcome: Outcome = Outcome.UNKNOWN) -> None:
         is_read = outcome is Outcome.NOT_DONE

@@ -101,16 +101,21 @@ class ClientCloud:
         api = self._nova.api
         return await self._read("migrations", lambda: api.migrations(host=host, since=since))
 
-    async def shut_out(self, service_id: str, reason: str) -> None:
+    async def shut_out(
+        self, service_id: str, reason: str, *, start_by_s: float | None = None
+    ) -> None:
         """See ``ports.Cloud``."""
+        self._check_time("shut_out", service_id, start_by_s)
         await self._call("shut_out", lambda: self._nova.api.shut_out(service_id, reason))
 
-    async def lift_force_down(self, service_id: str) -> None:
+    async def lift_force_down(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
+        self._check_time("lift_force_down", service_id, start_by_s)
         await self._call("lift_force_down", lambda: self._nova.api.lift_force_down(service_id))
 
-    async def enable(self, service_id: str) -> None:
+    async def enable(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
+        self._check_time("enable", service_id, start_by_s)
         await self._call("enable", lambda: self._nova.api.enable(service_id))
 
     async def evacuate(
@@ -123,9 +128,7 @@ class ClientCloud:
         password: str = "",
     ) -> str:
         """See ``ports.Cloud``. What is late is not sent; what was sent may arrive late."""
-        if self._world.clock.now_s() > start_by_s:
-            why = "its time was over before it could begin"
-            raise CloudUnavailableError("cloud", "evacuate", guest, Outcome.NOT_DONE, why)
+        self._check_time("evacuate", guest, start_by_s)
         self._world.evacuation_sent(self._controller, guest)
 
         async def arrive() -> str:
@@ -137,19 +140,27 @@ class ClientCloud:
         is_unanswered, self._road.loses_next_answer = self._road.loses_next_answer, False
         return await self._call("evacuate", arrive, is_lost=is_lost, is_unanswered=is_unanswered)
 
-    async def start(self, guest: GuestId) -> None:
+    async def start(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
+        self._check_time("start", guest, start_by_s)
         await self._call("start", lambda: self._nova.api.start(guest))
 
-    async def stop(self, guest: GuestId) -> None:
+    async def stop(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
+        self._check_time("stop", guest, start_by_s)
         await self._call("stop", lambda: self._nova.api.stop(guest))
 
-    async def reboot(self, guest: GuestId) -> None:
+    async def reboot(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
+        self._check_time("reboot", guest, start_by_s)
         await self._call("reboot", lambda: self._nova.api.reboot(guest))
 
     # -- inside -----------------------------------------------------------------------------------
+
+    def _check_time(self, operation: str, target: str, start_by_s: float | None) -> None:
+        if start_by_s is not None and self._world.clock.now_s() > start_by_s:
+            why = "its time was over before it could begin"
+            raise CloudUnavailableError("cloud", operation, target, Outcome.NOT_DONE, why)
 
     async def _read(self, operation: str, call: Callable[[], Coroutine[object, object, T]]) -> T:
         return await self._call(operation, call, outcome=Outcome.NOT_DONE)

@@ -12,7 +12,16 @@ import structlog
 from hamon.engine.cloud_calls import LOOK_PAUSE_S, CloudCalls
 from hamon.engine.cloud_picture import CloudPicture
 from hamon.evacuator.cloud.pacing import Pace
-from hamon.model.action import CloudLook, CloudLookKind, Evacuate, SetPower, ShutOutService
+from hamon.model.action import (
+    CloudAction,
+    CloudLook,
+    CloudLookKind,
+    EnableService,
+    Evacuate,
+    LiftForceDown,
+    SetPower,
+    ShutOutService,
+)
 from hamon.model.cloud import CallState, CloudCall
 from hamon.model.guest import PowerState
 from hamon.model.names import GuestId
@@ -157,12 +166,30 @@ async def test_request__accepted__is_done_with_novas_id(desk: Desk) -> None:
     assert [("Evacuate", "done")] == desk.ended
 
 
-async def test_request__begun_too_late__is_not_done_and_never_sent(desk: Desk) -> None:
-    """Its lease is over: another controller may lead by now."""
-    call = await desk.act(EVACUATE, start_by_s=desk.clock.now_s() - 0.1)
+@pytest.mark.parametrize(
+    "action",
+    [
+        EVACUATE,
+        ShutOutService(service_host=HOST, service_id=f"service-{HOST}", reason="hamon: late"),
+        LiftForceDown(service_host=HOST, service_id=f"service-{HOST}"),
+        EnableService(service_host=HOST, service_id=f"service-{HOST}"),
+        SetPower(guest=GUEST, wanted=PowerState.SHUTOFF),
+        SetPower(guest=GUEST, wanted=PowerState.RUNNING),
+        SetPower(guest=GUEST, wanted=PowerState.RUNNING, in_place=True),
+    ],
+    ids=lambda action: type(action).__name__,
+)
+async def test_request__begun_too_late__is_not_done_and_never_sent(
+    desk: Desk, action: CloudAction
+) -> None:
+    """Its lease is over: another controller may lead by now, and the guest be elsewhere."""
+    before = (dict(desk.records.services), dict(desk.records.servers))
+
+    call = await desk.act(action, start_by_s=desk.clock.now_s() - 0.1)
 
     assert CallState.NOT_DONE is call.state
     assert not desk.records.migrations
+    assert before == (desk.records.services, desk.records.servers)
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,29 @@ async def test_evacuate__token_took_too_long__is_not_sent(
     assert [] == orders(api)
 
 
+async def test_order__token_took_too_long__is_not_sent(
+    api: NovaApi, connect: Connect, clock: StoppedClock
+) -> None:
+    """Every order has its lease: a late reboot would hit a guest that was moved meanwhile."""
+    api.on_token = lambda: setattr(clock, "at_s", 101.0)
+    late = 100.5
+    cloud = connect()
+
+    for order in (
+        cloud.shut_out("s1", "", start_by_s=late),
+        cloud.lift_force_down("s1", start_by_s=late),
+        cloud.enable("s1", start_by_s=late),
+        cloud.start(GUEST, start_by_s=late),
+        cloud.stop(GUEST, start_by_s=late),
+        cloud.reboot(GUEST, start_by_s=late),
+    ):
+        with pytest.raises(CloudUnavailableError) as not_sent:
+            await order
+        assert Outcome.NOT_DONE is not_sent.value.outcome
+
+    assert [] == orders(api)
+
+
 async def test_evacuate__token_ended_before_its_time__is_sent_with_a_new_one(
     api: NovaApi, connect: Connect
 ) -> None:

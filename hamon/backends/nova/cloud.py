@@ -124,20 +124,22 @@ class NovaCloud:
 
         return await self._connection.read("migrations", host or since, read)
 
-    async def shut_out(self, service_id: str, reason: str) -> None:
+    async def shut_out(
+        self, service_id: str, reason: str, *, start_by_s: float | None = None
+    ) -> None:
         """See ``ports.Cloud``."""
         body: dict[str, object] = {"forced_down": True}
         if reason:
             body |= {"status": "disabled", "disabled_reason": reason}
-        await self._write_service("shut_out", service_id, body)
+        await self._write_service("shut_out", service_id, body, start_by_s)
 
-    async def lift_force_down(self, service_id: str) -> None:
+    async def lift_force_down(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
-        await self._write_service("lift_force_down", service_id, {"forced_down": False})
+        await self._write_service("lift_force_down", service_id, {"forced_down": False}, start_by_s)
 
-    async def enable(self, service_id: str) -> None:
+    async def enable(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
-        await self._write_service("enable", service_id, {"status": "enabled"})
+        await self._write_service("enable", service_id, {"status": "enabled"}, start_by_s)
 
     async def evacuate(
         self,
@@ -161,27 +163,38 @@ class NovaCloud:
             "evacuate", guest, change, is_forced=force, start_by_s=start_by_s
         )
 
-    async def start(self, guest: GuestId) -> None:
-        """See ``ports.Cloud``."""
-        await self._connection.change("start", guest, lambda nova: nova.servers.start(guest))
-
-    async def stop(self, guest: GuestId) -> None:
-        """See ``ports.Cloud``."""
-        await self._connection.change("stop", guest, lambda nova: nova.servers.stop(guest))
-
-    async def reboot(self, guest: GuestId) -> None:
+    async def start(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
         await self._connection.change(
-            "reboot", guest, lambda nova: nova.servers.reboot(guest, "HARD")
+            "start", guest, lambda nova: nova.servers.start(guest), start_by_s=start_by_s
+        )
+
+    async def stop(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
+        """See ``ports.Cloud``."""
+        await self._connection.change(
+            "stop", guest, lambda nova: nova.servers.stop(guest), start_by_s=start_by_s
+        )
+
+    async def reboot(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
+        """See ``ports.Cloud``."""
+        await self._connection.change(
+            "reboot", guest, lambda nova: nova.servers.reboot(guest, "HARD"), start_by_s=start_by_s
         )
 
     async def _write_service(
-        self, operation: str, service_id: str, body: Mapping[str, object]
+        self,
+        operation: str,
+        service_id: str,
+        body: Mapping[str, object],
+        start_by_s: float | None,
     ) -> None:
         path = f"/os-services/{service_id}"
         # novaclient has no method that writes more than one of them in one request.
         await self._connection.change(
-            operation, service_id, lambda nova: nova.services.client.put(path, body=dict(body))
+            operation,
+            service_id,
+            lambda nova: nova.services.client.put(path, body=dict(body)),
+            start_by_s=start_by_s,
         )
 
 
