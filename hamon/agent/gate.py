@@ -52,6 +52,11 @@ class GateAnswer:
     why: str
 
 
+_GIVEN_UP = GateAnswer(
+    verdict=Verdict.NEVER, why="this very boot was given up for dead: reboot the host"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateFacts:
     """What was read, ``registered`` before ``guard``.
@@ -71,8 +76,7 @@ def judge(facts: GateFacts) -> GateAnswer:
     guard = facts.guard.value
     if guard.right is Right.SHUT_OUT:
         if guard.boot_id == facts.boot_id:
-            why = "this very boot was given up for dead: reboot the host"
-            return GateAnswer(verdict=Verdict.NEVER, why=why)
+            return _GIVEN_UP
         if not guard.is_gate_open:
             return _closed(
                 "the leader has not opened the gate yet: guests of incident"
@@ -143,6 +147,9 @@ class Gate:
             await self.clock.sleep(min(LOOK_PERIOD_S, left_s))
 
     async def _look(self) -> GateAnswer:
+        if self.files.is_given_up():
+            # Known once it stays so, also when ZooKeeper does not tell it any more.
+            return _GIVEN_UP
         try:
             own = await self._value(PlaceKind.SELF)
             guard = await self._value(PlaceKind.GUARD)

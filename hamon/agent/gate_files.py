@@ -1,6 +1,6 @@
 """What the gate before nova-compute reads on its own host, and who writes it.
 
-Both files live on tmpfs and name their boot: nothing of an earlier one opens the gate.
+These files live on tmpfs and name their boot: nothing of an earlier one opens the gate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REWRITE_AFTER_S = 5.0
 """The mark is written again when it is this old, so that its age tells whether its writer lives."""
 
 _READABLE = 0o644
-"""The guests process runs as root, the gate does not. Neither file holds a secret."""
+"""The guests process runs as root, the gate does not. No file of these holds a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,10 @@ class GateFiles(Protocol):
         """Tell who opened the gate of this boot by hand; None: nobody."""
         ...
 
+    def is_given_up(self) -> bool:
+        """Say whether this very boot is known to have been shut out."""
+        ...
+
 
 class FileGateFiles:
     """:class:`GateFiles` in ``run_dir``, and their writers."""
@@ -60,6 +64,7 @@ class FileGateFiles:
         self._boot_id = boot_id
         self._enforced_file = run_dir / "enforced.json"
         self._override_file = run_dir / "gate-override.json"
+        self._given_up_file = run_dir / "given-up"
         self._written: Enforced | None = None
 
     def enforced(self) -> Enforced | None:
@@ -77,6 +82,22 @@ class FileGateFiles:
                 return GateOverride(who=who, at=at, reason=reason)
             case _:
                 return None
+
+    def is_given_up(self) -> bool:
+        """Say whether this very boot is known to have been shut out."""
+        try:
+            return self._given_up_file.read_text() == self._boot_id
+        except FileNotFoundError:
+            return False
+
+    def note_given_up(self) -> None:
+        """Write down that this very boot was shut out. Idempotent.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        if not self.is_given_up():
+            replace_file(self._given_up_file, self._boot_id, _READABLE)
 
     def note_enforced(self, enforced: Enforced) -> None:
         """Write down how far the guests process has come; young news of the same is kept.

@@ -103,7 +103,6 @@ class FileHostFiles:
         self._leftovers_file = folders.state_dir / "leftovers.json"
         self._nova_guests_file = folders.state_dir / "nova-guests.json"
         self._denied_file = folders.state_dir / "denied.json"
-        self._given_up = folders.run_dir / "given-up"
         self._gate = FileGateFiles(folders.run_dir, boot_id)
         self._highest = _read_numbers(self._highest_file)
         self._held = _read_numbers(self._held_file)
@@ -183,12 +182,11 @@ class FileHostFiles:
 
     def note_given_up(self) -> None:
         """Write down that this very boot was shut out. Idempotent."""
-        if not self.is_given_up():
-            replace_file(self._given_up, self._boot_id)
+        self._gate.note_given_up()
 
     def is_given_up(self) -> bool:
         """Say whether this very boot is known to have been shut out."""
-        return self._is_of_this_boot(self._given_up)
+        return self._gate.is_given_up()
 
     def note_enforced(self, guard_version: int, now_s: float) -> None:
         """Tell the gate that the hook obeys grants read after this version of the guard."""

@@ -308,6 +308,21 @@ async def test_override__left_while_it_waits__opens_and_is_logged(
     assert "gate_overridden" in world.log.names()
 
 
+async def test_override__of_a_boot_that_was_shut_out__does_not_open(
+    world: World, gate: Waiting
+) -> None:
+    """The guests process knows it, though ZooKeeper is gone and does not tell the gate."""
+    world.server.lose_quorum()
+    world.files.note_given_up()
+    world.files.overridden = OVERRIDE
+    await gate.begin()
+    await world.pass_s(LOOK_PERIOD_S)
+
+    answer = gate.answer()
+    assert answer is not None
+    assert Verdict.NEVER is answer.verdict
+
+
 async def test_override__of_an_earlier_boot__opens_nothing(world: World, gate: Waiting) -> None:
     """It lies on tmpfs, and names its boot."""
     world.files.overridden = OVERRIDE
@@ -347,6 +362,20 @@ def test_files__mark__is_written_for_a_new_guard_and_now_and_then(tmp_path: Path
 
     files.note_enforced(Enforced(guard_version=4, at_s=105.1))
     assert Enforced(guard_version=4, at_s=105.1) == files.enforced()
+
+
+def test_files__given_up__is_known_in_this_boot_only_and_to_the_gates_own_user(
+    tmp_path: Path,
+) -> None:
+    """The guests process writes it as root; the gate must never open in that boot."""
+    files = FileGateFiles(tmp_path, BOOT)
+    assert not files.is_given_up()
+
+    files.note_given_up()
+
+    assert FileGateFiles(tmp_path, BOOT).is_given_up()
+    assert not FileGateFiles(tmp_path, BootId("boot-2")).is_given_up()
+    assert 0o644 == (tmp_path / "given-up").stat().st_mode & 0o777
 
 
 def test_files__torn_or_missing__say_nothing(tmp_path: Path) -> None:
