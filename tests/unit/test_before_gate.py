@@ -1,6 +1,7 @@
 """The operator's program before the gate: it is run for a host, and its end is told apart."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,26 @@ async def test_program__does_not_end__is_killed_with_what_it_started(tmp_path: P
 
     with pytest.raises(ProcessLookupError):
         os.kill(int(lock.read_text()), 0)
+
+
+async def test_program__leaves_something_behind__is_killed_with_it(tmp_path: Path) -> None:
+    """It holds the pipe, and would go on at the queues after the gate has opened."""
+    lock = tmp_path / "lock"
+    program = BeforeGateProgram(("/bin/sh", "-c", f"sleep 600 & echo $! > {lock}"), 0.5)
+
+    with pytest.raises(CloudUnavailableError, match="was killed"):
+        await program.run("h1")
+
+    # Whoever inherits it reaps it in its own time.
+    assert _is_dead(int(lock.read_text()))
+
+
+def _is_dead(pid: int) -> bool:
+    deadline_s = time.monotonic() + 10.0
+    while time.monotonic() < deadline_s:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True
+        except FileNotFoundError:
+            return True
+    return False

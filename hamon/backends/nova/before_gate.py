@@ -43,12 +43,13 @@ class BeforeGateProgram:
             async with asyncio.timeout(self._timeout_s):
                 said, _ = await child.communicate()
         except TimeoutError as error:
+            # Also when its first process has ended: what it left behind holds the pipe.
+            _kill_group(child.pid)
             why = f"did not end within {self._timeout_s:g} s and was killed"
             raise self._error(CloudUnavailableError, service_host, Outcome.UNKNOWN, why) from error
         finally:
             if child.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
+                _kill_group(child.pid)
                 await child.wait()
         if child.returncode:
             words = said.decode(errors="replace").strip()[-WORDS_MAX:]
@@ -63,3 +64,8 @@ class BeforeGateProgram:
         why: str,
     ) -> CloudRefusedError | CloudUnavailableError:
         return kind("cloud", "before_gate", service_host, outcome, f"{self._argv[0]} {why}")
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
