@@ -148,6 +148,10 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
         "restart nova-compute there, once for each of a guest's records, before that",
     ),
     "force_down_lifted": Wording("its nova-compute is no longer forced down in Nova"),
+    "force_down_not_lifted": Wording(
+        "it stays shut because Nova did not lift its forced-down state: {why}",
+        "look at what Nova says; it is asked again",
+    ),
     "return_waits_for_service_up": Wording(
         "it waits until Nova calls its nova-compute up",
         "look at nova-compute there and at the messages between it and nova-conductor",

@@ -280,7 +280,10 @@ def _lift(
         call.state is CallState.RUNNING
         or (call.state is not CallState.DONE and now_s < call.at_s + CALL_AGAIN_S)
     ):
-        return ReturnStep(reasons=(reason("return_waits_for_service_up", host.name),))
+        told = reason("return_waits_for_service_up", host.name)
+        if call.why:
+            told = reason("force_down_not_lifted", host.name, why=call.why)
+        return ReturnStep(reasons=(told,))
     change = Change(
         subject=host.name,
         reason=why,

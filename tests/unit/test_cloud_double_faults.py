@@ -7,6 +7,7 @@ from hamon.evacuator.cloud.judge import MOVES
 from hamon.evacuator.cloud.record import record_guest
 from hamon.model.action import CloudLook, CloudLookKind
 from hamon.model.change import migration_of
+from hamon.model.cloud import CallState
 from hamon.model.host import DomainState, HostState
 from hamon.model.incident import MigrationRecord, MigrationStatus
 from hamon.model.view import HostView, MigrationView
@@ -25,6 +26,7 @@ from tests.builders import (
 )
 from tests.cloud_builders import (
     ROW,
+    a_call,
     a_cloud,
     a_cloud_view,
     a_dead_host,
@@ -33,7 +35,7 @@ from tests.cloud_builders import (
     a_spare,
 )
 from tests.decisions import writes
-from tests.unit.test_cloud_return import a_returned_cloud, returning
+from tests.unit.test_cloud_return import a_returned_cloud, brought, returning
 from tests.unit.test_cloud_send import sent
 from tests.unit.test_cloud_track import followed, in_flight, spare_with, written
 
@@ -212,3 +214,19 @@ def test_in_place__runs_on_another_host__is_not_started_a_second_time() -> None:
     assert moves is not None
     assert not moves.intents
     assert "guest_runs_elsewhere" in [reason.code for reason in moves.reasons]
+
+
+# -- let serve again ------------------------------------------------------------------------------
+
+
+def test_return__nova_refuses_to_lift_the_force_down__its_words_are_told() -> None:
+    """Else a host that never comes back says only that it is not up."""
+    words = "Unable to force up host: evacuations are done"
+    refused = a_call(CallState.REFUSED, age_s=0.5, attempt=0, why=words)
+    cloud = a_returned_cloud(is_down=True, calls={str(HOST): refused})
+
+    step, _ = brought(returning(), cloud)
+
+    assert not step.intents
+    [told] = step.reasons
+    assert ("force_down_not_lifted", words) == (told.code, told.facts["why"])
