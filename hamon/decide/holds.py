@@ -226,7 +226,9 @@ def storm_limit(view: ClusterView, policy: Policy) -> int:
 
 def _is_lost(host: HostView, policy: Policy) -> bool:
     record = host.record.value
-    if record is None or record.state not in LIVE_STATES or host.heartbeat is not None:
+    # One that went away while it returned is convicted once more: it counts like any other.
+    may_be_convicted = LIVE_STATES | {HostState.RETURNING}
+    if record is None or record.state not in may_be_convicted or host.heartbeat is not None:
         return False
     if policy.detection.leaving is LeavingPolicy.EVACUATE:
         return True
