@@ -124,7 +124,7 @@ class CloudCalls:
 
     async def _read(self, look: CloudLook, asked_s: float) -> None:
         kind, host = look.kind, look.service_host
-        since = self._picture.asks(kind)
+        since = self._picture.clock.asks(look)
         match kind:
             case CloudLookKind.SERVICES:
                 self._picture.saw_services(await self._cloud.services(), asked_s)
@@ -216,7 +216,7 @@ class CloudCalls:
                     start_by_s=start_by_s,
                     target=action.target,
                     force=action.force,
-                    password=self._picture.password(guest),
+                    password=self._picture.passwords.of(guest),
                 )
             case ShutOutService():
                 await cloud.shut_out(action.service_id, action.reason, start_by_s=start_by_s)

@@ -41,7 +41,7 @@ class CloudDesk:
 
     def keep_password(self, guest: GuestId, password: str, now_s: float) -> None:
         """Remember the password an operator gave for a guest, in this process only."""
-        self._picture.keep_password(guest, password, now_s)
+        self._picture.passwords.keep(guest, password, now_s)
 
     async def guest(self, name: str, view: ClusterView) -> Answer:
         """Return the guest of this uuid or (if only one has it) this name.

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from hamon.engine.cloud_clock import NovaClock
+from hamon.engine.cloud_passwords import Passwords
 from hamon.evacuator.cloud import rows
 from hamon.evacuator.cloud.pacing import Pace
-from hamon.model.action import CloudLookKind
+from hamon.model.action import CloudLook, CloudLookKind
 from hamon.model.cloud import (
     COMPUTE,
     CONDUCTOR,
@@ -28,14 +29,10 @@ from hamon.model.cloud import (
 )
 from hamon.model.names import GuestId
 
-OVERLAP_S = 20.0
-"""A list of what changed starts this much before the newest change that was known when the one
-before it was asked for: Nova's controllers stamp changes with clocks of their own."""
-
-PASSWORD_LIFE_S = 120.0
-"""A password whose guest does not begin to move within this is forgotten."""
-
 _HARD_AFFINITY = "affinity"
+_SERVICES = CloudLook(kind=CloudLookKind.SERVICES)
+_SERVERS_CHANGED = CloudLook(kind=CloudLookKind.SERVERS_CHANGED)
+_MIGRATIONS_CHANGED = CloudLook(kind=CloudLookKind.MIGRATIONS_CHANGED)
 
 _RowKey = tuple[GuestId, int]
 """What names a migration record: its guest and its number."""
@@ -49,53 +46,26 @@ class CloudPicture:
 
     Args:
         pace: how many evacuations may be in flight at first.
+
+    Attributes:
+        clock: from when on changes are to be listed.
+        passwords: new ones of guests.
     """
 
     def __init__(self, pace: Pace) -> None:
         self._view = CloudView()
         self._pace = pace
-        self._newest_at: datetime | None = None
-        self._asked_at: dict[CloudLookKind, datetime | None] = {}
-        self._known_to: dict[CloudLookKind, datetime] = {}
-        self._arrived: set[int] = set()
-        self._passwords: dict[GuestId, tuple[str, float]] = {}
+        self.clock = NovaClock()
+        self.passwords = Passwords()
+        self._arrived: set[_RowKey] = set()
         self._changed: dict[str, tuple[ComputeService, float]] = {}
         self._listed: dict[str, ComputeService] = {}
         self._told_s: dict[GuestId | _RowKey, float] = {}
 
     def view(self) -> CloudView:
         """Return the picture as it is now."""
-        known = frozenset(self._passwords)
-        return replace(self._view, window=int(self._pace.window), passwords=known)
-
-    def keep_password(self, guest: GuestId, password: str, now_s: float) -> None:
-        """Remember the password an operator gave for a guest, in this process only."""
-        self._passwords[guest] = (password, now_s)
-
-    def password(self, guest: GuestId) -> str:
-        """Return the password that was given for a guest, "": none was."""
-        return self._passwords.get(guest, ("", 0.0))[0]
-
-    def forget_passwords(self, but: Iterable[GuestId], now_s: float) -> None:
-        """Forget all but those of guests that move now, or are about to be asked for."""
-        kept = frozenset(but)
-        self._passwords = {
-            guest: (password, given_s)
-            for guest, (password, given_s) in self._passwords.items()
-            if guest in kept or now_s < given_s + PASSWORD_LIFE_S
-        }
-
-    def asks(self, kind: CloudLookKind) -> str | None:
-        """Note that something is about to be read; return from when on changes are to be listed.
-
-        That is, in Nova's clock, when the list before it was asked for; None: not known, or this
-        kind lists all there is.
-        """
-        self._asked_at[kind] = self._newest_at
-        known_to = self._known_to.get(kind)
-        if known_to is None:
-            return None
-        return (known_to - timedelta(seconds=OVERLAP_S)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        window, known = int(self._pace.window), self.passwords.known()
+        return replace(self._view, window=window, passwords=known)
 
     # -- what was read ----------------------------------------------------------------------------
 
@@ -106,7 +76,7 @@ class CloudPicture:
         since_s = self._view.conducting_since_s
         # What was confirmed after this list was asked for, the list may not show yet.
         newer = {h: kept for h, (kept, at_s) in self._changed.items() if at_s > asked_s}
-        self._note(*(service.beat_at for service in found))
+        self.clock.told(_SERVICES, (service.beat_at for service in found))
         self._view = replace(
             self._view,
             beats_s={**self._view.beats_s, **self._heartbeats(found)},
@@ -124,8 +94,8 @@ class CloudPicture:
             for guest, known in self._view.servers.items()
             if known.host == host and guest not in listed and self._is_news(guest, asked_s)
         }
-        self._note(*(server.updated_at for server in listed.values()))
-        self._knows_all(CloudLookKind.SERVERS_OF, CloudLookKind.SERVERS_CHANGED)
+        look = CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=host)
+        self.clock.told(look, (server.updated_at for server in listed.values()))
         found = self._news(listed, asked_s)
         self._view = replace(
             self._view,
@@ -141,8 +111,7 @@ class CloudPicture:
             for server in servers
             if server.guest in self._view.servers or server.host in self._view.listed_s
         }
-        self._note(*(server.updated_at for server in found.values()))
-        self._knows_changes(CloudLookKind.SERVERS_CHANGED)
+        self.clock.told(_SERVERS_CHANGED, (server.updated_at for server in found.values()))
         found = self._news(found, asked_s)
         self._view = replace(
             self._view,
@@ -173,11 +142,9 @@ class CloudPicture:
         # By the guest, too: each cell of Nova's has numbers of its own.
         listed = {(row.guest, row.number): row for row in migrations}
         ended = {key: came_s for key, row in listed.items() if row.status not in rows.OPEN}
-        self._note(*(row.updated_at for row in listed.values()))
-        if host:
-            self._knows_all(CloudLookKind.MIGRATIONS_OF, CloudLookKind.MIGRATIONS_CHANGED)
-        else:
-            self._knows_changes(CloudLookKind.MIGRATIONS_CHANGED)
+        whole = CloudLook(kind=CloudLookKind.MIGRATIONS_OF, service_host=host)
+        look = whole if host else _MIGRATIONS_CHANGED
+        self.clock.told(look, (row.updated_at for row in listed.values()))
         known = {
             (row.guest, row.number): row
             for of_guest in self._view.migrations.values()
@@ -248,7 +215,7 @@ class CloudPicture:
             took_s=kept.took_s,
         )
         self._arrived.clear()
-        self._known_to.clear()
+        self.clock.forget()
         self._told_s.clear()
 
     # -- inside -----------------------------------------------------------------------------------
@@ -284,27 +251,10 @@ class CloudPicture:
     def _count(self, row: CloudMigration) -> None:
         """Widen the window for each evacuation of this picture's that arrived, once."""
         is_ours = self._view.calls.get(row.guest) is not None
-        if row.status == "done" and is_ours and row.number not in self._arrived:
-            self._arrived.add(row.number)
+        key = (row.guest, row.number)
+        if row.status == rows.DONE and is_ours and key not in self._arrived:
+            self._arrived.add(key)
             self._pace = self._pace.after_arrival()
-
-    def _knows_all(self, kind: CloudLookKind, changes: CloudLookKind) -> None:
-        """Changes are listed from the first whole list on: what came before, that one has."""
-        asked_at = self._asked_at.get(kind)
-        if asked_at is not None:
-            self._known_to.setdefault(changes, asked_at)
-
-    def _knows_changes(self, kind: CloudLookKind) -> None:
-        asked_at = self._asked_at.get(kind)
-        if asked_at is not None:
-            self._known_to[kind] = asked_at
-
-    def _note(self, *stamps: str) -> None:
-        for stamp in stamps:
-            if stamp:
-                at = datetime.fromisoformat(stamp)
-                at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-                self._newest_at = at if self._newest_at is None else max(self._newest_at, at)
 
 
 def _flags(service: ComputeService) -> tuple[bool, bool, str]:

@@ -93,7 +93,7 @@ class Observer:
         """
         if self._cloud is None:
             return None
-        self._cloud.forget_passwords(stored.guests, self._clock.now_s())
+        self._cloud.passwords.forget(stored.guests, self._clock.now_s())
         view = self._cloud.view()
         is_quiet = all(i.record.value.closed for i in stored.incidents.values())
         is_known = view.traced_s or view.listed_s

@@ -261,7 +261,7 @@ async def test_shut_out__done__shows_at_once(desk: Desk) -> None:
 
 async def test_password__is_in_the_call_and_nowhere_else(desk: Desk) -> None:
     """Not in what is known of the call, and in no log: also not when it fails."""
-    desk.picture.keep_password(GUEST, SECRET, 0.0)
+    desk.picture.passwords.keep(GUEST, SECRET, 0.0)
     with structlog.testing.capture_logs() as logs:
         await desk.act(EVACUATE)
         desk.cloud.fault = CloudFault.UNWELL

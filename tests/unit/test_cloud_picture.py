@@ -2,11 +2,12 @@
 
 from hamon.engine.cloud_picture import CloudPicture
 from hamon.evacuator.cloud.pacing import Pace
-from hamon.model.action import CloudLookKind
+from hamon.model.action import CloudLook, CloudLookKind
 from tests.builders import HOST, SPARE, a_guest
 from tests.cloud_builders import ROW, a_row, a_server, a_service
 
 GUEST = a_guest()
+CHANGES = CloudLook(kind=CloudLookKind.SERVERS_CHANGED)
 
 
 def a_picture() -> CloudPicture:
@@ -31,15 +32,15 @@ def test_asks__changes__from_when_the_last_list_of_them_was_asked_for() -> None:
     """However long nobody read, and whatever else told the time since, none is passed over."""
     picture = a_picture()
     picture.saw_services([a_service(HOST, beat_at="2026-01-01T00:01:00")], 0.0)
-    picture.asks(CloudLookKind.SERVERS_OF)
+    picture.clock.asks(CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=HOST))
     picture.saw_servers_of(HOST, [a_server()], 1.0)
     picture.saw_services([a_service(HOST, beat_at="2026-01-01T00:30:00")], 2.0)
 
-    assert picture.asks(CloudLookKind.SERVERS_CHANGED) == "2026-01-01T00:00:40Z"
+    assert picture.clock.asks(CHANGES) == "2026-01-01T00:00:40Z"
     # It did not come; the next one must tell of the same time.
-    assert picture.asks(CloudLookKind.SERVERS_CHANGED) == "2026-01-01T00:00:40Z"
+    assert picture.clock.asks(CHANGES) == "2026-01-01T00:00:40Z"
     picture.saw_servers_changed([], 3.0)
-    assert picture.asks(CloudLookKind.SERVERS_CHANGED) == "2026-01-01T00:29:40Z"
+    assert picture.clock.asks(CHANGES) == "2026-01-01T00:29:40Z"
 
 
 def test_ended__record_shown_again__is_known_from_the_first_list_on() -> None:
