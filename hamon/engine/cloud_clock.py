@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from hamon.model.action import CloudLook, CloudLookKind
 
-OVERLAP_S = 20.0
+OVERLAP_S = 10.0
 """A list of what changed starts this much before the newest stamp that was known when the one
 before it was asked for: Nova's controllers stamp changes with clocks of their own."""
 

@@ -36,11 +36,11 @@ def test_asks__changes__from_when_the_last_list_of_them_was_asked_for() -> None:
     picture.saw_servers_of(HOST, [a_server()], 1.0)
     picture.saw_services([a_service(HOST, beat_at="2026-01-01T00:30:00")], 2.0)
 
-    assert picture.clock.asks(CHANGES) == "2026-01-01T00:00:40Z"
+    assert picture.clock.asks(CHANGES) == "2026-01-01T00:00:50Z"
     # It did not come; the next one must tell of the same time.
-    assert picture.clock.asks(CHANGES) == "2026-01-01T00:00:40Z"
+    assert picture.clock.asks(CHANGES) == "2026-01-01T00:00:50Z"
     picture.saw_servers_changed([], 3.0)
-    assert picture.clock.asks(CHANGES) == "2026-01-01T00:29:40Z"
+    assert picture.clock.asks(CHANGES) == "2026-01-01T00:29:50Z"
 
 
 def test_ended__record_shown_again__is_known_from_the_first_list_on() -> None:

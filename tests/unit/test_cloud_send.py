@@ -219,7 +219,7 @@ def test_send__many_waiting__goes_by_priority_then_size_within_the_window() -> N
 
 @pytest.mark.parametrize(
     ("window", "in_flight", "is_read"),
-    [(8, 5, False), (8, 4, True), (32, 21, False), (32, 20, True), (8, 8, False)],
+    [(8, 5, False), (8, 4, True), (32, 25, False), (32, 24, True), (8, 8, False)],
 )
 def test_send__lists_old__are_read_when_many_will_go_by_them(
     window: int, in_flight: int, *, is_read: bool

@@ -42,7 +42,7 @@ SENDING_MAX = 4
 """Requests under way at once. Nova answers one when it has recorded it; more of them at once only
 take from each other, and from the rebuilds, what processor time its API has (docs/nova.md)."""
 
-BATCH = 16
+BATCH = 8
 """So many free places in the window are worth a reading, however wide it is."""
 
 _UNTOLD = (
