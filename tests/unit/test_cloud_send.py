@@ -214,7 +214,7 @@ def test_send__many_waiting__goes_by_priority_then_size_within_the_window() -> N
     cloud = a_cloud(servers, window=3)
     view = a_cloud_view(cloud, migrations=[a_migration(n) for n in (1, 2, 3, 4)])
 
-    assert asked_for(sent(view)) == [3, 2, 4]
+    assert asked_for(sent(view)) == [3, 2][:SENDING_MAX]
 
 
 @pytest.mark.parametrize(
@@ -242,8 +242,23 @@ def test_send__lists_fresh__whoever_fits_goes_a_few_at_a_time() -> None:
     """The rest of a batch follows as Nova answers."""
     view = also_flying(waiting_guests(12, window=8))
 
-    assert 3 == len(asked_for(sent(view, in_flight=5)))
+    assert 1 == len(asked_for(sent(view, in_flight=7)))
     assert SENDING_MAX == len(asked_for(sent(view, in_flight=0)))
+
+
+def test_send__first_ones_cannot_be_shown_by_nova__others_go_all_the_same() -> None:
+    """A server that nobody finds, or one that stays, takes no place of the next."""
+    view = waiting_guests(5, window=8)
+    assert view.cloud is not None
+    servers = dict(view.cloud.servers)
+    servers[a_guest(2)] = a_server(2, vm_state="paused")
+    cloud = replace(view.cloud, servers=servers, unlisted=frozenset({a_guest(1)}))
+
+    moves = sent(replace(view, cloud=cloud))
+
+    assert [3, 4][:SENDING_MAX] == asked_for(moves)
+    assert {migration_of(INCIDENT, a_guest(2))} <= set(writes(*moves.changes))
+    assert moves.looks
 
 
 def test_send__others_fill_the_window__one_slot_is_the_incidents_own() -> None:
@@ -254,9 +269,9 @@ def test_send__others_fill_the_window__one_slot_is_the_incidents_own() -> None:
 
 def test_send__window_wider_than_the_limit__the_limit_holds() -> None:
     """The operator's limit is a limit."""
-    policy = replace(POLICY, in_flight_max=2)
+    policy = replace(POLICY, in_flight_max=1)
 
-    assert len(asked_for(sent(waiting_guests(5, window=30), policy=policy))) == 2
+    assert len(asked_for(sent(waiting_guests(5, window=30), policy=policy))) == 1
 
 
 def test_send__tried_a_moment_ago__waits_out_its_back_off() -> None:

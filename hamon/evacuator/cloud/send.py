@@ -38,9 +38,9 @@ FRESH_S = 2.0
 _CHANGES = (CloudLookKind.SERVERS_CHANGED, CloudLookKind.MIGRATIONS_CHANGED)
 _WHOLE = (CloudLookKind.SERVERS_OF, CloudLookKind.MIGRATIONS_OF)
 
-SENDING_MAX = 4
-"""Requests under way at once. Nova answers one when it has recorded it; more of them at once only
-take from each other, and from the rebuilds, what processor time its API has (docs/nova.md)."""
+SENDING_MAX = 2
+"""Requests under way at once. Nova answers one when it has recorded it, several times sooner than
+it can carry one out; more at once only take time of its API from the rebuilds (ADR 0010)."""
 
 BATCH = 8
 """So many free places in the window are worth a reading, however wide it is."""
@@ -113,7 +113,7 @@ def send_waiting(
         return replace(moves, looks=looks)
     may_start = min(free, SENDING_MAX - _being_sent(the.cloud))
     if not looks and may_start > 0:
-        return _send(the, due[:may_start], moves)
+        return _send(the, due, may_start, moves)
     full = tuple(
         reason("guest_waits_for_slot", m.record.value.guest, in_flight=in_flight) for m in due
     )
@@ -239,12 +239,14 @@ def _fresh_since_s(the: _Round, kinds: tuple[CloudLookKind, ...]) -> float:
     return the.now_s - FRESH_S - 2.0 * max(the.cloud.took_s.get(kind, 0.0) for kind in kinds)
 
 
-def _send(the: _Round, batch: list[MigrationView], moves: Moves) -> Moves:
+def _send(the: _Round, due: list[MigrationView], may_start: int, moves: Moves) -> Moves:
     changes: list[Change] = []
     intents: list[Intent] = []
     looks: list[CloudLook] = []
     sought: list[CloudLook] = []
-    for migration in batch:
+    for migration in due:
+        if len(intents) == may_start:
+            break
         server = the.cloud.servers.get(migration.record.value.guest)
         if server is None or server.guest in the.cloud.unlisted:
             # Nobody else waits for it: one server that Nova cannot show holds up no others.
