@@ -84,6 +84,9 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
     ),
     "evacuation_not_sent": Wording("the request for guest {name} was not sent: {why}"),
     "evacuation_refused": Wording("Nova does not evacuate guest {name} now: {why}"),
+    "task_reset": Wording(
+        "Nova refuses guest {name} for its task ({task}), which its dead host left: reset"
+    ),
     "evacuation_lost": Wording("the request for guest {name} came to nothing: {why}; asked again"),
     "evacuation_stuck": Wording(
         "Nova took the request for guest {name} (record {number}, {request_id}) and no host has"

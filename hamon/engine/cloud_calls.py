@@ -30,6 +30,7 @@ from hamon.model.action import (
     EnableService,
     Evacuate,
     LiftForceDown,
+    ResetTask,
     RunBeforeGate,
     SetPower,
     ShutOutService,
@@ -237,6 +238,8 @@ class CloudCalls:
                     await cloud.reboot(guest, start_by_s=start_by_s)
                 else:
                     await cloud.start(guest, start_by_s=start_by_s)
+            case ResetTask(guest=guest):
+                await cloud.reset_task(guest, is_error=action.is_error, start_by_s=start_by_s)
             case _:
                 assert_never(action)
         return ""
@@ -278,7 +281,7 @@ class CloudCalls:
 def subject_of(action: CloudAction) -> str:
     """Return what a call is about: a guest, or a service host."""
     match action:
-        case Evacuate() | SetPower():
+        case Evacuate() | SetPower() | ResetTask():
             return action.guest
         case RunBeforeGate():
             return action.subject

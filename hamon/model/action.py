@@ -73,6 +73,18 @@ class SetPower:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResetTask:
+    """Have Nova forget what it was about to do with a guest when its host died.
+
+    Before the mend of bug 1978983 (up to Victoria) it does not evacuate a guest with a task.
+    ``is_error``: the guest is in ERROR, and stays so.
+    """
+
+    guest: GuestId
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunBeforeGate:
     """Run the operator's program before nova-compute may start on a returned host. Idempotent."""
 
@@ -85,7 +97,9 @@ class RunBeforeGate:
         return f"before_gate:{self.incident}"
 
 
-CloudAction = ShutOutService | LiftForceDown | EnableService | Evacuate | SetPower | RunBeforeGate
+CloudAction = (
+    ShutOutService | LiftForceDown | EnableService | Evacuate | SetPower | ResetTask | RunBeforeGate
+)
 Action = Shoot | CloudAction
 
 

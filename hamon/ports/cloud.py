@@ -168,3 +168,17 @@ class Cloud(Protocol):
             CloudConflictError: it is in no state that can be rebooted, or something is under way.
         """
         ...
+
+    async def reset_task(
+        self, guest: GuestId, *, is_error: bool, start_by_s: float | None = None
+    ) -> None:
+        """Forget what was under way with a server. Idempotent. Nothing is done on any host.
+
+        Only for a server whose host is dead: else what is forgotten may still be going on.
+
+        Args:
+            guest: the server.
+            is_error: it is in ERROR and stays so; else it counts as active, also if it was stopped.
+            start_by_s: see above.
+        """
+        ...

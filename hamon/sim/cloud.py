@@ -254,6 +254,17 @@ class SimulatedCloud:
         self._cast(PowerOrder(guest=guest, host=server.host, verb=PowerVerb.REBOOT))
         self._end("reboot", guest)
 
+    async def reset_task(
+        self, guest: GuestId, *, is_error: bool, start_by_s: float | None = None
+    ) -> None:
+        """See ``ports.Cloud``."""
+        self._check_time("reset_task", guest, start_by_s)
+        self._begin("reset_task", guest)
+        server = self._server(guest, "reset_task")
+        vm_state = "error" if is_error else "active"
+        self._records.put(replace(server, vm_state=vm_state, task_state=""))
+        self._end("reset_task", guest)
+
     # -- inside -----------------------------------------------------------------------------------
 
     def _check_time(self, operation: str, target: str, start_by_s: float | None) -> None:

@@ -155,6 +155,13 @@ class ClientCloud:
         self._check_time("reboot", guest, start_by_s)
         await self._call("reboot", lambda: self._nova.api.reboot(guest))
 
+    async def reset_task(
+        self, guest: GuestId, *, is_error: bool, start_by_s: float | None = None
+    ) -> None:
+        """See ``ports.Cloud``."""
+        self._check_time("reset_task", guest, start_by_s)
+        await self._call("reset_task", lambda: self._nova.api.reset_task(guest, is_error=is_error))
+
     # -- inside -----------------------------------------------------------------------------------
 
     def _check_time(self, operation: str, target: str, start_by_s: float | None) -> None:

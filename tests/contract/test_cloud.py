@@ -364,6 +364,25 @@ async def test_groups__of_every_project__have_their_policy(world: World) -> None
     assert frozenset() == found[apart].members
 
 
+@pytest.mark.parametrize(("is_error", "state"), [(False, "active"), (True, "error")])
+async def test_reset_task__of_a_server_being_stopped__forgets_that(
+    world: World,
+    is_error: bool,  # noqa: FBT001 - a case
+    state: str,
+) -> None:
+    """Its host is dead: nothing of it goes on, and older Novas do not evacuate it before."""
+    guest = await world.boot("h1")
+    await world.lose("h1")
+    await world.cloud.stop(guest)
+    assert (await world.cloud.server(guest)).task_state == "powering-off"
+
+    await world.cloud.reset_task(guest, is_error=is_error)
+
+    assert await is_in(world, guest, state)
+    with pytest.raises(CloudMissingError):
+        await world.cloud.reset_task(NOBODY, is_error=is_error)
+
+
 async def test_reboot__of_a_server_that_runs_or_not__ends_running(world: World) -> None:
     """A hard reboot is how a server starts where it is, whatever Nova believes of it."""
     guest = await world.boot("h1")

@@ -8,9 +8,9 @@ import pytest
 from hamon.evacuator.cloud.record import record_guests
 from hamon.evacuator.cloud.send import SENDING_MAX, send_waiting
 from hamon.evacuator.moves import Moves
-from hamon.model.action import CloudLook, CloudLookKind, Evacuate
+from hamon.model.action import CloudAction, CloudLook, CloudLookKind, Evacuate, ResetTask
 from hamon.model.change import CONTROL, grant_of, guard_of, guest_of, migration_of
-from hamon.model.cloud import CallState, CloudView
+from hamon.model.cloud import CallState, CloudCall, CloudView
 from hamon.model.guest import Grant, GrantState, PowerState
 from hamon.model.host import DomainState, HostState
 from hamon.model.incident import MigrationRecord, MigrationStatus
@@ -339,6 +339,46 @@ def test_send__being_evacuated_by_somebody_else__is_followed_and_not_doubled() -
         ROW,
         (ROW,),
     )
+
+
+@pytest.mark.parametrize(
+    ("case", "call", "expected"),
+    [
+        ("never asked", None, Evacuate),
+        ("refused for it", a_call(CallState.REFUSED, attempt=1, is_conflict=True), ResetTask),
+        ("refused before", a_call(CallState.REFUSED, attempt=0, is_conflict=True), Evacuate),
+        ("refused for good", a_call(CallState.REFUSED, attempt=1), Evacuate),
+        ("being reset", a_call(CallState.RUNNING, attempt=0), None),
+        ("was reset", a_call(CallState.DONE, attempt=0), Evacuate),
+    ],
+)
+def test_send__dead_host_left_a_task__is_reset_once_nova_refuses_for_it(
+    case: str, call: CloudCall | None, expected: type[CloudAction] | None
+) -> None:
+    """Up to Victoria Nova evacuates no guest that was being stopped when its host died."""
+    calls = {} if call is None else {str(a_guest()): call}
+    cloud = replace(a_cloud([a_server(task_state="powering-off")]), calls=calls)
+    view = a_cloud_view(cloud, migrations=[a_migration(attempts=1, since_s=NOW_S - 3600.0)])
+
+    found = [type(intent.action) for intent in sent(view).intents]
+
+    assert ([] if expected is None else [expected]) == found, case
+
+
+def test_send__task_reset__is_journalled_and_keeps_the_guests_error() -> None:
+    """A leader that dies at it leaves word, and the guest is due at once."""
+    call = a_call(CallState.REFUSED, attempt=1, is_conflict=True)
+    server = a_server(task_state="rebuilding", vm_state="error")
+    cloud = replace(a_cloud([server]), calls={a_guest(): call})
+    migration = a_migration(attempts=1, reason="Nova: 409", since_s=NOW_S - 3600.0)
+
+    [intent] = sent(a_cloud_view(cloud, migrations=[migration])).intents
+
+    assert ResetTask(guest=a_guest(), is_error=True) == intent.action
+    record = writes(intent.change)[migration_of(INCIDENT, a_guest())]
+    assert isinstance(record, MigrationRecord)
+    assert (MigrationStatus.WAITING, "") == (record.status, record.reason)
+    assert {CONTROL, guard_of(HOST)} <= set(checks(intent.change))
 
 
 def test_send__being_rebuilt_and_no_record_read__reads_all_records_first() -> None:

@@ -203,6 +203,7 @@ async def test_order__token_took_too_long__is_not_sent(
         cloud.start(GUEST, start_by_s=late),
         cloud.stop(GUEST, start_by_s=late),
         cloud.reboot(GUEST, start_by_s=late),
+        cloud.reset_task(GUEST, is_error=False, start_by_s=late),
     ):
         with pytest.raises(CloudUnavailableError) as not_sent:
             await order
@@ -406,9 +407,13 @@ async def test_orders__in_novas_words__say_no_more_than_they_mean(
     await cloud.shut_out("s1", "hamon: incident")
     await cloud.shut_out("s1", "")
     await cloud.reboot(GUEST)
+    await cloud.reset_task(GUEST, is_error=False)
+    await cloud.reset_task(GUEST, is_error=True)
 
     assert [
         {"forced_down": True, "status": "disabled", "disabled_reason": "hamon: incident"},
         {"forced_down": True},
         {"reboot": {"type": "HARD"}},
+        {"os-resetState": {"state": "active"}},
+        {"os-resetState": {"state": "error"}},
     ] == orders(api)

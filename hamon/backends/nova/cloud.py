@@ -181,6 +181,18 @@ class NovaCloud:
             "reboot", guest, lambda nova: nova.servers.reboot(guest, "HARD"), start_by_s=start_by_s
         )
 
+    async def reset_task(
+        self, guest: GuestId, *, is_error: bool, start_by_s: float | None = None
+    ) -> None:
+        """See ``ports.Cloud``."""
+        state = "error" if is_error else "active"
+        await self._connection.change(
+            "reset_task",
+            guest,
+            lambda nova: nova.servers.reset_state(guest, state),
+            start_by_s=start_by_s,
+        )
+
     async def _write_service(
         self,
         operation: str,
