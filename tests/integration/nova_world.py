@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from typing_extensions import override
 
+from lab.machine import Machine
+from lab.names import LabError
 from lab.openstack import overview, programs
 from lab.openstack.cloud import Cloud
 from lab.openstack.overview import MigrationLine, Overview, ServerLine
 from lab.openstack.proxy import Fault, write_faults
 from tests.integration.world import World
+
+_ARRIVED = frozenset({"done", "completed"})
+_ENDED = frozenset({"error", "failed"})
 
 RETURN_S = 180.0
 """For a host to be in service again: nova-compute's start takes long on a busy machine."""
@@ -54,9 +62,17 @@ class NovaWorld(World):
         self.act(server, "os-stop")
         self.wait(lambda: self.server(server).status == "SHUTOFF", f"{server} off")
 
-    def act(self, server: str, action: str) -> None:
-        """Ask Nova to do something with a server, as its owner."""
-        self.cloud.compute("POST", f"/servers/{server}/action", {action: None})
+    def act(self, server: str, action: str, how: object = None) -> None:
+        """Ask Nova to do something with a server, as its owner or an administrator."""
+        self.cloud.compute("POST", f"/servers/{server}/action", {action: how})
+
+    def delete(self, server: str) -> None:
+        """Delete a server, as its owner does, and wait until Nova has it no more."""
+        self.guests.remove(server)
+        self.cloud.compute("DELETE", f"/servers/{server}")
+        self.wait(
+            lambda: server not in {line.uuid for line in self.nova().servers}, f"{server} gone"
+        )
 
     def on(self, host: str) -> dict[str, str]:
         """State of each server that a host's libvirt knows, by its uuid."""
@@ -75,7 +91,13 @@ class NovaWorld(World):
 
     @override
     def owner(self, guest: str) -> str:
-        return self.server(guest).host
+        home = self.server(guest).host
+        names = {self._service_host(str(host.name)): str(host.name) for host in self.lab.hosts}
+        return names.get(home, home)
+
+    def _service_host(self, host: str) -> str:
+        """The name of a host's nova-compute."""
+        return self.cloud.computes.service_host(self.lab.host(host).name)
 
     def evacuations(self, server: str) -> list[MigrationLine]:
         """Nova's records of a server's evacuations."""
@@ -85,7 +107,9 @@ class NovaWorld(World):
         """Wait until hamon has a host in service, and Nova sends guests there again."""
         self.wait(lambda: self.state(host) == "UP", f"{host} UP", RETURN_S)
         self.wait(
-            lambda: all(s.serves for s in self.nova().services if s.host == host),
+            lambda: all(
+                s.serves for s in self.nova().services if s.host == self._service_host(host)
+            ),
             f"nova-compute of {host} enabled and up",
         )
 
@@ -96,7 +120,43 @@ class NovaWorld(World):
         # Counted by their names, over all tests of the lab.
         write_faults(self.cloud.machine.path(programs.FAULTS), faults)
 
+    def disable(self, *hosts: str) -> None:
+        """Disable computes, as an operator does: Nova sends no guests there."""
+        for host in hosts:
+            self._set_service(host, {"status": "disabled", "disabled_reason": "an operator's"})
+
+    def enable(self, *hosts: str) -> None:
+        """Enable computes again."""
+        for host in hosts:
+            self._set_service(host, {"status": "enabled"})
+
+    def _set_service(self, host: str, what: dict[str, str]) -> None:
+        services = self.cloud.compute("GET", "/os-services?binary=nova-compute")["services"]
+        named = self._service_host(host)
+        [number] = [service["id"] for service in services if service["host"] == named]
+        self.cloud.compute("PUT", f"/os-services/{number}", what)
+
+    @contextlib.contextmanager
+    def hanging(self, service: str, *machines: str) -> Iterator[None]:
+        """Have a service on machines do nothing for a while, as if it waited for something."""
+        held = [self.lab.machine(name) for name in machines]
+        try:
+            for machine in held:
+                signal_all(machine, service, signal.SIGSTOP)
+            yield
+        finally:
+            for machine in held:
+                # It may have lost its power meanwhile.
+                with contextlib.suppress(LabError):
+                    signal_all(machine, service, signal.SIGCONT)
+
     # -- waiting ----------------------------------------------------------------------------------
+
+    def wait_accepted(self) -> dict[str, Any]:
+        """Wait until Nova has accepted an evacuation; return the first line that says so."""
+        facts = {"operation": "Evacuate", "outcome": "done"}
+        self.wait(lambda: bool(self.told_of("cloud_call_ended", **facts)), "a request accepted")
+        return self.told_of("cloud_call_ended", **facts)[0]
 
     def wait_moved_from(self, host: str, servers: list[str], boots: int = 2) -> None:
         """Wait until servers write again under a new boot, each of them once, and not on a host."""
@@ -118,3 +178,31 @@ class NovaWorld(World):
     def fresh(self, what: str) -> str:
         """A name for a fault that no other test has used."""
         return f"{what}-{uuid.uuid4().hex[:8]}"
+
+    # -- at the end -------------------------------------------------------------------------------
+
+    def assert_moved_once(self, host: str, servers: list[str]) -> None:
+        """Say that each ran here and then there, by one incident, and one record brought it there.
+
+        Records that Nova ended without moving anything may lie before it.
+        """
+        closed = {m["guest"]: m["status"] for m in self.incident(host)["migrations"]}
+        assert {server: closed[server] for server in servers} == dict.fromkeys(servers, "done")
+        for server in servers:
+            *others, last = [record.status for record in self.evacuations(server)]
+            assert last in _ARRIVED, (server, others, last)
+            assert set(others) <= _ENDED, (server, others, last)
+            assert len(self.watching.boots(server)) == 2, server
+        assert self.watching.double_writers() == {}
+
+
+def signal_all(machine: Machine, service: str, number: signal.Signals) -> None:
+    """Send a signal to a service with all its processes; each service is a group of its own.
+
+    Raises:
+        LabError: the machine is off, or the service does not run.
+    """
+    leader = machine.processes()[service]["pid"]
+    if leader is None:
+        raise LabError(f"{service} does not run on {machine.name}")
+    machine.run(["sh", "-c", f"kill -{int(number)} -- -{leader}"])
