@@ -41,9 +41,9 @@ class NovaApi(ThreadingHTTPServer):
     """Both APIs.
 
     ``rows``: of the lists. ``servers``: those that can be asked for by id. ``on_token`` is called
-    before a token is given: the time that passes. ``is_keystone_well``: False: it answers with 503.
-    ``are_tokens_good``: False: Nova takes none of them. ``expires_at``: what every token says of
-    itself.
+    before a token is given: the time that passes. ``is_keystone_well``: False: it answers with
+    ``keystone_status``. ``are_tokens_good``: False: Nova takes none of them. ``expires_at``: what
+    every token says of itself.
     """
 
     daemon_threads = True
@@ -55,6 +55,7 @@ class NovaApi(ThreadingHTTPServer):
         self.servers: dict[str, dict[str, Any]] = {}
         self.tokens: set[str] = set()
         self.is_keystone_well = True
+        self.keystone_status = 503
         self.are_tokens_good = True
         self.expires_at = "2999-01-01T00:00:00.000000Z"
         self.on_token: Callable[[], None] = lambda: None
@@ -138,7 +139,7 @@ class _Answering(BaseHTTPRequestHandler):
         """Give a token, or carry out an order."""
         asked = self._asked()
         if asked.place == "v3":
-            status = 201 if self.server.is_keystone_well else 503
+            status = 201 if self.server.is_keystone_well else self.server.keystone_status
             headers = {"X-Subject-Token": self.server.new_token()} if status == 201 else {}
             self._answer(status, {"token": self.server.catalog()}, headers)
         elif not self._may():

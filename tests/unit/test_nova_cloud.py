@@ -267,9 +267,13 @@ async def test_change__no_token_is_good_enough__is_not_done(api: NovaApi, connec
     assert 2 == len(orders(api))
 
 
-async def test_change__keystone_unwell__is_not_done(api: NovaApi, connect: Connect) -> None:
-    """Without a token nothing was sent to Nova, so nothing needs to be looked for."""
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
+async def test_change__keystone_gives_no_token__is_not_done(
+    api: NovaApi, connect: Connect, status: int
+) -> None:
+    """Nothing was sent to Nova, and a "no" of keystone's is not one to what was asked for."""
     api.is_keystone_well = False
+    api.keystone_status = status
 
     with pytest.raises(CloudUnavailableError) as unwell:
         await connect().start(GUEST)

@@ -216,12 +216,15 @@ class Connection:
         """See to it that there is a token.
 
         Raises:
-            CloudError: NOT_DONE, as nothing was sent to Nova.
+            CloudUnavailableError: NOT_DONE, as nothing was sent to Nova.
         """
         try:
             self._changing.get_auth_headers()
         except (keystoneauth1.exceptions.ClientException, OSError) as error:
-            raise translated(error, operation, target, Outcome.NOT_DONE) from error
+            # Whatever keystone says, it says of hamon, and nothing of what Nova is to be asked.
+            why = f"keystone gave no token: {error}"[:500]
+            outcome = Outcome.NOT_DONE
+            raise CloudUnavailableError("cloud", operation, target, outcome, why) from error
 
     async def _call(
         self, operation: str, target: str, work: Callable[[], T], outcome: Outcome
