@@ -83,6 +83,13 @@ def _open(context: click.Context) -> Lab:
 @click.option(
     "--service-names", is_flag=True, help="nova-compute of h1 is compute-h1: not its host's name."
 )
+@click.option(
+    "--agentless",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="How many hosts, the last ones, are computes without an agent of hamon.",
+)
 @click.option("--durable", is_flag=True, help="Keep the machines' state on disk, not on a tmpfs.")
 @click.pass_context
 def up(  # noqa: PLR0913 - each option is an argument
@@ -95,6 +102,7 @@ def up(  # noqa: PLR0913 - each option is an argument
     driver: str,
     *,
     service_names: bool,
+    agentless: int,
     durable: bool,
 ) -> None:
     """Make the lab and wait until ZooKeeper, libvirt, Nova, BMCs and hamon serve."""
@@ -105,7 +113,9 @@ def up(  # noqa: PLR0913 - each option is an argument
         hosts=hosts,
         daemons=daemons,
         backend=Backend(backend),
-        computes=Computes(driver=Driver(driver), has_service_names=service_names),
+        computes=Computes(
+            driver=Driver(driver), has_service_names=service_names, agentless=agentless
+        ),
         durable=durable,
     )
     took_s = time.monotonic() - began

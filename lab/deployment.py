@@ -143,4 +143,5 @@ def _is_serving(leading: Machine, host: Machine, line: dict[str, Any]) -> bool:
     # While it is being fenced, power that comes back would only be cut again.
     if not host.powered() and line.get("state") not in _BEING_FENCED:
         host.power_on()
-    return line.get("state") == "UP" and bool(line.get("session"))
+    is_heard = bool(line.get("session")) or bool(line.get("agentless"))
+    return line.get("state") == "UP" and is_heard

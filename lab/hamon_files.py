@@ -90,7 +90,7 @@ call_timeout_s = 20.0
 _HOST_TOML = """\
 [host.{host}]
 product_uuid = "{product_uuid}"
-zookeeper_digest = "{digest}"
+{identity}
 labels = {{ rack = "lab" }}
 accept_bmc_only = true
 {service_host}planes.management.address = "{management}"
@@ -188,7 +188,12 @@ def make_secrets(installation: Installation) -> None:
 
 
 def configure(installation: Installation, machine: MachineName) -> None:
-    """Write a machine's hamon configuration, before its first power-on; BMC passwords exist."""
+    """Write a machine's hamon configuration, before its first power-on; BMC passwords exist.
+
+    A host without an agent has none.
+    """
+    if machine.role is Role.HOST and installation.topology.is_agentless(machine):
+        return
     etc = installation.layout.machine_folder(machine) / "etc" / "upper" / "hamon"
     etc.mkdir(parents=True, exist_ok=True)
     if machine.role is Role.CONTROLLER:
@@ -239,11 +244,13 @@ def _nova(installation: Installation, etc: Path) -> str:
 def _host(installation: Installation, host: MachineName, device: Bmc) -> str:
     layout, computes = installation.layout, installation.topology.computes
     password = _secret(layout.secrets / f"zookeeper-{host}")
+    digest = digest_of(host_user(HostName(str(host))), password)
+    has_agent = not installation.topology.is_agentless(host)
     named = f'service_host = "{computes.service_host(host)}"\n'
     return _HOST_TOML.format(
         host=host,
         product_uuid=layout.product_uuid(host),
-        digest=digest_of(host_user(HostName(str(host))), password),
+        identity=f'zookeeper_digest = "{digest}"' if has_agent else "agentless = true",
         service_host=named if computes.has_service_names else "",
         management=layout.address(host, Plane.MANAGEMENT),
         storage=layout.address(host, Plane.STORAGE),

@@ -29,10 +29,12 @@ class Computes:
     Attributes:
         driver: what runs its guests.
         has_service_names: whether a service bears another name than its host.
+        agentless: how many of the hosts, the last ones, have no agent of hamon.
     """
 
     driver: Driver = Driver.LIBVIRT
     has_service_names: bool = False
+    agentless: int = 0
 
     def service_host(self, host: MachineName) -> str:
         """The name under which Nova knows the nova-compute of a host."""
@@ -65,13 +67,20 @@ class Topology:
             raise LabError(f"a lab has 1 or 3 controllers and 1 to {HOSTS_MAX} hosts")
         if self.backend is not Backend.NOVA and self.computes != Computes():
             raise LabError(
-                "a driver and service names are nova-compute's: ask for the backend nova too"
+                "a driver, service names and hosts without an agent are nova-compute's:"
+                " ask for the backend nova too"
             )
+        if not 0 <= self.computes.agentless <= self.hosts:
+            raise LabError(f"{self.computes.agentless} of {self.hosts} hosts without an agent")
 
     @property
     def has_cloud(self) -> bool:
         """Whether there is an OpenStack."""
         return self.backend is Backend.NOVA
+
+    def is_agentless(self, host: MachineName) -> bool:
+        """Whether a host has no agent of hamon."""
+        return host.number > self.hosts - self.computes.agentless
 
     @property
     def has_libvirt(self) -> bool:

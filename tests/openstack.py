@@ -9,6 +9,9 @@ import pytest
 WITH_HAMON = "hamon_nova_lab"
 """The fixture of the lab with OpenStack and hamon."""
 
+WITH_OTHER_COMPUTES = "other_computes_lab"
+"""That of the same with computes of other kinds."""
+
 NEEDS_OPENSTACK = [
     pytest.mark.integration,
     pytest.mark.openstack,
@@ -31,4 +34,7 @@ def put_last(items: list[pytest.Item]) -> None:
 def _rank(item: pytest.Item) -> int:
     if item.get_closest_marker("openstack") is None:
         return 0
-    return 2 if WITH_HAMON in getattr(item, "fixturenames", ()) else 1
+    fixtures = getattr(item, "fixturenames", ())
+    if WITH_OTHER_COMPUTES in fixtures:
+        return 3
+    return 2 if WITH_HAMON in fixtures else 1

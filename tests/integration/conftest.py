@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from lab.lab import Lab
-from lab.topology import Backend
+from lab.topology import Backend, Computes
 from tests.integration.nova_world import NovaWorld
 from tests.integration.world import World
 from tests.shared_lab import SharedLab
@@ -53,6 +53,32 @@ def hamon_nova_lab(shared_lab: SharedLab, nova_lab: SharedLab) -> Iterator[Share
         shared.remove()
 
 
+def _make_with_other_computes(name: str) -> Lab:
+    return Lab.create(
+        name,
+        controllers=3,
+        hosts=3,
+        daemons=2,
+        backend=Backend.NOVA,
+        computes=Computes(has_service_names=True, agentless=1),
+        tick_s=TICK_S,
+    )
+
+
+@pytest.fixture(scope="session")
+def other_computes_lab(
+    shared_lab: SharedLab, nova_lab: SharedLab, hamon_nova_lab: SharedLab
+) -> Iterator[SharedLab]:
+    """Likewise, with service names that are not their hosts' and no agent on h3."""
+    for other in (shared_lab, nova_lab, hamon_nova_lab):
+        other.remove()
+    shared = SharedLab(_make_with_other_computes)
+    try:
+        yield shared
+    finally:
+        shared.remove()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -76,6 +102,16 @@ def world(shared_lab: SharedLab, request: pytest.FixtureRequest) -> Iterator[Wor
 def nova_world(hamon_nova_lab: SharedLab, request: pytest.FixtureRequest) -> Iterator[NovaWorld]:
     """The same with OpenStack."""
     lab, prefix = hamon_nova_lab.repaired()
+    with lab.observer() as watching, _checked(NovaWorld(lab, watching, prefix), request) as world:
+        yield world
+
+
+@pytest.fixture
+def other_computes(
+    other_computes_lab: SharedLab, request: pytest.FixtureRequest
+) -> Iterator[NovaWorld]:
+    """The lab whose computes are of other kinds, as one test sees it."""
+    lab, prefix = other_computes_lab.repaired()
     with lab.observer() as watching, _checked(NovaWorld(lab, watching, prefix), request) as world:
         yield world
 

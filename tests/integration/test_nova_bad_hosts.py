@@ -15,6 +15,7 @@ from tests.openstack import NEEDS_OPENSTACK
 pytestmark = [*NEEDS_OPENSTACK, pytest.mark.slow]
 
 APART_S = 3.0
+STUCK_AGAIN_S = 60.0
 LIBVIRT = "libvirtd"
 HOSTS = frozenset({"h1", "h2", "h3"})
 # The lab's RabbitMQ is root's, and so is its cookie.
@@ -94,6 +95,32 @@ def test_rebuild__queued_for_a_host_that_dies__is_not_carried_out_beside_the_nex
     assert_runs_once(world, server, "h3")
     said = world.server(server)
     assert (said.status, said.task) == ("ACTIVE", "")
+
+
+def test_rebuild__queued_for_a_compute_that_hangs__is_not_carried_out_beside_the_next_one(
+    nova_world: NovaWorld,
+) -> None:
+    """A host that lives may take the order up at any time: nobody else is to rebuild the guest."""
+    world = nova_world
+    [server] = world.boot("h1")
+    world.disable("h3")
+
+    with world.hanging(COMPUTE, "h2"):
+        world.power_cut("h1")
+        world.wait_accepted()
+        world.wait(lambda: messages_for(world, "h2") > 0, "the rebuild waits in the queue of h2")
+        world.enable("h3")
+        world.wait_reason("h1", "evacuation_stuck")
+        shown = world.hamon("host", "show", "h1").stdout
+        with world.hanging(LIBVIRT, "h3"):
+            # As long as a second request would take to get there.
+            world.stay(STUCK_AGAIN_S)
+
+    world.wait_moved_from("h1", [server])
+    assert "h2" in shown, shown
+    assert world.told_of("evacuation_lost") == []
+    world.assert_moved_once("h1", [server])
+    assert_runs_once(world, server, "h2")
 
 
 def test_source__back_while_its_guest_is_rebuilt__starts_no_copy_and_serves_afterwards(

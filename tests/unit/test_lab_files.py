@@ -95,6 +95,17 @@ def test_configure__service_names__are_what_hosts_are_called_in_nova(layout: Lay
     assert "compute-h1" == host["service_host"] == computes.service_host(HOST)
 
 
+def test_configure__agentless__has_no_agent_and_no_identity(layout: Layout) -> None:
+    """Nothing of hamon is on such a host, and nobody there could use a password."""
+    computes = Computes(agentless=1)
+    installed(layout, Topology(controllers=1, hosts=1, backend=Backend.NOVA, computes=computes))
+
+    host = read(layout, CONTROLLER, "hosts.d/h1.toml")["host"]["h1"]
+    assert (True, False) == (host["agentless"], "zookeeper_digest" in host)
+    assert not (etc(layout, HOST) / "hamon" / "agent.toml").exists()
+    assert ["virtlogd", "libvirtd", "nova-compute"] == [s.name for s in services_of(layout, HOST)]
+
+
 @pytest.mark.parametrize(
     ("driver", "has_hamon", "names", "has_gate"),
     [
@@ -127,6 +138,10 @@ def test_services__of_a_compute__are_agents_before_nova_and_a_gate_between(
         (
             Topology(controllers=1, hosts=1, computes=Computes(driver=Driver.FAKE)),
             "ask for the backend nova",
+        ),
+        (
+            Topology(controllers=1, hosts=1, backend=Backend.NOVA, computes=Computes(agentless=2)),
+            "2 of 1 hosts without an agent",
         ),
     ],
 )
