@@ -205,4 +205,4 @@ def signal_all(machine: Machine, service: str, number: signal.Signals) -> None:
     leader = machine.processes()[service]["pid"]
     if leader is None:
         raise LabError(f"{service} does not run on {machine.name}")
-    machine.run(["sh", "-c", f"kill -{int(number)} -- -{leader}"])
+    machine.run(["sh", "-c", f"kill -{int(number)} -{leader}"])

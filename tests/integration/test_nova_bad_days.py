@@ -21,6 +21,9 @@ from tests.openstack import NEEDS_OPENSTACK
 pytestmark = [*NEEDS_OPENSTACK, pytest.mark.slow]
 
 KEYSTONE_AWAY_S = 45.0
+LOST_S = 180.0
+"""Computes call a conductor that is gone, and are silent until that call times out."""
+
 CONDUCTOR, SCHEDULER = "nova-conductor", "nova-scheduler"
 
 
@@ -127,7 +130,8 @@ def test_conductor__killed_with_a_request_it_had_taken__asked_again_and_moved_on
     )
     world.cloud.machine.start_service(CONDUCTOR)
 
-    _, lost = world.wait_told("evacuation_lost")
+    world.wait(lambda: bool(world.told_of("evacuation_lost")), "given up", LOST_S)
+    [lost] = world.told_of("evacuation_lost")
     assert "nobody took up Nova's record" in lost["why"]
     world.wait_moved_from("h1", [server])
     # Nova goes on with the first record, by the second request; the second record stays for ever.

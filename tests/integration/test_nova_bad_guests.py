@@ -58,7 +58,8 @@ def test_guest__deleted_while_it_waits__its_migration_ends_and_nothing_of_it_ret
 
     world.wait_moved_from("h1", [kept])
     [told] = world.told_of("guest_not_movable", subject=deleted)
-    assert "deleted" in told["why"], told
+    # By a list that no longer has it, or by Nova's answer to the next request.
+    assert "deleted" in told["why"] or "could not be found" in told["why"], told
     statuses = {m["guest"]: m["status"] for m in world.incident("h1")["migrations"]}
     assert statuses == {kept: "done", deleted: "failed"}
 
