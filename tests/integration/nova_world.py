@@ -15,6 +15,7 @@ from lab.names import LabError
 from lab.openstack import overview, programs
 from lab.openstack.cloud import Cloud
 from lab.openstack.overview import MigrationLine, Overview, ServerLine
+from lab.openstack.programs import COMPUTE
 from lab.openstack.proxy import Fault, write_faults
 from tests.integration.world import World
 
@@ -89,11 +90,22 @@ class NovaWorld(World):
         """A server."""
         return next(line for line in self.nova().servers if line.uuid == server)
 
+    def names(self, servers: list[str]) -> list[str]:
+        """What servers are called by their owner."""
+        return [self.server(server).name for server in servers]
+
+    def shown(self, host: str) -> str:
+        """What an operator sees of a host where it is decided."""
+        return self.hamon("host", "show", host, on=str(self.leader().name)).stdout
+
     @override
     def owner(self, guest: str) -> str:
-        home = self.server(guest).host
+        return self._named(self.server(guest).host)
+
+    def _named(self, service_host: str) -> str:
+        """The host of a nova-compute."""
         names = {self._service_host(str(host.name)): str(host.name) for host in self.lab.hosts}
-        return names.get(home, home)
+        return names.get(service_host, service_host)
 
     def _service_host(self, host: str) -> str:
         """The name of a host's nova-compute."""
@@ -150,6 +162,29 @@ class NovaWorld(World):
                 with contextlib.suppress(LabError):
                     signal_all(machine, service, signal.SIGCONT)
 
+    @contextlib.contextmanager
+    def rebuild_held(self, server: str) -> Iterator[str]:
+        """Have the destination hang that has claimed a server, before it is through; yield it."""
+        with self.hanging(COMPUTE, self._claimed_by(server)):
+            yield self._claimed_by(server)
+
+    def _claimed_by(self, server: str) -> str:
+        """Wait until a destination has claimed a server; return it while it still works at it.
+
+        Raises:
+            LabError: it was through before anybody looked.
+        """
+        query = f"/os-migrations?instance_uuid={server}&migration_type=evacuation"
+        while True:
+            newest = self.cloud.compute("GET", query)["migrations"][:1]
+            match [row["status"] for row in newest]:
+                case ["pre-migrating"]:
+                    return self._named(str(newest[0]["dest_compute"]))
+                case [] | ["accepted"]:
+                    continue
+                case ended:
+                    raise LabError(f"the evacuation of {server} is {ended}")
+
     # -- waiting ----------------------------------------------------------------------------------
 
     def wait_accepted(self) -> dict[str, Any]:
@@ -186,10 +221,10 @@ class NovaWorld(World):
 
         Records that Nova ended without moving anything may lie before it.
         """
-        closed = {m["guest"]: m["status"] for m in self.incident(host)["migrations"]}
-        assert {server: closed[server] for server in servers} == dict.fromkeys(servers, "done")
+        statuses = {m["guest"]: m["status"] for m in self.incident(host)["migrations"]}
         for server in servers:
             *others, last = [record.status for record in self.evacuations(server)]
+            assert statuses[server] in _ARRIVED, (server, statuses)
             assert last in _ARRIVED, (server, others, last)
             assert set(others) <= _ENDED, (server, others, last)
             assert len(self.watching.boots(server)) == 2, server
@@ -202,7 +237,7 @@ def signal_all(machine: Machine, service: str, number: signal.Signals) -> None:
     Raises:
         LabError: the machine is off, or the service does not run.
     """
-    leader = machine.processes()[service]["pid"]
+    leader = machine.processes().get(service, {}).get("pid")
     if leader is None:
         raise LabError(f"{service} does not run on {machine.name}")
     machine.run(["sh", "-c", f"kill -{int(number)} -{leader}"])

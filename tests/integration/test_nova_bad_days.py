@@ -11,7 +11,7 @@ from lab.names import Plane
 from lab.openstack import access, configuration
 from lab.openstack.api import Api
 from lab.openstack.identity import ADMIN
-from lab.openstack.programs import KEYSTONE
+from lab.openstack.programs import COMPUTE, KEYSTONE
 from lab.openstack.proxy import Fault, What
 from lab.openstack.seed import password
 from lab.services import log_of
@@ -37,14 +37,15 @@ def test_keystone__refuses_connections_midway__guests_move_once_when_it_is_back(
     world.power_cut("h1")
     world.wait_accepted()
     world.cloud.machine.stop_service(KEYSTONE)
-    shown = world.hamon("host", "show", "h1")
     world.stay(KEYSTONE_AWAY_S)
+    is_answered = world.cloud.admin.is_answered()
+    shown = world.shown("h1")
     world.cloud.machine.start_service(KEYSTONE)
 
     world.wait_moved_from("h1", servers)
-    assert "Nova could not be asked" in shown.stdout, shown.stdout + shown.stderr
-    assert world.told_of("cloud_not_read")
-    assert world.told_of("cloud_reached")
+    # Nova takes tokens that it has seen for some minutes, so that some of it may go on.
+    assert not is_answered
+    assert all(name in shown for name in world.names(servers)), shown
     world.assert_moved_once("h1", servers)
 
 
@@ -97,7 +98,7 @@ def test_conductor__away_when_requests_come__they_are_carried_out_once_when_it_i
     world.power_cut("h1")
     world.wait_accepted()
     world.wait_reason("h1", "evacuation_stuck")
-    shown = world.hamon("host", "show", "h1").stdout
+    shown = world.shown("h1")
     asked = len(world.told_of("evacuation_sent"))
     world.cloud.machine.start_service(CONDUCTOR)
 
@@ -139,9 +140,15 @@ def test_conductor__killed_with_a_request_it_had_taken__asked_again_and_moved_on
     assert len(world.told_of("evacuation_sent")) == 2
     assert len(world.watching.boots(server)) == 2
 
+    # A start of nova-compute completes one record of a guest, and Nova lets no host up before the
+    # one that is done is completed.
     world.lab.host("h1").power_on()
+    world.wait_reason("h1", "return_waits_for_records")
+    shown = world.shown("h1")
+    world.lab.restart_service("h1", COMPUTE)
     world.wait_serving("h1")
-    assert world.told_of("records_left_open") or world.evacuations(server)[-1].status != "accepted"
+    assert "restart nova-compute there" in shown, shown
+    assert {record.status for record in world.evacuations(server)} == {"completed"}
     assert world.domains("h1") == {}
 
 

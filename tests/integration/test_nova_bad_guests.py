@@ -27,7 +27,7 @@ def test_no_room__then_room__guests_wait_visibly_and_move_as_they_were(
         lambda: {line["subject"] for line in world.told_of("no_valid_host")} == {running, off},
         "Nova has no room for either",
     )
-    shown = world.hamon("host", "show", "h1").stdout
+    shown = world.shown("h1")
     waiting = {m["guest"]: m for m in world.incident("h1")["migrations"]}
     world.enable("h2", "h3")
 
