@@ -13,7 +13,7 @@ from lab.network import inside
 from lab.openstack import configuration
 
 TIMEOUT_S = 60.0
-COMPUTE_VERSION = "2.79"
+COMPUTE_VERSION, PLACEMENT_VERSION = "2.79", "1.22"
 _UNAUTHORIZED = 401
 _FIRST_ERROR = 400
 
@@ -82,7 +82,7 @@ class Api:
         headers = {
             "X-Auth-Token": self._token,
             "Content-Type": content_type,
-            "OpenStack-API-Version": f"compute {COMPUTE_VERSION}",
+            "OpenStack-API-Version": (f"compute {COMPUTE_VERSION}, placement {PLACEMENT_VERSION}"),
         }
         status, answer, _ = self._send(port, method, path, body, headers)
         return status, answer

@@ -16,7 +16,7 @@ from lab.machine import Machine
 from lab.names import LabError
 from lab.openstack import configuration, programs, seed
 from lab.openstack.api import Api, without_password
-from lab.openstack.configuration import COMPUTE_PORT, IMAGE_PORT
+from lab.openstack.configuration import COMPUTE_PORT, IMAGE_PORT, PLACEMENT_PORT
 from lab.openstack.venv import OPENSTACK
 from lab.processes import wait_until
 from lab.topology import Computes
@@ -167,6 +167,7 @@ class Cloud:
         try:
             found = self.compute("GET", "/os-services")["services"]
             mapped = self.compute("GET", "/os-hypervisors/detail")["hypervisors"]
+            offered = self._offered()
         except LabError as error:
             return {str(error)}
         up = {
@@ -174,8 +175,14 @@ class Cloud:
             for line in found
             if line["state"] == "up"
         }
-        known = {line["service"]["host"] for line in mapped}
+        known = {line["service"]["host"] for line in mapped if line["id"] in offered}
         return ({"nova-conductor", "nova-scheduler"} - up) | (hosts - (up & known))
+
+    def _offered(self) -> set[str]:
+        """The computes that placement offers: one that was enabled may be missing for a minute."""
+        path = "/resource_providers?required=!COMPUTE_STATUS_DISABLED"
+        found = self.admin.call(PLACEMENT_PORT, "GET", path)["resource_providers"]
+        return {str(provider["uuid"]) for provider in found}
 
     def compute(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
         """Call nova; see `Api.call`."""
