@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from hamon.evacuator.cloud.rows import OPEN
 from hamon.model.cloud import (
     EVACUATION,
     CallState,
@@ -109,6 +110,12 @@ def a_cloud(
         listed_s={HOST: read_s},
         migrations=by_guest,
         traced_s={HOST: read_s},
+        ended_s={
+            (row.guest, row.number): read_s
+            for of_guest in by_guest.values()
+            for row in of_guest
+            if row.status not in OPEN
+        },
         hard_affinity=frozenset(),
         groups_s=read_s,
         window=8,

@@ -15,6 +15,10 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
         "Nova does not reach the cell of its guests: nothing is asked for or concluded",
         "look at the cell's database and message queue",
     ),
+    "nova_read_by_leader_only": Wording(
+        "this controller stands by and does not read Nova: only the leader can say why",
+        "`hamon status` on each controller says which one leads; ask there",
+    ),
     "waits_for_shut_out": Wording(
         "nothing is sent before every dead host is forced down in Nova: {hosts}",
         "look whether nova-api answers, and at the daemon's log",
@@ -93,6 +97,18 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
         " claimed it for long",
         "look whether nova-conductor and nova-scheduler live: it goes on when they do",
     ),
+    "evacuation_queued": Wording(
+        "Nova has sent the request for guest {name} (record {number}) to {host}, whose nova-compute"
+        " has not taken it up: when that goes on it rebuilds the guest",
+        "start nova-compute there; if it is never to run again, force it down in Nova, and the"
+        " guest is asked for anew",
+    ),
+    "evacuation_taken": Wording(
+        "nova-compute on {host} took the request for guest {name} (record {number}) and has not"
+        " claimed the guest for long; nothing more is done before it does",
+        "look at nova-compute and libvirtd there: something it calls does not answer; if the host"
+        " is dead it is evacuated as well",
+    ),
     "rebuild_stuck": Wording(
         "guest {name} has been {status} on {host} for long",
         "look at nova-compute and libvirtd there; if that host is dead it is evacuated as well",
@@ -143,7 +159,8 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
     "return_waits_for_records": Wording(
         "it stays shut until Nova has completed its evacuation records {records}: by them its"
         " nova-compute could destroy these guests at a later start: {guests}",
-        "look at its nova-compute's log; a record that stays open must be ended in Nova",
+        "restart nova-compute there: each of its starts completes one record of a guest; look at"
+        " its log when one stays open",
     ),
     "records_left_open": Wording(
         "Nova left its evacuation records {records} away from it open: if a guest of theirs comes"

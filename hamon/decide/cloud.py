@@ -17,6 +17,7 @@ from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought
 from hamon.evacuator.cloud import rows
 from hamon.evacuator.cloud.denials import lift_denials
+from hamon.evacuator.cloud.flow import is_listed
 from hamon.evacuator.cloud.places import is_proven_dead
 from hamon.evacuator.cloud.send import not_shut_out
 from hamon.model.action import CloudLook, CloudLookKind, EnableService, ShutOutService
@@ -120,7 +121,8 @@ def _looks(
         returns = _state(host) is HostState.RETURNING
         if is_proven_dead(host) or _state(host) is HostState.FENCING or returns:
             servers = CloudLook(kind=_K.SERVERS_OF, service_host=name)
-            read(servers, cloud.listed_s.get(name), RELIST_PERIOD_S)
+            is_known = (of := _incident_of(view, host)) is None or is_listed(view, of)
+            read(servers, cloud.listed_s.get(name) if is_known else None, RELIST_PERIOD_S)
             migrations = CloudLook(kind=_K.MIGRATIONS_OF, service_host=name)
             period_s = SERVICES_SOON_S if returns else RELIST_PERIOD_S
             read(migrations, cloud.traced_s.get(name), period_s)
@@ -156,6 +158,12 @@ def _last(changes_s: float | None, whole_s: Mapping[str, float]) -> float:
 def _state(host: HostView) -> HostState | None:
     record = host.record.value
     return record.state if record is not None else None
+
+
+def _incident_of(view: ClusterView, host: HostView) -> IncidentView | None:
+    record = host.record.value
+    named = record.incident if record is not None else None
+    return view.incidents.get(named) if named is not None else None
 
 
 def _is_shut_out(host: HostView) -> bool:
@@ -241,7 +249,7 @@ def _services(
         return ()
     if not may_call(cloud, host.service_host, now_s):
         return ()
-    incident = view.incidents.get(record.incident) if record.incident is not None else None
+    incident = _incident_of(view, host)
     if is_proven_dead(host) and incident is not None and not service.is_forced_down:
         why = "" if not service.is_enabled else f"{OURS} {incident.record.value.incident}"
         return (_shut_out(view, host, incident, service.id, why),)

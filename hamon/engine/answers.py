@@ -21,7 +21,7 @@ from hamon.model.host import LIVE_STATES, DomainState, HostState
 from hamon.model.incident import OPEN_MIGRATIONS
 from hamon.model.names import GuestId, HostName, IncidentId
 from hamon.model.policy import Policy
-from hamon.model.reason import Reason
+from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
 
 Answer = dict[str, Any]
@@ -165,19 +165,23 @@ class Answers:
     def _thoughts(self, host: HostView) -> Answer:
         """Return what is thought about a host and its guests now: why, and what is being done."""
         decision = self._round.decision
+        if not self._round.is_leading and self._view.cloud is not None:
+            # A standby does not read Nova: what it would think is that nothing is known.
+            told = reason("nova_read_by_leader_only", host.name)
+            return {"reasons": [_reason(_key(told))], "planned": []}
         if not self._round.is_leading:
             # A standby does not decide, but thinking is pure: say what it would think.
             decision = decide(self._view, self._policy, self._now_s)
         subjects = {str(host.name), "cluster", *map(str, self._guests_of(host))}
-        reasons = [reason for reason in decision.reasons if reason.subject in subjects]
+        reasons = [told for told in decision.reasons if told.subject in subjects]
         planned = [
             change.reason
             for change in (*decision.transitions, *(i.change for i in decision.intents))
             if change.reason.subject in subjects
         ]
         return {
-            "reasons": [_reason(reason) for reason in dict.fromkeys(map(_key, reasons))],
-            "planned": [_reason(reason) for reason in dict.fromkeys(map(_key, planned))],
+            "reasons": [_reason(key) for key in dict.fromkeys(map(_key, reasons))],
+            "planned": [_reason(key) for key in dict.fromkeys(map(_key, planned))],
         }
 
     def incident(self, name: str) -> Answer:

@@ -35,7 +35,7 @@ from hamon.model.action import (
     SetPower,
     ShutOutService,
 )
-from hamon.model.cloud import CallState, CloudCall, Server
+from hamon.model.cloud import CallState, CloudCall, Progress, Server
 from hamon.model.guest import PowerState
 from hamon.model.names import GuestId
 from hamon.ports.clock import Clock
@@ -148,6 +148,10 @@ class CloudCalls:
                 self._picture.saw_migrations(migrations, asked_s, came_s=came_s)
             case CloudLookKind.GROUPS:
                 self._picture.saw_groups(await self._cloud.groups(), asked_s)
+            case CloudLookKind.PROGRESS:
+                assert look.guest is not None, "which server"
+                progress = await self._progress(look.guest)
+                self._picture.saw_progress(look.guest, progress, asked_s)
             case CloudLookKind.TOKEN:
                 await self._cloud.renew_token()
                 self._picture.renewed_token(asked_s)
@@ -161,6 +165,12 @@ class CloudCalls:
             return await self._cloud.server(guest)
         except CloudMissingError:
             return None
+
+    async def _progress(self, guest: GuestId) -> Progress:
+        try:
+            return await self._cloud.progress(guest)
+        except CloudMissingError:
+            return Progress()
 
     # -- changing ---------------------------------------------------------------------------------
 
@@ -235,6 +245,8 @@ class CloudCalls:
                 if action.wanted is PowerState.SHUTOFF:
                     await cloud.stop(guest, start_by_s=start_by_s)
                 elif action.in_place:
+                    if action.clears_task:
+                        await cloud.reset_task(guest, is_error=False, start_by_s=start_by_s)
                     await cloud.reboot(guest, start_by_s=start_by_s)
                 else:
                     await cloud.start(guest, start_by_s=start_by_s)

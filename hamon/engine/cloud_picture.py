@@ -24,6 +24,7 @@ from hamon.model.cloud import (
     CloudMigration,
     CloudView,
     ComputeService,
+    Progress,
     Server,
     ServerGroup,
 )
@@ -80,6 +81,7 @@ class CloudPicture:
         self._view = replace(
             self._view,
             beats_s={**self._view.beats_s, **self._heartbeats(found)},
+            silent_s={**self._view.silent_s, **_silent(found, asked_s)},
             services={s.host: s for s in found if s.binary == COMPUTE} | newer,
             services_s=asked_s,
             conducting_since_s=(since_s if since_s is not None else asked_s) if conducts else None,
@@ -175,6 +177,14 @@ class CloudPicture:
             ended_s=ended | dict(self._view.ended_s),
         )
 
+    def saw_progress(self, guest: GuestId, progress: Progress, asked_s: float) -> None:
+        """Take how far Nova is with a guest's evacuation."""
+        self._view = replace(
+            self._view,
+            progress={**self._view.progress, guest: progress},
+            progress_s={**self._view.progress_s, guest: asked_s},
+        )
+
     def saw_groups(self, groups: Iterable[ServerGroup], asked_s: float) -> None:
         """Take all server groups."""
         members = {m for group in groups if group.policy == _HARD_AFFINITY for m in group.members}
@@ -208,6 +218,7 @@ class CloudPicture:
             services=kept.services,
             services_s=kept.services_s,
             beats_s=kept.beats_s,
+            silent_s=kept.silent_s,
             conducting_since_s=kept.conducting_since_s,
             hard_affinity=kept.hard_affinity,
             groups_s=kept.groups_s,
@@ -255,6 +266,18 @@ class CloudPicture:
         if row.status == rows.DONE and is_ours and key not in self._arrived:
             self._arrived.add(key)
             self._pace = self._pace.after_arrival()
+
+
+def _silent(found: Iterable[ComputeService], asked_s: float) -> dict[str, float]:
+    """Return the computes that are down by Nova's word, or of a cell that is, and not by anybody's.
+
+    Of those that are forced down Nova does not tell.
+    """
+    return {
+        service.host: asked_s
+        for service in found
+        if service.binary == COMPUTE and not service.is_up and not service.is_forced_down
+    }
 
 
 def _flags(service: ComputeService) -> tuple[bool, bool, str]:

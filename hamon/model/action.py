@@ -65,11 +65,15 @@ class Evacuate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetPower:
-    """Ask Nova to start or stop a guest; ``in_place``: Nova believes already that it runs."""
+    """Ask Nova to start or stop a guest; ``in_place``: Nova believes already that it runs.
+
+    ``clears_task``: and that something is under way, at which nobody works any more.
+    """
 
     guest: GuestId
     wanted: PowerState
     in_place: bool = False
+    clears_task: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +125,13 @@ class CloudLookKind(StrEnum):
     MIGRATIONS_OF = "migrations_of"
     MIGRATIONS_CHANGED = "migrations_changed"
     GROUPS = "groups"
+    PROGRESS = "progress"
     TOKEN = "token"  # noqa: S105 - what is renewed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudLook:
-    """Read one list of Nova's, or one server.
+    """Read one list of Nova's, one server, or how far Nova is with its evacuation.
 
     ``service_host``: whose, for the kinds that end in ``_of``. ``guest``: which server.
     """

@@ -87,6 +87,20 @@ class CloudMigration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far Nova is with the newest request to evacuate a guest, by its own notes.
+
+    ``is_passed_on``: a conductor chose a destination and sent it the request, which is that
+    compute's from then on. ``taken_by``: the service host whose nova-compute took it up, "": none.
+    ``is_over``: that one has ended its work at it, however.
+    """
+
+    is_passed_on: bool = False
+    taken_by: str = ""
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerGroup:
     """Servers that shall run together, or apart.
 
@@ -131,6 +145,7 @@ class CloudView:
 
     ``beats_s``: by service host, a moment after which a heartbeat of it came; none was seen to
     come of those that are not in it.
+    ``silent_s``: by compute that was listed as down, and that nobody had forced down: when last.
     ``conducting_since_s``: since when each list of services showed a conductor that is up.
     ``servers``: those of hosts that were listed (``listed_s``, by service host), kept up to date by
     lists of what changed (``changed_s``); ``unlisted``: those that a later list of their host no
@@ -140,6 +155,7 @@ class CloudView:
     ``unlisted_rows``: those, by guest and number, that a later list of their host no longer has:
     Nova deletes a server's records with it, and no list can show them any more. ``hard_affinity``:
     members of server groups that may only run where the others are; None: not read yet.
+    ``progress``: of guests of which it was asked, and when (``progress_s``).
     ``token_s``: when the token was renewed. ``calls``: by guest or service host. ``passwords``:
     guests whose new password this controller was given. ``window``: how many evacuations may be in
     flight now. ``took_s``: how long each kind of reading took when it was last done.
@@ -148,6 +164,7 @@ class CloudView:
     services: Mapping[str, ComputeService] = field(default_factory=dict)
     services_s: float | None = None
     beats_s: Mapping[str, float] = field(default_factory=dict)
+    silent_s: Mapping[str, float] = field(default_factory=dict)
     conducting_since_s: float | None = None
     servers: Mapping[GuestId, Server] = field(default_factory=dict)
     listed_s: Mapping[str, float] = field(default_factory=dict)
@@ -158,6 +175,8 @@ class CloudView:
     traced_s: Mapping[str, float] = field(default_factory=dict)
     traced_changes_s: float | None = None
     ended_s: Mapping[tuple[GuestId, int], float] = field(default_factory=dict)
+    progress: Mapping[GuestId, Progress] = field(default_factory=dict)
+    progress_s: Mapping[GuestId, float] = field(default_factory=dict)
     hard_affinity: frozenset[GuestId] | None = None
     groups_s: float | None = None
     token_s: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hamon.model.cloud import CloudMigration, ComputeService, Server, ServerGroup
+from hamon.model.cloud import CloudMigration, ComputeService, Progress, Server, ServerGroup
 from hamon.model.names import GuestId
 
 
@@ -92,6 +92,13 @@ class Cloud(Protocol):
             since: only those that changed at or after this moment, ISO 8601 UTC in Nova's clock.
                 Not those that nothing has changed since they were made: a new evacuation is seen
                 only when a destination has claimed it, or none was found.
+        """
+        ...
+
+    async def progress(self, guest: GuestId) -> Progress:
+        """Tell how far Nova is with the newest evacuation of a guest that it accepted. Idempotent.
+
+        Nothing of it is known to have happened when Nova has noted nothing.
         """
         ...
 

@@ -10,7 +10,8 @@ Rules:
    service is up, and the guests that stayed run again.
 4. A record that stays open is waited for, visibly: by it nova-compute would destroy the guest of
    that name at its next start, wherever it belongs by then. Of several open records of one guest
-   Nova completes only one at each start; the others are written down, and said.
+   Nova completes only one at each start; the others are written down, and said. One of them that
+   is ``done`` is waited for: Nova lets no host up again before that is completed too.
 5. On a host without an agent there is no gate, nobody looks for copies, and guests that stay are
    left as they are: that is said, and the records are waited for all the same.
 """
@@ -247,7 +248,8 @@ def _open_records(cloud: CloudView, service_host: str) -> tuple[CloudMigration, 
     return tuple(
         row
         for row in _open_rows(cloud, service_host)
-        if not any(
+        if row.status == rows.DONE
+        or not any(
             later.number > row.number and later.status == rows.COMPLETED
             for later in rows.evacuations(cloud, row.guest, service_host)
         )

@@ -18,7 +18,14 @@ from hamon.errors import (
     CloudUnavailableError,
     Outcome,
 )
-from hamon.model.cloud import CONDUCTOR, CloudMigration, ComputeService, Server, ServerGroup
+from hamon.model.cloud import (
+    CONDUCTOR,
+    CloudMigration,
+    ComputeService,
+    Progress,
+    Server,
+    ServerGroup,
+)
 from hamon.model.names import GuestId
 from hamon.ports.clock import Clock
 from hamon.sim.nova_records import (
@@ -83,6 +90,9 @@ class SimulatedCloud:
                 records.put(replace(server, vm_state="error", task_state="", fault=fault))
                 continue
             records.move_on(number, "done", where)
+            records.progress[migration.guest] = Progress(
+                is_passed_on=True, taken_by=where, is_over=True
+            )
             # What was stopped ends stopped; what was in ERROR runs.
             vm_state = "stopped" if server.vm_state == "stopped" else "active"
             records.put(
@@ -176,6 +186,12 @@ class SimulatedCloud:
                 else host in {migration.source, migration.destination}
             )
         )
+
+    async def progress(self, guest: GuestId) -> Progress:
+        """See ``ports.Cloud``."""
+        self._begin("progress", guest, Outcome.NOT_DONE)
+        self._server(guest, "progress")
+        return self._records.progress.get(guest, Progress())
 
     async def shut_out(
         self, service_id: str, reason: str, *, start_by_s: float | None = None

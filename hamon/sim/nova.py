@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from hamon.model.cloud import Server
+from hamon.model.cloud import Progress, Server
 from hamon.model.names import GuestId
 from hamon.ports.clock import Clock
 from hamon.sim.cloud import SimulatedCloud
@@ -200,6 +200,7 @@ class SimulatedNova:
             self._world.events.add("nova_found_no_host", {"guest": guest})
             return
         self._world.events.add("nova_scheduled", {"guest": guest, "host": where})
+        records.progress[guest] = Progress(is_passed_on=True)
         self.queues[where].put(RebuildOrder(guest=guest, number=number))
 
     def _choose(self, server: Server, target: str) -> str:

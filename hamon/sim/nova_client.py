@@ -11,7 +11,7 @@ from random import Random
 from typing import Protocol, TypeVar
 
 from hamon.errors import CloudUnavailableError, HamonError, Outcome
-from hamon.model.cloud import CloudMigration, ComputeService, Server, ServerGroup
+from hamon.model.cloud import CloudMigration, ComputeService, Progress, Server, ServerGroup
 from hamon.model.names import ControllerId, GuestId
 from hamon.ports.clock import Clock
 from hamon.sim.nova import SimulatedNova
@@ -100,6 +100,10 @@ class ClientCloud:
         """See ``ports.Cloud``."""
         api = self._nova.api
         return await self._read("migrations", lambda: api.migrations(host=host, since=since))
+
+    async def progress(self, guest: GuestId) -> Progress:
+        """See ``ports.Cloud``."""
+        return await self._read("progress", lambda: self._nova.api.progress(guest))
 
     async def shut_out(
         self, service_id: str, reason: str, *, start_by_s: float | None = None

@@ -6,12 +6,13 @@ start it destroys every guest that an open record of an evacuation names, wherev
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Protocol
 
 from hamon.agent.gate import Gate, Verdict
 from hamon.errors import HypervisorError
-from hamon.model.cloud import EVACUATION, Server
+from hamon.model.cloud import EVACUATION, Progress, Server
 from hamon.model.host import DomainState
 from hamon.model.names import GuestId
 from hamon.ports.clock import Clock
@@ -223,9 +224,12 @@ class SimulatedCompute:
         """Rebuild a guest here; whatever goes wrong is written down as Nova does."""
         nova, guest = self._nova, order.guest
         server = nova.records.servers[guest]
+        taken = Progress(is_passed_on=True, taken_by=self._name)
+        nova.records.progress[guest] = taken
         if nova.free_mib(self._name) < server.ram_mib:
             # A claim that fails leaves the guest's state as it was.
             nova.records.move_on(order.number, "failed", self._name)
+            nova.records.progress[guest] = replace(taken, is_over=True)
             self._change(guest, task_state="")
             return
         nova.began_rebuild(guest, self._name, process)
@@ -241,6 +245,7 @@ class SimulatedCompute:
         except (HypervisorError, _RebuildError) as error:
             why = error.why
             nova.records.move_on(order.number, "failed")
+            nova.records.progress[guest] = replace(taken, is_over=True)
             self._tell("nova_rebuild_failed", guest=guest, why=why)
             self._change(guest, vm_state="error", task_state="", fault=why)
         finally:

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from hamon.model.cloud import EVACUATION, CloudMigration, ComputeService, Server, ServerGroup
+from hamon.model.cloud import (
+    EVACUATION,
+    CloudMigration,
+    ComputeService,
+    Progress,
+    Server,
+    ServerGroup,
+)
 from hamon.model.names import GuestId
 from hamon.ports.clock import Clock
 
@@ -61,6 +68,7 @@ class NovaRecords:
         self.servers: dict[GuestId, Server] = {}
         self.groups: dict[str, ServerGroup] = {}
         self.migrations: dict[int, CloudMigration] = {}
+        self.progress: dict[GuestId, Progress] = {}
         self.is_conductor_up = True
 
     def add_server(
@@ -121,6 +129,7 @@ class NovaRecords:
     def begin_evacuation(self, guest: GuestId, target: str) -> int:
         """Make the record of an evacuation that was just accepted; return its number."""
         number = next(self._numbers)
+        self.progress[guest] = Progress()
         self.migrations[number] = CloudMigration(
             number=number,
             guest=guest,

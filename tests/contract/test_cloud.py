@@ -16,7 +16,7 @@ from hamon.errors import (
     CloudUnavailableError,
     Outcome,
 )
-from hamon.model.cloud import COMPUTE, EVACUATION, ComputeService
+from hamon.model.cloud import COMPUTE, EVACUATION, ComputeService, Progress
 from hamon.model.names import GuestId, guest_id
 from hamon.sim.cloud import CloudFault
 from tests.contract.cloud_worlds import HOSTS, MemoryWorld, RealWorld, World, until
@@ -108,6 +108,7 @@ async def test_evacuate__of_a_dead_host__rebuilds_elsewhere_and_leaves_a_record(
     guest = await world.boot("h1")
     found = await shut_out(world, "h1")
 
+    assert await world.cloud.progress(guest) == Progress()
     request_id = await world.cloud.evacuate(guest, start_by_s=soon())
 
     assert request_id
@@ -116,6 +117,9 @@ async def test_evacuate__of_a_dead_host__rebuilds_elsewhere_and_leaves_a_record(
     assert (EVACUATION, "h1", "h2") == (record.kind, record.source, record.destination)
     moved = await world.cloud.server(guest)
     assert ("h2", "active", "") == (moved.host, moved.vm_state, moved.task_state)
+    # Its nova-compute notes the end a moment after the record is done.
+    ended = Progress(is_passed_on=True, taken_by="h2", is_over=True)
+    await until(world, lambda: is_at(world, guest, ended))
     with pytest.raises(CloudRefusedError, match="force up"):
         await world.cloud.lift_force_down(found.id)
     await world.come_back("h1")
@@ -126,6 +130,11 @@ async def test_evacuate__of_a_dead_host__rebuilds_elsewhere_and_leaves_a_record(
 async def is_done(world: World, guest: GuestId) -> bool:
     """Whether a server's evacuation is over and it runs."""
     return await status(world, guest) == "done" and not (await world.cloud.server(guest)).task_state
+
+
+async def is_at(world: World, guest: GuestId, progress: Progress) -> bool:
+    """Whether Nova is so far with a server's evacuation."""
+    return await world.cloud.progress(guest) == progress
 
 
 async def is_completed(world: World, guest: GuestId) -> bool:
@@ -381,6 +390,21 @@ async def test_reset_task__of_a_server_being_stopped__forgets_that(
     assert await is_in(world, guest, state)
     with pytest.raises(CloudMissingError):
         await world.cloud.reset_task(NOBODY, is_error=is_error)
+
+
+async def test_reset_task__left_behind__lets_a_reboot_through(world: World) -> None:
+    """What nobody works at any more must not keep a server down for ever."""
+    guest = await world.boot("h1")
+    await shut_out(world, "h1")
+    await world.cloud.stop(guest)
+    with pytest.raises(CloudConflictError):
+        await world.cloud.reboot(guest)
+
+    await world.cloud.reset_task(guest, is_error=False)
+
+    server = await world.cloud.server(guest)
+    assert ("active", "") == (server.vm_state, server.task_state)
+    await world.cloud.reboot(guest)
 
 
 async def test_reboot__of_a_server_that_runs_or_not__ends_running(world: World) -> None:

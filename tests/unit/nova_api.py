@@ -40,10 +40,11 @@ class Asked:
 class NovaApi(ThreadingHTTPServer):
     """Both APIs.
 
-    ``rows``: of the lists. ``servers``: those that can be asked for by id. ``on_token`` is called
-    before a token is given: the time that passes. ``is_keystone_well``: False: it answers with
-    ``keystone_status``. ``are_tokens_good``: False: Nova takes none of them. ``expires_at``: what
-    every token says of itself.
+    ``rows``: of the lists. ``servers``: those that can be asked for by id. ``bodies``: what is
+    answered at a path that has no rows. ``on_token`` is called before a token is given: the time
+    that passes. ``is_keystone_well``: False: it answers with ``keystone_status``.
+    ``are_tokens_good``: False: Nova takes none of them. ``expires_at``: what every token says of
+    itself.
     """
 
     daemon_threads = True
@@ -53,6 +54,7 @@ class NovaApi(ThreadingHTTPServer):
         self.asked: list[Asked] = []
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in LISTS.values()}
         self.servers: dict[str, dict[str, Any]] = {}
+        self.bodies: dict[str, Any] = {}
         self.tokens: set[str] = set()
         self.is_keystone_well = True
         self.keystone_status = 503
@@ -133,7 +135,8 @@ class _Answering(BaseHTTPRequestHandler):
         elif server := self.server.servers.get(asked.path.removeprefix("/servers/")):
             self._answer(200, {"server": server})
         else:
-            self._answer(200, self.server.page(asked.path, asked.query))
+            body = self.server.bodies.get(asked.path)
+            self._answer(200, body or self.server.page(asked.path, asked.query))
 
     def do_POST(self) -> None:
         """Give a token, or carry out an order."""

@@ -22,7 +22,7 @@ from hamon.model.action import (
     SetPower,
     ShutOutService,
 )
-from hamon.model.cloud import CallState, CloudCall
+from hamon.model.cloud import CallState, CloudCall, Progress
 from hamon.model.guest import PowerState
 from hamon.model.names import GuestId
 from hamon.sim.cloud import CloudFault, SimulatedCloud
@@ -215,6 +215,21 @@ async def test_request__refused__says_in_which_way(
     assert call.why
 
 
+@pytest.mark.parametrize(("clears", "state"), [(True, CallState.DONE), (False, CallState.REFUSED)])
+async def test_request__reboot_with_a_task_left_behind__needs_it_cleared(
+    desk: Desk,
+    clears: bool,  # noqa: FBT001 - a column of the table
+    state: CallState,
+) -> None:
+    """Nova takes no order for a server at which it believes somebody works."""
+    desk.records.change(GUEST, task_state="rebuilding")
+    again = SetPower(guest=GUEST, wanted=PowerState.RUNNING, in_place=True, clears_task=clears)
+
+    call = await desk.act(again)
+
+    assert state is call.state
+
+
 async def test_request__answer_lost__is_unknown_and_halves_the_window(desk: Desk) -> None:
     """Nova may be overloaded; and it may have done it."""
     desk.cloud.fault = CloudFault.LOSES_ANSWER
@@ -285,3 +300,14 @@ async def test_unreachable__said_once_and_when_it_is_back(desk: Desk) -> None:
         await rest()
 
     assert ["cloud_not_read", "cloud_reached"] == [log["event"] for log in logs]
+
+
+async def test_look__progress_of_a_guest__is_noted_also_when_the_guest_is_gone(desk: Desk) -> None:
+    """Of a server that was deleted nothing is under way."""
+    asked_s = desk.clock.now_s()
+
+    desk.calls.start_look(CloudLook(kind=CloudLookKind.PROGRESS, guest=a_guest(2)))
+    await rest()
+
+    view = desk.picture.view()
+    assert ({a_guest(2): Progress()}, {a_guest(2): asked_s}) == (view.progress, view.progress_s)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hamon.engine.answers import Answers
 from hamon.engine.cloud_desk import CloudDesk
 from hamon.engine.cloud_picture import CloudPicture
 from hamon.errors import RequestRefusedError
@@ -16,12 +17,13 @@ from hamon.model.cloud import CloudView
 from hamon.model.host import HostState
 from hamon.model.incident import MigrationStatus
 from hamon.model.names import IncidentId
-from hamon.model.policy import EvacuationPolicy, InstanceDisks
+from hamon.model.policy import EvacuationPolicy, InstanceDisks, Policy
 from hamon.model.view import ClusterView
 from hamon.sim.cloud import CloudFault, SimulatedCloud
 from hamon.sim.nova_records import NovaRecords
 from tests.builders import (
     HOST,
+    NOW_S,
     SPARE,
     THIRD,
     a_guest,
@@ -31,6 +33,7 @@ from tests.builders import (
     an_incident,
 )
 from tests.cloud_builders import a_cloud, a_cloud_view, a_server, a_service, a_spare
+from tests.unit.answering_daemon import round_over
 from tests.virtual_clock import VirtualClock
 
 GUEST = a_guest()
@@ -184,6 +187,29 @@ def test_is_finished__every_guest_has_a_migration_and_none_is_open(
     [incident] = view.incidents.values()
 
     assert finished is is_finished(view, incident)
+
+
+def test_explain__by_a_standby__does_not_guess_what_the_leader_has_read() -> None:
+    """It reads nothing of Nova by itself, and would say that Nova does not answer."""
+    view = a_cloud_view(CloudView())
+
+    standby = Answers(round_over(view, is_leading=False), Policy(), NOW_S).explain(HOST)
+    leader = Answers(round_over(view), Policy(), NOW_S).explain(HOST)
+
+    assert ["nova_read_by_leader_only"] == [reason["code"] for reason in standby["reasons"]]
+    assert [] == standby["planned"]
+    assert "nova_read_by_leader_only" not in {reason["code"] for reason in leader["reasons"]}
+
+
+@pytest.mark.parametrize(("age_s", "finished"), [(5.0, None), (2.0, True)])
+def test_is_finished__guests_read_before_the_incident__cannot_be_told(
+    age_s: float, *, finished: bool | None
+) -> None:
+    """They are those that the host had when it died before."""
+    view = a_cloud_view(a_cloud(age_s=age_s))
+    [incident] = view.incidents.values()
+
+    assert finished is is_finished(view, replace(incident, since_s=NOW_S - 3.0))
 
 
 def test_is_finished__guests_not_read__cannot_be_told() -> None:

@@ -7,7 +7,7 @@ from hamon.evacuator.cloud.judge import MOVES
 from hamon.evacuator.cloud.record import record_guest
 from hamon.model.action import CloudLook, CloudLookKind
 from hamon.model.change import migration_of
-from hamon.model.cloud import CallState
+from hamon.model.cloud import CallState, Progress
 from hamon.model.host import DomainState, HostState
 from hamon.model.incident import MigrationRecord, MigrationStatus
 from hamon.model.view import HostView, MigrationView
@@ -118,6 +118,8 @@ def test_track__destination_rebooted_and_does_not_run_it__is_asked_for_again() -
 def given_up() -> MigrationView:
     """A guest whose request nobody took up for long, waiting to be asked for again."""
     cloud = a_cloud([a_server(task_state="rebuilding")], [a_row()])
+    cloud = replace(cloud, progress={GUEST: Progress()}, progress_s={GUEST: NOW_S - 1.0})
+    cloud = replace(cloud, traced_changes_s=NOW_S - 0.5)
     waiting = written(followed(cloud, in_flight(row=ROW, since_s=NOW_S - 500.0)))
     assert waiting is not None
     assert waiting.status is MigrationStatus.WAITING

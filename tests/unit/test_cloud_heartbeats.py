@@ -1,6 +1,7 @@
 """What is kept of Nova's lists: heartbeats, which are not every stamp of a service's row."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,32 @@ def test_heartbeat__own_change_of_the_flags__is_none() -> None:
     picture.saw_services([replace(shut_out, beat_at=MOVED.beat_at)], 20.0)
 
     assert {} == picture.view().beats_s
+
+
+@pytest.mark.parametrize(
+    ("case", "second", "silent_s"),
+    [
+        ("up", {}, {}),
+        ("down", {"is_up": False}, {HOST: 20.0}),
+        ("of a cell that is down", {"is_up": None}, {HOST: 20.0}),
+        ("forced down", {"is_up": False, "is_forced_down": True}, {}),
+        ("another kind of service", {"is_up": False, "binary": CONDUCTOR}, {}),
+    ],
+)
+def test_silence__second_list__is_of_the_list_that_showed_it(
+    case: str, second: dict[str, Any], silent_s: dict[str, float]
+) -> None:
+    """What waits for a compute may be taken up from then on."""
+    assert silent_s == listed(FIRST, replace(FIRST, **second)).view().silent_s, case
+
+
+def test_silence__up_again__is_remembered_also_when_incidents_are_over() -> None:
+    """It is not forgotten what it may have had in its queue."""
+    picture = listed(replace(FIRST, is_up=False), FIRST)
+
+    picture.forget()
+
+    assert {HOST: 10.0} == picture.view().silent_s
 
 
 def test_heartbeat__incidents_are_over__is_kept() -> None:

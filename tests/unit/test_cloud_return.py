@@ -212,6 +212,21 @@ def test_return__record_not_completed__is_waited_for_by_its_number(status: str) 
 
 
 @pytest.mark.parametrize(
+    ("older", "is_waited_for"), [("accepted", False), ("pre-migrating", False), ("done", True)]
+)
+def test_return__of_two_records_the_newer_was_completed__done_is_waited_for(
+    older: str, *, is_waited_for: bool
+) -> None:
+    """A start completes one record of a guest; Nova lets no host up that one is done of."""
+    found = [a_row(status=older, to=SPARE), a_row(status="completed", row=ROW + 1)]
+
+    step, _ = brought(returning(), a_returned_cloud(is_down=True, rows=found))
+
+    assert is_waited_for == ("return_waits_for_records" in waits_for(step))
+    assert is_waited_for == (not step.intents)
+
+
+@pytest.mark.parametrize(
     "row",
     [
         a_row(status="completed"),
@@ -301,6 +316,22 @@ def test_in_place__ran_before__is_started_and_the_others_are_left_as_they_are() 
 
     assert [a_guest(1)] == started(step)
     assert ["restart_waits_for_guests"] == waits_for(step)
+
+
+@pytest.mark.parametrize(
+    ("task_state", "clears"),
+    [("rebuilding", True), ("rebuild_spawning", True), ("", False), ("reboot_started_hard", None)],
+)
+def test_in_place__task_left_of_a_rebuild__is_cleared_because_nobody_works_at_it(
+    task_state: str, *, clears: bool | None
+) -> None:
+    """Nova refuses to reboot what it believes to be rebuilt; the host would wait for ever."""
+    step, _ = brought(returning(), a_returned_cloud(a_server(task_state=task_state)))
+
+    actions = [intent.action for intent in step.intents]
+    assert [a.clears_task for a in actions if isinstance(a, SetPower)] == (
+        [] if clears is None else [clears]
+    )
 
 
 def test_in_place__nova_compute_not_heard_in_this_boot__nothing_is_asked_yet() -> None:

@@ -381,11 +381,12 @@ def test_send__task_reset__is_journalled_and_keeps_the_guests_error() -> None:
     assert {CONTROL, guard_of(HOST)} <= set(checks(intent.change))
 
 
-def test_send__being_rebuilt_and_no_record_read__reads_all_records_first() -> None:
-    """A record that no destination has claimed is in no list of what changed."""
+@pytest.mark.parametrize("attempts", [0, 1])
+def test_send__being_rebuilt_and_no_record_read__reads_all_records_first(attempts: int) -> None:
+    """A record that no destination has claimed is in no list of what changed: not ours either."""
     cloud = a_cloud([a_server(task_state="rebuilding")])
     cloud = replace(cloud, traced_s={HOST: NOW_S - 20.0}, traced_changes_s=NOW_S - 0.5)
-    view = a_cloud_view(cloud, migrations=[a_migration()])
+    view = a_cloud_view(cloud, migrations=[a_migration(attempts=attempts)])
 
     moves = sent(view)
 

@@ -174,6 +174,18 @@ def test_looks__whole_lists_are_old__are_read_anew() -> None:
     assert {(CloudLookKind.SERVERS_OF, HOST), (CloudLookKind.MIGRATIONS_OF, HOST)} <= found
 
 
+def test_looks__list_is_of_the_last_incident__is_read_anew() -> None:
+    """It may be young, and lacks the guests that came to the host since it was back."""
+    view = a_cloud_view(a_cloud([a_server()], age_s=5.0))
+    [(name, incident)] = view.incidents.items()
+    view = replace(view, incidents={name: replace(incident, since_s=NOW_S - 3.0)})
+
+    decision = decide(view, POLICY, NOW_S)
+
+    assert (CloudLookKind.SERVERS_OF, HOST) in kinds(decision)
+    assert not decision.transitions
+
+
 # -- shutting out ---------------------------------------------------------------------------------
 
 

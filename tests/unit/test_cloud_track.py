@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from hamon.evacuator.cloud.track import track
+from hamon.evacuator.cloud.track import PROGRESS_PERIOD_S, track
 from hamon.evacuator.moves import Moves
 from hamon.model.action import CloudLook, CloudLookKind, SetPower
 from hamon.model.change import Delete, grant_of, guest_of, migration_of
-from hamon.model.cloud import CallState, CloudView
+from hamon.model.cloud import CallState, CloudView, Progress
 from hamon.model.guest import Grant, GrantState, PowerState
 from hamon.model.host import DomainState, HostState
 from hamon.model.incident import MigrationRecord, MigrationStatus
@@ -27,6 +27,10 @@ from tests.cloud_builders import (
     a_spare,
 )
 from tests.decisions import writes
+
+LONG_BEFORE, JUST_BEFORE = "2026-11-01T00:00:00.000000", "2026-11-23T00:00:00.000000"
+ASKED = "2026-11-23T00:00:20.000000"
+UNKNOWN = "an unknown host"
 
 GUEST = a_guest()
 POLICY = EvacuationPolicy()
@@ -60,6 +64,11 @@ def written(moves: Moves) -> MigrationRecord | None:
 def spare_with(state: DomainState = DomainState.RUNNING, **others: Any) -> HostView:  # noqa: ANN401 - see a_migration
     """The destination, whose agent lists the guest."""
     return a_spare(domains={GUEST: state}, **others)
+
+
+def unheard() -> HostView:
+    """The destination, whose agent listed domains in this boot and is not heard now."""
+    return replace(a_spare(domains={}), heartbeat=None)
 
 
 # -- on its way -----------------------------------------------------------------------------------
@@ -316,15 +325,171 @@ def test_track__accepted_for_long_and_conductor_young__is_left_in_its_queue() ->
     assert written(followed(cloud, in_flight(since_s=stuck_s))) is None
 
 
-def test_track__accepted_for_long_under_a_conductor_that_lives__is_lost() -> None:
-    """Its queue is read, and nobody has this: the conductor that took it died."""
-    stuck_s = NOW_S - POLICY.stuck_after_s - 1.0
-    cloud = a_cloud([a_server(task_state="rebuilding")], [a_row()])
+def stuck_cloud(progress: Progress | None = None, *, read_s: float = NOW_S - 1.0) -> CloudView:
+    """A cloud in which the request is accepted, and how far it is with that was read."""
+    cloud = a_cloud([a_server(task_state="rebuilding")], [a_row(created_at=ASKED)])
+    cloud = replace(cloud, traced_changes_s=NOW_S - 0.5)
+    if progress is None:
+        return cloud
+    return replace(cloud, progress={GUEST: progress}, progress_s={GUEST: read_s})
 
-    waiting = written(followed(cloud, in_flight(since_s=stuck_s)))
+
+def stuck(cloud: CloudView, *hosts: HostView) -> Moves:
+    """What following comes to when nobody claimed the guest for too long."""
+    return followed(cloud, in_flight(since_s=NOW_S - POLICY.stuck_after_s - 5.0), *hosts)
+
+
+@pytest.mark.parametrize(
+    ("case", "cloud"),
+    [
+        ("never", stuck_cloud()),
+        ("before it was stuck", stuck_cloud(Progress(), read_s=NOW_S - 6.0)),
+        ("long ago", stuck_cloud(Progress(), read_s=NOW_S - PROGRESS_PERIOD_S - 1.0)),
+    ],
+)
+def test_track__accepted_for_long__asks_how_far_nova_is_first(case: str, cloud: CloudView) -> None:
+    """Whether somebody has it yet, a list of records does not tell."""
+    moves = stuck(cloud)
+
+    assert moves.looks == (CloudLook(kind=CloudLookKind.PROGRESS, guest=GUEST),), case
+    assert not moves.changes
+
+
+def test_track__accepted_for_long__records_are_read_after_the_progress() -> None:
+    """Who has ended its work may have claimed the guest since the last list."""
+    over = Progress(is_passed_on=True, taken_by=SPARE, is_over=True)
+    cloud = replace(stuck_cloud(over), traced_s={HOST: NOW_S - 2.0}, traced_changes_s=NOW_S - 1.5)
+
+    assert not stuck(cloud).changes
+
+
+def test_track__accepted_for_long_and_passed_on_to_nobody__is_lost() -> None:
+    """Conductors' queue is read, and nobody has this: the conductor that took it died."""
+    waiting = written(stuck(stuck_cloud(Progress())))
 
     assert waiting is not None
     assert (waiting.status, waiting.newest) == (MigrationStatus.WAITING, ROW)
+
+
+def booted(age_s: float) -> HostView:
+    """The destination, registered so long ago."""
+    return replace(a_spare(domains={}), registered_s=NOW_S - age_s)
+
+
+TAKEN = Progress(is_passed_on=True, taken_by=SPARE)
+OVER = replace(TAKEN, is_over=True)
+
+
+@pytest.mark.parametrize(
+    ("case", "progress", "spare", "said"),
+    [
+        ("works at it", TAKEN, booted(9999.0), "evacuation_taken"),
+        ("booted since", TAKEN, booted(60.0), None),
+        ("is dead", TAKEN, a_host(SPARE, HostState.EVACUATED), None),
+        ("is being fenced", TAKEN, a_host(SPARE, HostState.FENCING), "evacuation_taken"),
+        ("gave it up", OVER, a_spare(domains={}), None),
+        ("gave it up, agent silent", OVER, unheard(), "failed_rebuild_not_seen"),
+        ("gave it up and runs it", OVER, spare_with(), "guest_runs_unknown_to_nova"),
+        ("gave it up, has no agent", OVER, a_spare(), None),
+    ],
+)
+def test_track__accepted_for_long_and_a_compute_took_it__is_lost_when_that_cannot_go_on(
+    case: str, progress: Progress, spare: HostView, said: str | None
+) -> None:
+    """A nova-compute may wait for its libvirt before it claims, and goes on when that does."""
+    moves = stuck(stuck_cloud(progress), a_dead_host(), spare)
+
+    assert (said is None) == (written(moves) is not None), case
+    assert [(r.code, r.facts["host"]) for r in moves.reasons] == ([(said, SPARE)] if said else [])
+
+
+PASSED_ON = Progress(is_passed_on=True)
+
+
+@pytest.mark.parametrize(
+    ("case", "service", "silent_s", "waits_at"),
+    [
+        ("down since the request", {"is_up": False}, NOW_S - 1.0, SPARE),
+        ("up again a moment ago", {}, NOW_S - 5.0, SPARE),
+        ("up again for long", {}, NOW_S - POLICY.stuck_after_s, UNKNOWN),
+        ("of a cell that is down", {"is_up": None}, NOW_S - 1.0, SPARE),
+        ("down for long before", {"is_up": False, "beat_at": LONG_BEFORE}, NOW_S - 1.0, UNKNOWN),
+        ("never up", {"is_up": False, "beat_at": ""}, NOW_S - 1.0, UNKNOWN),
+        ("forced down since", {"is_up": False, "is_forced_down": True}, NOW_S - 1.0, None),
+        (
+            "forced down long before",
+            {"is_forced_down": True, "beat_at": LONG_BEFORE},
+            None,
+            UNKNOWN,
+        ),
+        ("never silent", {}, None, UNKNOWN),
+    ],
+)
+def test_track__accepted_for_long_and_taken_by_nobody__waits_for_who_may_have_it_in_its_queue(
+    case: str, service: dict[str, Any], silent_s: float | None, waits_at: str | None
+) -> None:
+    """What waits for a nova-compute is carried out when that goes on: it would be a second copy."""
+    cloud = stuck_cloud(PASSED_ON)
+    spare = replace(cloud.services[SPARE], **{"beat_at": JUST_BEFORE, **service})
+    cloud = replace(
+        cloud,
+        services={**cloud.services, SPARE: spare},
+        silent_s={} if silent_s is None else {SPARE: silent_s},
+    )
+
+    moves = stuck(cloud)
+
+    told = [(r.code, r.facts["host"]) for r in moves.reasons]
+    assert told == ([("evacuation_queued", waits_at)] if waits_at else []), case
+    assert (waits_at is None) == (written(moves) is not None), case
+
+
+def test_track__accepted_for_long__source_is_no_destination() -> None:
+    """It is silent for good, and Nova cannot have chosen it."""
+    cloud = replace(stuck_cloud(PASSED_ON), silent_s={HOST: NOW_S - 1.0})
+    source = replace(cloud.services[HOST], is_forced_down=False, beat_at=JUST_BEFORE)
+    cloud = replace(cloud, services={**cloud.services, HOST: source})
+
+    [told] = stuck(cloud).reasons
+
+    assert told.facts["host"] == UNKNOWN
+
+
+def test_track__asked_again_for_nobody_took_it_up__is_denied_to_hosts_that_died_meanwhile() -> None:
+    """The order to rebuild the guest may wait in their queues until they return."""
+    dead = a_host(SPARE, HostState.EVACUATED)
+    cloud = stuck_cloud(PASSED_ON)
+    shut_out = replace(cloud.services[SPARE], is_forced_down=True, beat_at=JUST_BEFORE)
+    cloud = replace(cloud, services={**cloud.services, SPARE: shut_out})
+
+    moves = stuck(cloud, a_dead_host(), dead, a_host(THIRD, HostState.UP))
+
+    [change] = moves.changes
+    assert written(moves) is not None
+    assert {key for key in writes(change) if key != KEY} == {grant_of(SPARE, GUEST)}
+
+
+@pytest.mark.parametrize(("servers_s", "is_known"), [(NOW_S - 2.1, False), (NOW_S - 1.9, True)])
+def test_track__ended__is_concluded_on_a_server_read_since(
+    servers_s: float, *, is_known: bool
+) -> None:
+    """Else why it ended is not known yet, nor that no task is left."""
+    server = a_server(vm_state="error", fault="No valid host was found.")
+    row = a_row(status="error")
+    cloud = replace(
+        a_cloud([server], [row]),
+        listed_s={HOST: NOW_S - 9.0},
+        changed_s=servers_s,
+        ended_s={(row.guest, row.number): NOW_S - 2.0},
+    )
+
+    moves = followed(cloud, in_flight())
+
+    waiting = written(moves)
+    assert is_known == (waiting is not None)
+    assert is_known == (not moves.looks)
+    if waiting is not None:
+        assert waiting.reason == "No valid host was found."
 
 
 # -- arrived --------------------------------------------------------------------------------------

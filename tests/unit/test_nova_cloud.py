@@ -12,6 +12,7 @@ import pytest
 from hamon.backends.nova.cloud import NovaCloud
 from hamon.backends.nova.connection import translated
 from hamon.errors import CloudUnavailableError, Outcome
+from hamon.model.cloud import Progress
 from hamon.model.names import guest_id
 from hamon.settings.values import (
     ApplicationCredential,
@@ -400,6 +401,56 @@ async def test_server__of_a_volume_or_a_lost_cell__has_what_nova_tells(
     assert {"hw:tpm_version": "2.0"} == volume.extra_specs
     assert "2026-11-22T00:00:00Z" == volume.updated_at
     assert ("image-1", {}) == (image.image, image.extra_specs)
+
+
+def noted(event: str, result: str | None = None) -> dict[str, Any]:
+    """What Nova notes when a part of an action begins, and with a result when it has ended."""
+    ended_at = None if result is None else "2026-11-23T00:00:02.000000"
+    return {"event": event, "result": result, "finish_time": ended_at, "host": "h2"}
+
+
+CONDUCTED, TAKEN = noted("rebuild_server", "Success"), noted("compute_rebuild_instance")
+
+
+@pytest.mark.parametrize(
+    ("case", "events", "progress"),
+    [
+        ("in no hand yet", [], Progress()),
+        ("in a conductor's hand", [noted("rebuild_server")], Progress()),
+        ("given up", [noted("rebuild_server", "Error")], Progress()),
+        ("passed on", [CONDUCTED], Progress(is_passed_on=True)),
+        ("taken up", [TAKEN, CONDUCTED], Progress(is_passed_on=True, taken_by="h2")),
+        (
+            "taken up before the conductor had noted it",
+            [TAKEN, noted("rebuild_server")],
+            Progress(is_passed_on=True, taken_by="h2"),
+        ),
+        (
+            "ended",
+            [noted("compute_rebuild_instance", "Error"), CONDUCTED],
+            Progress(is_passed_on=True, taken_by="h2", is_over=True),
+        ),
+    ],
+)
+async def test_progress__by_novas_notes__is_of_the_newest_evacuation(
+    api: NovaApi, connect: Connect, case: str, events: list[dict[str, Any]], progress: Progress
+) -> None:
+    """What else was done to the server says nothing, nor what came of earlier requests."""
+    path = f"/servers/{GUEST}/os-instance-actions"
+    actions = [("stop", "req-3"), ("evacuate", "req-2"), ("evacuate", "req-1")]
+    listed = [{"action": action, "request_id": request} for action, request in actions]
+    api.bodies[path] = {"instanceActions": listed}
+    api.bodies[f"{path}/req-2"] = {"instanceAction": {"events": events}}
+
+    assert progress == await connect().progress(GUEST), case
+
+
+async def test_progress__never_evacuated__is_none(api: NovaApi, connect: Connect) -> None:
+    """There is nothing to ask further."""
+    path = f"/servers/{GUEST}/os-instance-actions"
+    api.bodies[path] = {"instanceActions": [{"action": "create", "request_id": "req-1"}]}
+
+    assert Progress() == await connect().progress(GUEST)
 
 
 async def test_orders__in_novas_words__say_no_more_than_they_mean(

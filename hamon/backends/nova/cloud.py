@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -16,7 +16,7 @@ from hamon.errors import (
     CloudUnavailableError,
     Outcome,
 )
-from hamon.model.cloud import CloudMigration, ComputeService, Server, ServerGroup
+from hamon.model.cloud import CloudMigration, ComputeService, Progress, Server, ServerGroup
 from hamon.model.names import GuestId, guest_id
 from hamon.ports.clock import Clock
 from hamon.settings.values import NovaSettings
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PAGE = 1000
 """Rows that are asked for at once; Nova gives fewer when its own ``max_limit`` is lower."""
 _HOST, _NODE = "OS-EXT-SRV-ATTR:host", "OS-EXT-SRV-ATTR:hypervisor_hostname"
+_CONDUCTED, _REBUILT = "rebuild_server", "compute_rebuild_instance"
 _VM_STATE, _TASK_STATE = "OS-EXT-STS:vm_state", "OS-EXT-STS:task_state"
 
 
@@ -123,6 +124,21 @@ class NovaCloud:
             return tuple(sorted(map(_migration, found), key=lambda migration: migration.number))
 
         return await self._connection.read("migrations", host or since, read)
+
+    async def progress(self, guest: GuestId) -> Progress:
+        """See ``ports.Cloud``."""
+
+        def read(nova: Client) -> Progress:
+            path = f"/servers/{guest}/os-instance-actions"
+            # Newest first.
+            _, body = nova.services.client.get(path)
+            for action in body["instanceActions"]:
+                if action["action"] == "evacuate":
+                    _, body = nova.services.client.get(f"{path}/{action['request_id']}")
+                    return _progress(body["instanceAction"]["events"])
+            return Progress()
+
+        return await self._connection.read("progress", guest, read)
 
     async def shut_out(
         self, service_id: str, reason: str, *, start_by_s: float | None = None
@@ -299,6 +315,16 @@ def _server(found: Mapping[str, Any]) -> Server:
         ram_mib=flavor.get("ram", 0),
         disk_gib=flavor.get("disk", 0),
         extra_specs=dict(flavor.get("extra_specs") or {}),
+    )
+
+
+def _progress(events: Iterable[Mapping[str, Any]]) -> Progress:
+    conducted = [event for event in events if event["event"] == _CONDUCTED]
+    rebuilt = [event for event in events if event["event"] == _REBUILT]
+    return Progress(
+        is_passed_on=any(event["result"] == "Success" for event in conducted) or bool(rebuilt),
+        taken_by=rebuilt[-1]["host"] if rebuilt else "",
+        is_over=bool(rebuilt) and all(event["finish_time"] for event in rebuilt),
     )
 
 

@@ -37,7 +37,7 @@ def move_guests(
     """
     host = view.hosts[incident.record.value.host]
     assert view.cloud is not None, "there is a cloud"
-    if host.service_host not in view.cloud.listed_s:
+    if not is_listed(view, incident):
         return Moves(reasons=(reason("waits_for_cloud", host.name, what="its guests"),))
     if is_cell_down(view.cloud, host.service_host):
         return Moves(reasons=(reason("waits_for_cell", host.name),))
@@ -51,16 +51,28 @@ def is_finished(view: ClusterView, incident: IncidentView) -> bool | None:
     """Say whether every guest has a migration, and none is open; None: Nova was not read yet."""
     if any(m.record.value.status in OPEN_MIGRATIONS for m in incident.migrations.values()):
         return False
-    value = incident.record.value
-    cloud = view.cloud
-    source = view.hosts[value.host].service_host
-    listed_s = cloud.listed_s.get(source) if cloud is not None else None
-    if cloud is None or listed_s is None or is_cell_down(cloud, source):
+    if view.cloud is None or not is_listed(view, incident):
         return None
+    cloud, source = view.cloud, view.hosts[incident.record.value.host].service_host
+    if is_cell_down(cloud, source):
+        return None
+    listed_s = cloud.listed_s[source]
     if not incident.migrations and (cloud.services_s is None or cloud.services_s < listed_s):
         # Nobody is left out only if the cell was reached, which a later list of services tells.
         return None
-    return all(server.guest in incident.migrations for server in servers_of(view, value))
+    servers = servers_of(view, incident.record.value)
+    return all(server.guest in incident.migrations for server in servers)
+
+
+def is_listed(view: ClusterView, incident: IncidentView) -> bool:
+    """Say whether the guests of a host were listed since its death was suspected for good.
+
+    A list may be left from its last incident: it lacks the guests that came since.
+    """
+    if view.cloud is None:
+        return False
+    listed_s = view.cloud.listed_s.get(view.hosts[incident.record.value.host].service_host)
+    return listed_s is not None and listed_s >= incident.since_s
 
 
 def _arrived(view: ClusterView, cloud: CloudView) -> int:

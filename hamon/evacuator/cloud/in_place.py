@@ -60,7 +60,7 @@ def start_in_place(view: ClusterView, host: HostView, now_s: float) -> Moves | N
         is_asked = call is not None and (
             call.state is CallState.RUNNING or now_s < call.at_s + AGAIN_S
         )
-        if server.task_state or is_asked:
+        if is_asked or (server.task_state and not _is_left_over(server)):
             continue
         intents.append(_start(view, host, server))
     names = ",".join(server.name for server in off[:_NAMES_SHOWN])
@@ -79,6 +79,16 @@ def _runs_elsewhere(view: ClusterView, host: HostView, server: Server) -> Reason
             facts = {"name": server.name, "host": other.name, "nova": host.name}
             return reason("guest_runs_elsewhere", server.guest, **facts)
     return None
+
+
+def _is_left_over(server: Server) -> bool:
+    """Say whether Nova believes in a rebuild of a guest at which nobody works.
+
+    safety: its evacuation was given up: no request is on its way, or the destination that had it
+    died or booted since. Nova's record of it was completed by the start of nova-compute here, and
+    the guest still belongs to this host, so whoever evacuated it is not going on with it.
+    """
+    return server.task_state.startswith("rebuild")
 
 
 def _failed_lately(cloud: CloudView, host: HostView, server: Server, now_s: float) -> bool:
@@ -120,5 +130,10 @@ def _start(view: ClusterView, host: HostView, server: Server) -> Intent:
             Check(key=guard_of(host.name), version=host.guard.version),
         ),
     )
-    action = SetPower(guest=server.guest, wanted=PowerState.RUNNING, in_place=True)
+    action = SetPower(
+        guest=server.guest,
+        wanted=PowerState.RUNNING,
+        in_place=True,
+        clears_task=_is_left_over(server),
+    )
     return Intent(change=change, action=action)

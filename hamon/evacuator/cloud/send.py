@@ -299,7 +299,8 @@ def _again(the: _Round, migration: MigrationView, why: str) -> MigrationRecord:
 def _unseen(the: _Round, server: Server) -> tuple[CloudLook, ...]:
     """Return what must be read because a guest is being rebuilt and nobody knows by whom.
 
-    It is not to be asked for again before the records of its host were read as they are now.
+    It is not to be asked for again before the records of its host were read as they are now: also
+    a request of ours that was given up may have been carried out since, when Nova was held up.
     """
     if not server.task_state.startswith("rebuild"):
         return ()

@@ -29,6 +29,7 @@ from hamon.evacuator.cloud.places import (
     lists_running,
     name_of,
 )
+from hamon.evacuator.cloud.queues import Request, deny_to_the_dead, held
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves, joined
 from hamon.model.action import CloudLook, CloudLookKind, SetPower
@@ -47,6 +48,9 @@ from hamon.model.names import HostName
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.reason import reason
 from hamon.model.view import ClusterView, HostView, IncidentView, MigrationView
+
+PROGRESS_PERIOD_S = 10.0
+"""How far Nova is with a request that is stuck is asked for this often: two calls for each."""
 
 POWER_AGAIN_S = 30.0
 """A start or stop that had no effect is asked for again after this long."""
@@ -139,17 +143,19 @@ def _track_one(the: _Guest) -> Moves:
 def _is_settled(the: _Guest, ended: CloudMigration) -> bool:
     """Say whether an arrival that the server does not show can no longer come to light.
 
-    Nova moves the server before it ends the record: the server must have been asked for after the
-    record was seen ended.
+    Nova moves the server before it ends the record.
+    """
+    return ended.status == rows.COMPLETED and _is_read_since(the, ended)
+
+
+def _is_read_since(the: _Guest, ended: CloudMigration) -> bool:
+    """Say whether servers were asked for after a record was seen ended.
+
+    What was known before may lack what became of the guest, and that no task is left.
     """
     seen_s = the.cloud.ended_s.get((ended.guest, ended.number))
     servers_s = the.cloud.servers_fresh_s(the.source)
-    return (
-        ended.status == rows.COMPLETED
-        and seen_s is not None
-        and servers_s is not None
-        and servers_s >= seen_s
-    )
+    return seen_s is not None and servers_s is not None and servers_s >= seen_s
 
 
 def _wrote(change: Change) -> Moves:
@@ -184,21 +190,42 @@ def _accepted(the: _Guest) -> Moves:
     """Nova has the request; no destination has claimed the guest yet."""
     record = the.record
     stuck_s = the.migration.since_s + the.policy.stuck_after_s
-    number = max(row.number for row in the.rows if row.status == rows.ACCEPTED)
+    accepted = [row for row in the.rows if row.status == rows.ACCEPTED]
+    number = accepted[-1].number
     request_id = the.call.request_id if the.call is not None else ""
     if the.now_s < stuck_s:
         told = _says(the, "guest_in_flight", host="", status=record.status)
         return replace(told, wake_at_s=stuck_s)
     conducting_s = the.cloud.conducting_since_s
     served_s = None if conducting_s is None else max(conducting_s, the.migration.since_s)
+    stuck = _says(the, "evacuation_stuck", number=number, request_id=request_id)
     if served_s is None or the.now_s < served_s + the.policy.stuck_after_s:
         # Without a conductor the request waits in its queue, and is carried out when one is back.
-        return _says(the, "evacuation_stuck", number=number, request_id=request_id)
-    # safety: a conductor has been up, and taking requests from that queue, for all that time; the
-    # one that took this died with it (nova.md 8, 27), or handed it on to a compute that has not
-    # taken it from its queue. When asked again, Nova goes on with the oldest accepted record, this
-    # one; and a compute refuses what it takes late once the guest is no longer to be rebuilt.
-    return _waits_again(the, "evacuation_lost", f"stuck: nobody took up Nova's record {number}")
+        return stuck
+    progress_s = the.cloud.progress_s.get(record.guest)
+    if progress_s is None or progress_s < max(stuck_s, the.now_s - PROGRESS_PERIOD_S):
+        return replace(stuck, looks=(CloudLook(kind=CloudLookKind.PROGRESS, guest=record.guest),))
+    migrations_s = the.cloud.migrations_fresh_s(the.source)
+    if migrations_s is None or migrations_s < progress_s:
+        # Who has ended its work has written what became of it: that is read first.
+        return stuck
+    request = Request(
+        record=record,
+        source=the.source,
+        row=accepted[0],
+        progress=the.cloud.progress[record.guest],
+        since_s=the.migration.since_s,
+        patience_s=the.policy.stuck_after_s,
+    )
+    held_by = held(the.view, the.cloud, request, the.now_s)
+    if held_by is not None:
+        return Moves(reasons=(held_by,), wake_at_s=progress_s + PROGRESS_PERIOD_S)
+    # When asked again, Nova goes on with the oldest accepted record, this one, once. A dead host
+    # that finds it in its queue when it returns must not start the guest.
+    lost = _waits_again(the, "evacuation_lost", f"stuck: nobody took up Nova's record {number}")
+    [change] = lost.changes
+    denials = deny_to_the_dead(the.view, record)
+    return _wrote(replace(change, operations=(*change.operations, *denials)))
 
 
 def _being_rebuilt(the: _Guest, row: CloudMigration) -> Moves:
@@ -238,6 +265,9 @@ def _being_rebuilt(the: _Guest, row: CloudMigration) -> Moves:
 
 def _ended(the: _Guest, server: Server, row: CloudMigration) -> Moves:
     """Nova gave the evacuation up (or says it is complete while the guest did not move)."""
+    if not _is_read_since(the, row):
+        look = CloudLook(kind=CloudLookKind.SERVERS_CHANGED)
+        return replace(_says(the, "guest_in_flight", host="", status=row.status), looks=(look,))
     if server.task_state:
         return _says(the, "guest_in_flight", host=row.destination, status=row.status)
     destination = host_of(the.view, row.destination) if row.destination else None
