@@ -46,7 +46,7 @@ def test_destination__dies_in_mid_rebuild__guest_goes_to_another(world: World) -
 
     world.wait_moved([guest])
     [last] = {"h2", "h3"} - {first}
-    world.wait(lambda: world.owner(guest) == last, f"{guest} owned by {last}")
+    world.wait_owner(guest, last)
     world.wait(lambda: not open_migrations(world.incident("h1")), "no migration open")
     assert world.migration("h1", guest)["dest_compute"] == last
 

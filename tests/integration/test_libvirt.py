@@ -30,7 +30,7 @@ def test_libvirtd__paused_in_mid_rebuild_and_resumed_later__start_is_refused_the
     slow.signal_process(LIBVIRTD, signal.SIGSTOP)
     world.wait_moved([guest])
     assert world.migration("h1", guest)["tried"] == ["h3"]
-    assert world.owner(guest) == "h2"
+    world.wait_owner(guest, "h2")
 
     # Its agent would tidy up what is left there: the gate has to hold without it.
     slow.signal_process(GUESTS, signal.SIGSTOP)
@@ -77,7 +77,7 @@ def test_definition__refused_by_every_destination__waits_until_one_takes_it(worl
     world.lab.host("h2").run(["ln", "-s", STOCK_EMULATOR, EMULATOR])
 
     world.wait_moved([guest])
-    assert world.owner(guest) == "h2"
+    world.wait_owner(guest, "h2")
     world.lab.host("h2").run(["rm", EMULATOR])
 
 

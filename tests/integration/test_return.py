@@ -95,4 +95,4 @@ def test_room__none_anywhere__guest_waits_and_moves_when_there_is_some(world: Wo
     world.lab.guests.undefine(filler, world.lab.host("h2"))
 
     world.wait_moved([guest])
-    assert world.owner(guest) == "h2"
+    world.wait_owner(guest, "h2")

@@ -122,6 +122,10 @@ class World:
         """The host that owns a guest by hamon's records."""
         return str(self.ask("guest", guest=guest)["owner"])
 
+    def wait_owner(self, guest: str, host: str) -> None:
+        """Wait until a guest is a host's by hamon's records: it may write a moment earlier."""
+        self.wait(lambda: self.owner(guest) == host, f"{guest} owned by {host}")
+
     def domains(self, host: str) -> dict[str, str]:
         """Name and state of each domain that libvirt has on a host."""
         return self.lab.guests.on_host(self.lab.host(host))
