@@ -35,6 +35,7 @@ def test_return__after_evacuation__stale_copies_go_then_host_serves(world: World
     assert len(world.watching.boots(guest)) == 2
 
 
+@pytest.mark.slow
 def test_return__while_guests_are_half_moved__the_rest_stays(world: World) -> None:
     """What nobody else has taken yet stays with the host that came back."""
     [moves] = world.run_guests("h1")
