@@ -101,7 +101,7 @@ def test_guest__being_stopped_when_its_host_dies__is_off_elsewhere_and_stays_off
     world.wait_state("h1", "EVACUATED")
 
     [told] = world.told_of("power_restored", subject=server)
-    assert told["wanted"] == "SHUTOFF"
+    assert told["wanted"] == "shutoff"
     assert_off_elsewhere(world, server)
     world.lab.host("h1").power_on()
     world.wait_serving("h1")
