@@ -122,7 +122,9 @@ def _looks(
         if is_proven_dead(host) or _state(host) is HostState.FENCING or returns:
             servers = CloudLook(kind=_K.SERVERS_OF, service_host=name)
             is_known = (of := _incident_of(view, host)) is None or is_listed(view, of)
-            read(servers, cloud.listed_s.get(name) if is_known else None, RELIST_PERIOD_S)
+            # With no guest on its way no changes are asked for: who starts in place is seen here.
+            period_s = SERVICES_PERIOD_S if returns else RELIST_PERIOD_S
+            read(servers, cloud.listed_s.get(name) if is_known else None, period_s)
             migrations = CloudLook(kind=_K.MIGRATIONS_OF, service_host=name)
             period_s = SERVICES_SOON_S if returns else RELIST_PERIOD_S
             read(migrations, cloud.traced_s.get(name), period_s)

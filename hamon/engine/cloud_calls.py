@@ -245,8 +245,6 @@ class CloudCalls:
                 if action.wanted is PowerState.SHUTOFF:
                     await cloud.stop(guest, start_by_s=start_by_s)
                 elif action.in_place:
-                    if action.clears_task:
-                        await cloud.reset_task(guest, is_error=False, start_by_s=start_by_s)
                     await cloud.reboot(guest, start_by_s=start_by_s)
                 else:
                     await cloud.start(guest, start_by_s=start_by_s)
@@ -293,9 +291,9 @@ class CloudCalls:
 def subject_of(action: CloudAction) -> str:
     """Return what a call is about: a guest, or a service host."""
     match action:
-        case Evacuate() | SetPower() | ResetTask():
+        case Evacuate() | SetPower():
             return action.guest
-        case RunBeforeGate():
+        case RunBeforeGate() | ResetTask():
             return action.subject
         case _:
             return action.service_host

@@ -65,27 +65,27 @@ class Evacuate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetPower:
-    """Ask Nova to start or stop a guest; ``in_place``: Nova believes already that it runs.
-
-    ``clears_task``: and that something is under way, at which nobody works any more.
-    """
+    """Ask Nova to start or stop a guest; ``in_place``: Nova believes already that it runs."""
 
     guest: GuestId
     wanted: PowerState
     in_place: bool = False
-    clears_task: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResetTask:
-    """Have Nova forget what it was about to do with a guest when its host died.
+    """Have Nova forget what it was about to do with a guest when its host died. Idempotent.
 
-    Before the mend of bug 1978983 (up to Victoria) it does not evacuate a guest with a task.
     ``is_error``: the guest is in ERROR, and stays so.
     """
 
     guest: GuestId
     is_error: bool
+
+    @property
+    def subject(self) -> str:
+        """What its call is noted under: beside that of the guest's last evacuation or start."""
+        return f"reset_task:{self.guest}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from hamon.engine.cloud_calls import LOOK_PAUSE_S, CloudCalls
+from hamon.engine.cloud_calls import LOOK_PAUSE_S, CloudCalls, subject_of
 from hamon.engine.cloud_picture import CloudPicture
 from hamon.evacuator.cloud.pacing import Pace
 from hamon.model.action import (
@@ -19,6 +19,7 @@ from hamon.model.action import (
     EnableService,
     Evacuate,
     LiftForceDown,
+    ResetTask,
     SetPower,
     ShutOutService,
 )
@@ -80,8 +81,7 @@ class Desk:
         by_s = self.clock.now_s() + 0.5 if start_by_s is None else start_by_s
         self.calls.start_action(action, start_by_s=by_s)
         await rest()
-        [call] = [c for s, c in self.picture.view().calls.items() if s in {GUEST, HOST}]
-        return call
+        return self.picture.view().calls[subject_of(action)]
 
 
 @pytest.fixture
@@ -215,19 +215,19 @@ async def test_request__refused__says_in_which_way(
     assert call.why
 
 
-@pytest.mark.parametrize(("clears", "state"), [(True, CallState.DONE), (False, CallState.REFUSED)])
-async def test_request__reboot_with_a_task_left_behind__needs_it_cleared(
+async def test_request__task_left_behind__is_forgotten_beside_the_guests_last_call(
     desk: Desk,
-    clears: bool,  # noqa: FBT001 - a column of the table
-    state: CallState,
 ) -> None:
     """Nova takes no order for a server at which it believes somebody works."""
     desk.records.change(GUEST, task_state="rebuilding")
-    again = SetPower(guest=GUEST, wanted=PowerState.RUNNING, in_place=True, clears_task=clears)
+    again = SetPower(guest=GUEST, wanted=PowerState.RUNNING, in_place=True)
+    assert CallState.REFUSED is (await desk.act(again)).state
 
-    call = await desk.act(again)
+    forgotten = await desk.act(ResetTask(guest=GUEST, is_error=False))
 
-    assert state is call.state
+    assert CallState.DONE is forgotten.state
+    assert CallState.REFUSED is desk.picture.view().calls[GUEST].state
+    assert CallState.DONE is (await desk.act(again)).state
 
 
 async def test_request__answer_lost__is_unknown_and_halves_the_window(desk: Desk) -> None:

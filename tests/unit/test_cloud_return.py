@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from hamon.evacuator.cloud.in_place import AGAIN_S, GIVE_UP_S
-from hamon.model.action import CloudLook, CloudLookKind, LiftForceDown, SetPower
+from hamon.evacuator.cloud.in_place import AGAIN_S, GIVE_UP_S, start_in_place
+from hamon.model.action import CloudLook, CloudLookKind, LiftForceDown, ResetTask, SetPower
 from hamon.model.change import (
     CONTROL,
     Delete,
@@ -16,7 +16,7 @@ from hamon.model.change import (
     migration_of,
     self_of,
 )
-from hamon.model.cloud import CallState, CloudView
+from hamon.model.cloud import CallState, CloudCall, CloudView
 from hamon.model.guest import Grant, GrantState, PowerState
 from hamon.model.host import DomainState, HostGuard, HostState, Right
 from hamon.model.incident import IncidentRecord, MigrationRecord, MigrationStatus
@@ -318,20 +318,55 @@ def test_in_place__ran_before__is_started_and_the_others_are_left_as_they_are() 
     assert ["restart_waits_for_guests"] == waits_for(step)
 
 
-@pytest.mark.parametrize(
-    ("task_state", "clears"),
-    [("rebuilding", True), ("rebuild_spawning", True), ("", False), ("reboot_started_hard", None)],
-)
-def test_in_place__task_left_of_a_rebuild__is_cleared_because_nobody_works_at_it(
-    task_state: str, *, clears: bool | None
+@pytest.mark.parametrize("task_state", ["rebuilding", "rebuild_spawning", "reboot_started_hard"])
+def test_in_place__task_left_of_a_rebuild__is_forgotten_because_nobody_works_at_it(
+    task_state: str,
 ) -> None:
     """Nova refuses to reboot what it believes to be rebuilt; the host would wait for ever."""
     step, _ = brought(returning(), a_returned_cloud(a_server(task_state=task_state)))
 
-    actions = [intent.action for intent in step.intents]
-    assert [a.clears_task for a in actions if isinstance(a, SetPower)] == (
-        [] if clears is None else [clears]
-    )
+    asked = [intent.action for intent in step.intents]
+    left = task_state.startswith("rebuild")
+    assert asked == ([ResetTask(guest=a_guest(), is_error=False)] if left else [])
+
+
+@pytest.mark.parametrize(
+    ("case", "reset", "is_asked", "is_read"),
+    [
+        ("under way", a_call(CallState.RUNNING, age_s=90.0, attempt=0), False, False),
+        ("done, not read since", a_call(CallState.DONE, age_s=0.1, attempt=0), False, True),
+        (
+            "done, read since, a task again",
+            a_call(CallState.DONE, age_s=5.0, attempt=0),
+            False,
+            False,
+        ),
+        ("lost for long", a_call(CallState.UNKNOWN, age_s=61.0, attempt=0), True, False),
+    ],
+)
+def test_in_place__task_asked_to_be_forgotten__is_waited_for(
+    case: str, reset: CloudCall, *, is_asked: bool, is_read: bool
+) -> None:
+    """And read, before the guest is started."""
+    action = ResetTask(guest=a_guest(), is_error=False)
+    cloud = a_returned_cloud(a_server(task_state="rebuilding"), calls={action.subject: reset})
+
+    step, _ = brought(returning(), cloud)
+
+    assert [intent.action for intent in step.intents] == ([action] if is_asked else []), case
+    assert is_read is bool(step.looks), case
+
+
+def test_in_place__being_rebuilt_and_its_host_never_convicted__is_left_alone() -> None:
+    """Somebody else may be evacuating it at this moment."""
+    host = a_host(HOST, HostState.RESTARTED, is_here=True, registered_s=NOW_S - 30.0, domains={})
+    view = a_cloud_view(a_returned_cloud(a_server(task_state="rebuilding")), host)
+
+    moves = start_in_place(view, host, NOW_S)
+
+    assert moves is not None
+    assert not moves.intents
+    assert ["restart_waits_for_guests"] == [known.code for known in moves.reasons]
 
 
 def test_in_place__nova_compute_not_heard_in_this_boot__nothing_is_asked_yet() -> None:

@@ -186,6 +186,21 @@ def test_looks__list_is_of_the_last_incident__is_read_anew() -> None:
     assert not decision.transitions
 
 
+@pytest.mark.parametrize(
+    ("state", "is_read"), [(HostState.RETURNING, True), (HostState.EVACUATING, False)]
+)
+def test_looks__host_returns__its_servers_are_read_again_soon(
+    state: HostState, *, is_read: bool
+) -> None:
+    """Nobody asks for changes then, and guests that start in place are waited for."""
+    cloud = a_cloud([a_server()], age_s=SERVICES_PERIOD_S + 1.0)
+    view = a_cloud_view(cloud, a_host(HOST, state), a_spare())
+
+    found = kinds(think_cloud(view, POLICY, (), NOW_S))
+
+    assert is_read is ((CloudLookKind.SERVERS_OF, HOST) in found)
+
+
 # -- shutting out ---------------------------------------------------------------------------------
 
 

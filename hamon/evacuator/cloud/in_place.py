@@ -8,11 +8,13 @@ guest up.
 from __future__ import annotations
 
 from hamon.evacuator.cloud.places import lists_running
-from hamon.evacuator.moves import Moves
+from hamon.evacuator.cloud.tasks import forget_task, last_reset
+from hamon.evacuator.moves import Moves, joined
 from hamon.model.action import CloudLook, CloudLookKind, SetPower
 from hamon.model.change import CONTROL, Change, Check, Intent, guard_of
 from hamon.model.cloud import CallState, CloudView, Server
 from hamon.model.guest import PowerState
+from hamon.model.host import HostState
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView
 
@@ -49,23 +51,22 @@ def start_in_place(view: ClusterView, host: HostView, now_s: float) -> Moves | N
     ]
     if not off:
         return None
-    intents: list[Intent] = []
-    reasons: list[Reason] = []
+    parts: list[Moves] = []
     for server in off:
         elsewhere = _runs_elsewhere(view, host, server)
-        if elsewhere is not None:
-            reasons.append(elsewhere)
-            continue
         call = cloud.calls.get(server.guest)
         is_asked = call is not None and (
             call.state is CallState.RUNNING or now_s < call.at_s + AGAIN_S
         )
-        if is_asked or (server.task_state and not _is_left_over(server)):
-            continue
-        intents.append(_start(view, host, server))
+        if elsewhere is not None:
+            parts.append(Moves(reasons=(elsewhere,)))
+        elif server.task_state:
+            parts.append(_forget_left_over(view, cloud, host, server, now_s))
+        elif not is_asked:
+            parts.append(Moves(intents=(_start(view, host, server),)))
     names = ",".join(server.name for server in off[:_NAMES_SHOWN])
-    reasons.append(reason("restart_waits_for_guests", host.name, guests=names))
-    return Moves(intents=tuple(intents), reasons=tuple(reasons))
+    waits = Moves(reasons=(reason("restart_waits_for_guests", host.name, guests=names),))
+    return joined([*parts, waits])
 
 
 def _runs_elsewhere(view: ClusterView, host: HostView, server: Server) -> Reason | None:
@@ -81,14 +82,27 @@ def _runs_elsewhere(view: ClusterView, host: HostView, server: Server) -> Reason
     return None
 
 
-def _is_left_over(server: Server) -> bool:
-    """Say whether Nova believes in a rebuild of a guest at which nobody works.
+def _forget_left_over(
+    view: ClusterView, cloud: CloudView, host: HostView, server: Server, now_s: float
+) -> Moves:
+    """Have Nova forget a rebuild of a guest at which nobody works; another task is waited for.
 
-    safety: its evacuation was given up: no request is on its way, or the destination that had it
-    died or booted since. Nova's record of it was completed by the start of nova-compute here, and
-    the guest still belongs to this host, so whoever evacuated it is not going on with it.
+    safety: only on a host that returns from an incident of hamon's. There the guest's evacuation
+    was given up: no request is on its way, or the destination that had it died or booted since.
+    Nova's record of it was completed by the start of nova-compute here, and the guest still belongs
+    to this host. On one that nobody convicted, somebody else may be evacuating it at this moment.
     """
-    return server.task_state.startswith("rebuild")
+    record = host.record.value
+    is_returning = record is not None and record.state is HostState.RETURNING
+    if not is_returning or not server.task_state.startswith("rebuild"):
+        return Moves()
+    reset = last_reset(cloud, server.guest)
+    if reset is None or (reset.state is not CallState.RUNNING and now_s >= reset.at_s + AGAIN_S):
+        return Moves(intents=(forget_task(view, host, server),))
+    if reset.state is CallState.DONE and cloud.listed_s[host.service_host] < reset.at_s:
+        look = CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=host.service_host)
+        return Moves(looks=(look,))
+    return Moves()
 
 
 def _failed_lately(cloud: CloudView, host: HostView, server: Server, now_s: float) -> bool:
@@ -130,10 +144,5 @@ def _start(view: ClusterView, host: HostView, server: Server) -> Intent:
             Check(key=guard_of(host.name), version=host.guard.version),
         ),
     )
-    action = SetPower(
-        guest=server.guest,
-        wanted=PowerState.RUNNING,
-        in_place=True,
-        clears_task=_is_left_over(server),
-    )
+    action = SetPower(guest=server.guest, wanted=PowerState.RUNNING, in_place=True)
     return Intent(change=change, action=action)

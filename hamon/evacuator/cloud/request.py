@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from hamon.evacuator.cloud import rows
 from hamon.evacuator.migration import step, write
-from hamon.model.action import Evacuate, ResetTask
+from hamon.model.action import Evacuate
 from hamon.model.change import CONTROL, Change, Check, Intent, Update, guard_of, migration_of
-from hamon.model.cloud import CallState, CloudView, Server
+from hamon.model.cloud import CloudView, Server
 from hamon.model.incident import MigrationStatus
 from hamon.model.reason import reason
 from hamon.model.view import ClusterView, MigrationView
@@ -57,44 +57,6 @@ def ask(view: ClusterView, cloud: CloudView, migration: MigrationView) -> Intent
         target=target.service_host if target is not None else (record.target or ""),
         force=record.force,
     )
-    return Intent(change=change, action=action)
-
-
-def needs_reset(cloud: CloudView, migration: MigrationView, server: Server) -> bool:
-    """Say whether an older Nova refused the guest, and it still has the task of its dead host."""
-    call = cloud.calls.get(server.guest)
-    return (
-        bool(server.task_state)
-        and call is not None
-        and call.state is CallState.REFUSED
-        and call.is_conflict
-        and call.attempt == migration.record.value.attempts
-    )
-
-
-def reset(view: ClusterView, migration: MigrationView, server: Server) -> Intent:
-    """Journal that Nova is to forget a guest's task; it is asked for anew after that.
-
-    safety: the host is proven dead and shut out, so nothing of that task goes on; no evacuation of
-    the guest is open, or it would have been adopted. A guest that was to be off is in the record.
-    """
-    record = migration.record.value
-    source = view.hosts[record.source_compute]
-    told = reason("task_reset", record.guest, name=record.name, task=server.task_state)
-    change = Change(
-        subject=record.guest,
-        reason=told,
-        operations=(
-            Check(key=CONTROL, version=view.control.version),
-            Check(key=guard_of(source.name), version=source.guard.version),
-            Update(
-                key=migration_of(record.incident, record.guest),
-                version=migration.record.version,
-                value=step(record, view, "task_reset", status=MigrationStatus.WAITING),
-            ),
-        ),
-    )
-    action = ResetTask(guest=record.guest, is_error=server.vm_state == "error")
     return Intent(change=change, action=action)
 
 

@@ -20,14 +20,14 @@ from hamon.evacuator.cloud.close import close_moved, drop
 from hamon.evacuator.cloud.judge import GONE, Call, Judgement, judge
 from hamon.evacuator.cloud.looks import stale_lists, whereabouts, whole_lists
 from hamon.evacuator.cloud.places import is_proven_dead
-from hamon.evacuator.cloud.request import adopt, ask, needs_reset, reset
+from hamon.evacuator.cloud.request import adopt, ask
+from hamon.evacuator.cloud.tasks import forget_task, is_being_reset, is_refused_for_its_task
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves
 from hamon.model.action import CloudLook, CloudLookKind
 from hamon.model.change import Change, Intent
 from hamon.model.cloud import CallState, CloudView, Server
 from hamon.model.incident import OPEN_MIGRATIONS, MigrationRecord, MigrationStatus
-from hamon.model.names import GuestId
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.proof import FenceProof
 from hamon.model.reason import Reason, reason
@@ -96,8 +96,7 @@ def send_waiting(
         now_s=now_s,
     )
     due, later = _due(the)
-    # What was asked for it before (to forget its task) is to be over.
-    due = [m for m in due if not _is_called(the.cloud, m.record.value.guest)]
+    due = [m for m in due if not is_being_reset(the.cloud, m.record.value.guest)]
     reasons = [_waits(migration) for migration in later]
     wakes = [_due_s(migration, policy) for migration in later]
     moves = Moves(reasons=tuple(reasons), wake_at_s=min(wakes) if wakes else None)
@@ -220,11 +219,6 @@ def _is_moving(the: _Round) -> bool:
     )
 
 
-def _is_called(cloud: CloudView, guest: GuestId) -> bool:
-    call = cloud.calls.get(guest)
-    return call is not None and call.state is CallState.RUNNING
-
-
 def _being_sent(cloud: CloudView) -> int:
     """Count the requests to evacuate that Nova has not answered yet."""
     return sum(
@@ -277,8 +271,11 @@ def _send(the: _Round, due: list[MigrationView], may_start: int, moves: Moves) -
             looks += _unseen(the, server)
             if adopted is not None:
                 changes.append(adopted)
-            elif not looks and needs_reset(the.cloud, migration, server):
-                intents.append(reset(the.view, migration, server))
+            elif not looks and is_refused_for_its_task(
+                the.cloud, server, migration.record.value.attempts
+            ):
+                dead = the.view.hosts[migration.record.value.source_compute]
+                intents.append(forget_task(the.view, dead, server))
             elif not looks:
                 intents.append(ask(the.view, the.cloud, migration))
     return replace(
