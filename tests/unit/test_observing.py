@@ -1,4 +1,4 @@
-"""Observing: which hosts the probes are told to look at closely."""
+"""Observing: which hosts are looked at closely, and how long what Nova told is kept."""
 
 from collections.abc import AsyncIterator, Mapping
 
@@ -7,13 +7,16 @@ import pytest
 from hamon.coordination.access import Identities, access_for
 from hamon.coordination.cluster import ZooKeeperCluster
 from hamon.coordination.codec import encode
+from hamon.engine.cloud_picture import CloudPicture
 from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
+from hamon.evacuator.cloud.pacing import Pace
 from hamon.model.host import Heartbeat, HostRecord, HostState
 from hamon.model.names import Epoch, HostName
 from hamon.model.proof import Evidence
 from hamon.ports.store import CreateNode, DeleteNode, SetData
 from tests.builders import BOOT, HOST, ME, an_own
+from tests.cloud_builders import a_server
 from tests.unit.engine_world import CONTROLLERS, SPEC, World
 
 HEARTBEAT = f"/hosts/{HOST}/alive/hb"
@@ -107,3 +110,25 @@ async def test_host_not_up__is_looked_at_closely_though_it_has_a_session(watcher
     assert frozenset() == await watcher.look()
     await watcher.write_state(HostState.RETURNING, 1)
     assert {HOST} == await watcher.look()
+
+
+@pytest.mark.parametrize(("state", "is_kept"), [(HostState.RESTARTED, True), (HostState.UP, False)])
+async def test_observe__guests_of_a_restarted_host__are_known_until_it_is_up(
+    watcher: Watcher,
+    state: HostState,
+    is_kept: bool,  # noqa: FBT001 - a case
+) -> None:
+    """A list of then would be the first that is believed when it dies one day."""
+    await watcher.write_state(state, 0)
+    await watcher.look()
+    picture = CloudPicture(Pace(window=8, limit=32))
+    picture.saw_servers_of(HOST, [a_server()], 100.0)
+    observer = Observer(
+        watcher.cluster, watcher.probes, Memory(), watcher.world.clock, (SPEC,), picture
+    )
+
+    view = observer.view(an_own())
+
+    assert view is not None
+    assert view.cloud is not None
+    assert is_kept is bool(view.cloud.listed_s)
