@@ -58,7 +58,6 @@ PLACEMENT_VERSION = "1.22"
 
 READ_RETRIES = 2
 _FIRST_SERVER_ERROR = 500
-_UNAUTHORIZED = 401
 _NOT_NOW = frozenset({408, 429})
 _NOT_LET_IN = frozenset({401, 403})
 """About hamon's own login and role, and not about what was asked for: done once they are mended."""
@@ -292,9 +291,6 @@ def translated(error: Exception, operation: str, target: str, outcome: Outcome) 
     """
     why = str(error)[:500]
     code = getattr(error, "code", None) or getattr(error, "http_status", None)
-    if code == _UNAUTHORIZED:
-        # It is hamon that was refused, before anybody looked at what it asked for.
-        return CloudUnavailableError("cloud", operation, target, Outcome.NOT_DONE, why)
     if not isinstance(code, int) or code >= _FIRST_SERVER_ERROR or code in _NOT_NOW:
         return CloudUnavailableError("cloud", operation, target, outcome, why)
     if code in _NOT_LET_IN:
