@@ -43,7 +43,7 @@ def of_speed(runs: Sequence[Run], what: str) -> list[Verdict]:
         name: s for name, s in medians(finished, lambda r: r.from_proof_s).items() if s is not None
     }
     if not rivals:
-        return [Verdict(is_reached=True, text=f"{text}: {own:.1f} s, and no rival moved all")]
+        return [Verdict(is_reached=False, text=f"{text}: {own:.1f} s, and no rival moved all")]
     best = min(rivals, key=lambda name: rivals[name])
     ratio = own / rivals[best]
     compared = f"{own:.1f} s to {rivals[best]:.1f} s ({best}), {ratio:.2f} ×"

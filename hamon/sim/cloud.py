@@ -51,6 +51,17 @@ class CloudFault(StrEnum):
     LOSES_ANSWER = "loses_answer"  # carried out, and not answered
 
 
+def refuse_late(clock: Clock, operation: str, target: str, start_by_s: float | None) -> None:
+    """Refuse an order whose lease is over: it is not sent.
+
+    Raises:
+        CloudUnavailableError: NOT_DONE.
+    """
+    if start_by_s is not None and clock.now_s() > start_by_s:
+        why = "its time was over before it could begin"
+        raise CloudUnavailableError("cloud", operation, target, Outcome.NOT_DONE, why)
+
+
 class SimulatedCloud:
     """One Nova.
 
@@ -197,7 +208,7 @@ class SimulatedCloud:
         self, service_id: str, reason: str, *, start_by_s: float | None = None
     ) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("shut_out", service_id, start_by_s)
+        refuse_late(self._clock, "shut_out", service_id, start_by_s)
         self._begin("shut_out", service_id)
         service = self._service(service_id, "shut_out")
         disabled = {"is_enabled": False, "disabled_reason": reason} if reason else {}
@@ -206,7 +217,7 @@ class SimulatedCloud:
 
     async def lift_force_down(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("lift_force_down", service_id, start_by_s)
+        refuse_late(self._clock, "lift_force_down", service_id, start_by_s)
         self._begin("lift_force_down", service_id)
         service = self._service(service_id, "lift_force_down")
         left = [
@@ -222,7 +233,7 @@ class SimulatedCloud:
 
     async def enable(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("enable", service_id, start_by_s)
+        refuse_late(self._clock, "enable", service_id, start_by_s)
         self._begin("enable", service_id)
         service = self._service(service_id, "enable")
         self._records.put_service(service.host, is_enabled=True, disabled_reason="")
@@ -239,7 +250,7 @@ class SimulatedCloud:
     ) -> str:
         """See ``ports.Cloud``. The password is nowhere kept."""
         del force, password
-        self._check_time("evacuate", guest, start_by_s)
+        refuse_late(self._clock, "evacuate", guest, start_by_s)
         self._begin("evacuate", guest)
         server = self._server(guest, "evacuate")
         self._check_evacuation(server, target)
@@ -251,17 +262,17 @@ class SimulatedCloud:
 
     async def start(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("start", guest, start_by_s)
+        refuse_late(self._clock, "start", guest, start_by_s)
         self._ask_power(guest, PowerVerb.START, "stopped", "powering-on")
 
     async def stop(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("stop", guest, start_by_s)
+        refuse_late(self._clock, "stop", guest, start_by_s)
         self._ask_power(guest, PowerVerb.STOP, "active", "powering-off")
 
     async def reboot(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("reboot", guest, start_by_s)
+        refuse_late(self._clock, "reboot", guest, start_by_s)
         self._begin("reboot", guest)
         server = self._server(guest, "reboot")
         if server.vm_state not in _REBOOTABLE or server.task_state not in {"", _REBOOTING}:
@@ -274,7 +285,7 @@ class SimulatedCloud:
         self, guest: GuestId, *, is_error: bool, start_by_s: float | None = None
     ) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("reset_task", guest, start_by_s)
+        refuse_late(self._clock, "reset_task", guest, start_by_s)
         self._begin("reset_task", guest)
         server = self._server(guest, "reset_task")
         vm_state = "error" if is_error else "active"
@@ -282,11 +293,6 @@ class SimulatedCloud:
         self._end("reset_task", guest)
 
     # -- inside -----------------------------------------------------------------------------------
-
-    def _check_time(self, operation: str, target: str, start_by_s: float | None) -> None:
-        if start_by_s is not None and self._clock.now_s() > start_by_s:
-            why = "its time was over before it could begin"
-            raise CloudUnavailableError("cloud", operation, target, Outcome.NOT_DONE, why)
 
     def _begin(self, operation: str, target: str, outcome: Outcome = Outcome.UNKNOWN) -> None:
         is_read = outcome is Outcome.NOT_DONE

@@ -14,6 +14,7 @@ from hamon.errors import CloudUnavailableError, HamonError, Outcome
 from hamon.model.cloud import CloudMigration, ComputeService, Progress, Server, ServerGroup
 from hamon.model.names import ControllerId, GuestId
 from hamon.ports.clock import Clock
+from hamon.sim.cloud import refuse_late
 from hamon.sim.nova import SimulatedNova
 
 T = TypeVar("T")
@@ -109,17 +110,17 @@ class ClientCloud:
         self, service_id: str, reason: str, *, start_by_s: float | None = None
     ) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("shut_out", service_id, start_by_s)
+        refuse_late(self._world.clock, "shut_out", service_id, start_by_s)
         await self._call("shut_out", lambda: self._nova.api.shut_out(service_id, reason))
 
     async def lift_force_down(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("lift_force_down", service_id, start_by_s)
+        refuse_late(self._world.clock, "lift_force_down", service_id, start_by_s)
         await self._call("lift_force_down", lambda: self._nova.api.lift_force_down(service_id))
 
     async def enable(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("enable", service_id, start_by_s)
+        refuse_late(self._world.clock, "enable", service_id, start_by_s)
         await self._call("enable", lambda: self._nova.api.enable(service_id))
 
     async def evacuate(
@@ -132,7 +133,7 @@ class ClientCloud:
         password: str = "",
     ) -> str:
         """See ``ports.Cloud``. What is late is not sent; what was sent may arrive late."""
-        self._check_time("evacuate", guest, start_by_s)
+        refuse_late(self._world.clock, "evacuate", guest, start_by_s)
         self._world.evacuation_sent(self._controller, guest)
 
         async def arrive() -> str:
@@ -146,32 +147,27 @@ class ClientCloud:
 
     async def start(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("start", guest, start_by_s)
+        refuse_late(self._world.clock, "start", guest, start_by_s)
         await self._call("start", lambda: self._nova.api.start(guest))
 
     async def stop(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("stop", guest, start_by_s)
+        refuse_late(self._world.clock, "stop", guest, start_by_s)
         await self._call("stop", lambda: self._nova.api.stop(guest))
 
     async def reboot(self, guest: GuestId, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("reboot", guest, start_by_s)
+        refuse_late(self._world.clock, "reboot", guest, start_by_s)
         await self._call("reboot", lambda: self._nova.api.reboot(guest))
 
     async def reset_task(
         self, guest: GuestId, *, is_error: bool, start_by_s: float | None = None
     ) -> None:
         """See ``ports.Cloud``."""
-        self._check_time("reset_task", guest, start_by_s)
+        refuse_late(self._world.clock, "reset_task", guest, start_by_s)
         await self._call("reset_task", lambda: self._nova.api.reset_task(guest, is_error=is_error))
 
     # -- inside -----------------------------------------------------------------------------------
-
-    def _check_time(self, operation: str, target: str, start_by_s: float | None) -> None:
-        if start_by_s is not None and self._world.clock.now_s() > start_by_s:
-            why = "its time was over before it could begin"
-            raise CloudUnavailableError("cloud", operation, target, Outcome.NOT_DONE, why)
 
     async def _read(self, operation: str, call: Callable[[], Coroutine[object, object, T]]) -> T:
         return await self._call(operation, call, outcome=Outcome.NOT_DONE)

@@ -249,12 +249,18 @@ def test_of_speed__limit__is_the_best_rival(active_s: float | None, is_reached: 
     assert nova_verdicts.of_speed([RUN], "eight") == []
 
 
+def test_of_speed__no_rival_moved_all__nothing_is_shown() -> None:
+    """Who is compared with nobody has not been compared."""
+    failed = replace(SERIAL, active_s=None)
+
+    assert not nova_verdicts.of_speed([RUN, failed], "eight")[0].is_reached
+
+
 def test_of_speed__rival_left_guests_behind__is_judged_by_its_other_runs() -> None:
     """A rival is taken at its best, and hamon at everything that it did."""
     failed = replace(AT_ONCE, active_s=None)
 
     assert nova_verdicts.of_speed([RUN, failed, SERIAL], "eight")[0].is_reached
-    assert nova_verdicts.of_speed([RUN, failed], "eight")[0].is_reached
     quick = replace(AT_ONCE, active_s=5.0)
     assert not nova_verdicts.of_speed([RUN, failed, quick], "eight")[0].is_reached
 
