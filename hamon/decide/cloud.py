@@ -59,6 +59,10 @@ Nova: the rest of Nova's time is for the guests."""
 SLOWEST_S = 10.0
 """But at least this often."""
 
+WHILE_SENDING_S = 20.0
+"""While guests wait to be sent, how often what became of the others is read: a list of servers
+costs Nova about as much as an evacuation, and whoever arrived runs, known or not."""
+
 _K = CloudLookKind
 
 
@@ -144,8 +148,7 @@ def _looks(
             # Of servers only when one counts: a list of them costs Nova more than a rebuild.
             servers = CloudLook(kind=_K.SERVERS_CHANGED)
             listed_s = _last(cloud.changed_s, cloud.listed_s)
-            # While guests wait to be sent it is read for those, and who arrived is seen in passing.
-            least_s = SLOWEST_S if _any_unsent(view) else poll_s
+            least_s = WHILE_SENDING_S if _any_unsent(view) else poll_s
             read(servers, listed_s, _period_s(cloud, least_s, _K.SERVERS_CHANGED))
     elif any(host.grants for host in view.hosts.values()) and cloud.traced_s:
         read(CloudLook(kind=_K.MIGRATIONS_CHANGED), cloud.traced_changes_s, WATCH_PERIOD_S)

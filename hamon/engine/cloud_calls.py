@@ -142,6 +142,8 @@ class CloudCalls:
             case CloudLookKind.SERVERS_CHANGED if since is not None:
                 servers = await self._cloud.servers(since=since)
                 self._picture.saw_servers_changed(servers, asked_s)
+            case CloudLookKind.SERVERS_TOUCHED if since is not None:
+                self._picture.saw_touched(await self._cloud.touched(since), asked_s)
             case CloudLookKind.MIGRATIONS_CHANGED if since is not None:
                 migrations = await self._cloud.migrations(since=since)
                 came_s = self._clock.now_s()
@@ -155,7 +157,11 @@ class CloudCalls:
             case CloudLookKind.TOKEN:
                 await self._cloud.renew_token()
                 self._picture.renewed_token(asked_s)
-            case CloudLookKind.SERVERS_CHANGED | CloudLookKind.MIGRATIONS_CHANGED:
+            case (
+                CloudLookKind.SERVERS_CHANGED
+                | CloudLookKind.SERVERS_TOUCHED
+                | CloudLookKind.MIGRATIONS_CHANGED
+            ):
                 pass
             case _:
                 assert_never(kind)

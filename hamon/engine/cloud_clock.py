@@ -14,6 +14,9 @@ OVERLAP_S = 10.0
 """A list of what changed starts this much before the newest stamp that was known when the one
 before it was asked for: Nova's controllers stamp changes with clocks of their own."""
 
+_GOES_ON_FROM = {CloudLookKind.SERVERS_TOUCHED: CloudLookKind.SERVERS_CHANGED}
+"""Which list of changes another one starts from, that tells too little to be started from."""
+
 _CHANGES_OF = {
     CloudLookKind.SERVERS_OF: CloudLookKind.SERVERS_CHANGED,
     CloudLookKind.SERVERS_CHANGED: CloudLookKind.SERVERS_CHANGED,
@@ -38,7 +41,7 @@ class NovaClock:
         """
         if look.kind in _CHANGES_OF:
             self._asked_at[look] = self._newest_at
-        known_to = self._known_to.get(look.kind)
+        known_to = self._known_to.get(_GOES_ON_FROM.get(look.kind, look.kind))
         if known_to is None:
             return None
         return (known_to - timedelta(seconds=OVERLAP_S)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -58,7 +58,7 @@ class CloudPicture:
         self._pace = pace
         self.clock = NovaClock()
         self.passwords = Passwords()
-        self._arrived: set[_RowKey] = set()
+        self._claimed: set[_RowKey] = set()
         self._changed: dict[str, tuple[ComputeService, float]] = {}
         self._listed: dict[str, ComputeService] = {}
         self._told_s: dict[GuestId | _RowKey, float] = {}
@@ -121,6 +121,10 @@ class CloudPicture:
             unlisted=self._view.unlisted - found.keys(),
             changed_s=asked_s,
         )
+
+    def saw_touched(self, guests: frozenset[GuestId], asked_s: float) -> None:
+        """Take which servers changed since the list of changes before, by uuid only."""
+        self._view = replace(self._view, touched=guests, touched_s=asked_s)
 
     def saw_server(self, guest: GuestId, server: Server | None, asked_s: float) -> None:
         """Take one server, wherever it is; None: Nova knows it no more."""
@@ -225,7 +229,7 @@ class CloudPicture:
             token_s=kept.token_s,
             took_s=kept.took_s,
         )
-        self._arrived.clear()
+        self._claimed.clear()
         self.clock.forget()
         self._told_s.clear()
 
@@ -260,12 +264,12 @@ class CloudPicture:
         }
 
     def _count(self, row: CloudMigration) -> None:
-        """Widen the window for each evacuation of this picture's that arrived, once."""
+        """Widen the window for each evacuation of this picture's that was claimed, once."""
         is_ours = self._view.calls.get(row.guest) is not None
         key = (row.guest, row.number)
-        if row.status == rows.DONE and is_ours and key not in self._arrived:
-            self._arrived.add(key)
-            self._pace = self._pace.after_arrival()
+        if row.status in rows.CLAIMED and is_ours and key not in self._claimed:
+            self._claimed.add(key)
+            self._pace = self._pace.after_claim()
 
 
 def _silent(found: Iterable[ComputeService], asked_s: float) -> dict[str, float]:

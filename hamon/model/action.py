@@ -121,6 +121,7 @@ class CloudLookKind(StrEnum):
     SERVICES = "services"
     SERVERS_OF = "servers_of"
     SERVERS_CHANGED = "servers_changed"
+    SERVERS_TOUCHED = "servers_touched"
     SERVER = "server"
     MIGRATIONS_OF = "migrations_of"
     MIGRATIONS_CHANGED = "migrations_changed"

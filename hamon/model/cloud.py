@@ -6,7 +6,7 @@ they are shown and never guessed at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -148,7 +148,8 @@ class CloudView:
     ``silent_s``: by compute that was listed as down, and that nobody had forced down: when last.
     ``conducting_since_s``: since when each list of services showed a conductor that is up.
     ``servers``: those of hosts that were listed (``listed_s``, by service host), kept up to date by
-    lists of what changed (``changed_s``); ``unlisted``: those that a later list of their host no
+    lists of what changed (``changed_s``); ``touched``: those that changed since the last of these,
+    told by uuid only (``touched_s``); ``unlisted``: those that a later list of their host no
     longer has, so that nobody knows yet where they are. ``migrations``: by guest, oldest first, of
     hosts in ``traced_s`` and of all that changed since (``traced_changes_s``). ``ended_s``: by
     guest and number, when a list that first showed a migration as not open any more had come.
@@ -169,6 +170,8 @@ class CloudView:
     servers: Mapping[GuestId, Server] = field(default_factory=dict)
     listed_s: Mapping[str, float] = field(default_factory=dict)
     changed_s: float | None = None
+    touched: frozenset[GuestId] = frozenset()
+    touched_s: float | None = None
     unlisted: frozenset[GuestId] = frozenset()
     migrations: Mapping[GuestId, tuple[CloudMigration, ...]] = field(default_factory=dict)
     unlisted_rows: frozenset[tuple[GuestId, int]] = frozenset()
@@ -188,6 +191,14 @@ class CloudView:
     def servers_fresh_s(self, service_host: str) -> float | None:
         """Return when the servers of a host were last asked for; None: never listed."""
         return _later(self.listed_s.get(service_host), self.changed_s)
+
+    def are_untouched_since(self, guests: Iterable[GuestId], at_s: float) -> bool:
+        """Say whether nothing of servers changed since they were listed, asked after a moment."""
+        return (
+            self.touched_s is not None
+            and self.touched_s >= at_s
+            and self.touched.isdisjoint(guests)
+        )
 
     def migrations_fresh_s(self, service_host: str) -> float | None:
         """Return when the migrations of a host were last asked for; None: never listed."""

@@ -108,7 +108,7 @@ class EvacuationPolicy:
     ``stuck_after_s``: an evacuation that nobody took up in this time is called stuck.
     """
 
-    in_flight_max: int = 32
+    in_flight_max: int = 64
     in_flight_per_destination_max: int = 8
     cpu_allocation_ratio: float = 4.0
     ram_allocation_ratio: float = 1.0
@@ -117,7 +117,7 @@ class EvacuationPolicy:
     retry_after_max_s: float = 60.0
     instance_disks: InstanceDisks = InstanceDisks.LOCAL
     local_disk: LocalDiskPolicy = LocalDiskPolicy.STAY
-    in_flight_start: int = 16
+    in_flight_start: int = 32
     unknown_after_s: float = 90.0
     stuck_after_s: float = 180.0
 

@@ -66,6 +66,16 @@ class Cloud(Protocol):
         """
         ...
 
+    async def touched(self, since: str) -> frozenset[GuestId]:
+        """Tell which servers changed, and nothing else of them. Idempotent.
+
+        For Nova that is a small part of the work of listing them.
+
+        Args:
+            since: those that changed at or after this moment, also those that are gone; see above.
+        """
+        ...
+
     async def server(self, name_or_uuid: str) -> Server:
         """Find one server of any project. Idempotent.
 

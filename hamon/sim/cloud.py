@@ -162,6 +162,10 @@ class SimulatedCloud:
             )
         )
 
+    async def touched(self, since: str) -> frozenset[GuestId]:
+        """See ``ports.Cloud``."""
+        return frozenset(server.guest for server in await self.servers(since=since))
+
     async def server(self, name_or_uuid: str) -> Server:
         """See ``ports.Cloud``."""
         self._begin("server", name_or_uuid, Outcome.NOT_DONE)

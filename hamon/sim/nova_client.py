@@ -89,6 +89,10 @@ class ClientCloud:
         """See ``ports.Cloud``."""
         return await self._read("servers", lambda: self._nova.api.servers(host=host, since=since))
 
+    async def touched(self, since: str) -> frozenset[GuestId]:
+        """See ``ports.Cloud``."""
+        return await self._read("touched", lambda: self._nova.api.touched(since))
+
     async def server(self, name_or_uuid: str) -> Server:
         """See ``ports.Cloud``."""
         return await self._read("server", lambda: self._nova.api.server(name_or_uuid))

@@ -186,6 +186,9 @@ class Proxy(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128
+    """A client that asks for sixty things at once is not to be turned away by the lab: the 5 of
+    the standard library made resets that no Nova makes."""
 
     def __init__(
         self,

@@ -326,6 +326,8 @@ async def test_servers__since_a_moment__are_those_that_changed_also_if_deleted(
     assert ("active", "deleted") == (found[stays], found[goes])
     newest = max(one.updated_at for one in await world.cloud.servers(since=LONG_AGO))
     assert stays not in {one.guest for one in await world.cloud.servers(since=after(newest))}
+    assert {stays, goes} <= await world.cloud.touched(LONG_AGO)
+    assert stays not in await world.cloud.touched(after(newest))
 
 
 def after(stamp: str) -> str:

@@ -21,6 +21,7 @@ MAX_LIMIT = 1000
 
 LISTS = {
     "/servers/detail": "servers",
+    "/servers": "servers",
     "/os-migrations": "migrations",
     "/os-server-groups": "server_groups",
 }

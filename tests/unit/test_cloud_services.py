@@ -129,13 +129,15 @@ def test_looks__first_of_all__services_alone() -> None:
     assert {(CloudLookKind.SERVICES, "")} == found
 
 
-@pytest.mark.parametrize(("waiting", "is_read"), [(0, True), (1, False)])
-def test_looks__one_has_arrived__servers_are_read_unless_others_bring_that_about(
-    waiting: int, *, is_read: bool
+@pytest.mark.parametrize(
+    ("waiting", "age_s", "is_read"), [(0, 6.0, True), (1, 19.9, False), (1, 20.1, True)]
+)
+def test_looks__one_has_arrived__servers_are_read_less_often_while_others_wait_to_be_sent(
+    waiting: int, age_s: float, *, is_read: bool
 ) -> None:
-    """Whoever waits to be sent is read for soon; until then a list would be paid for twice."""
+    """A list of servers takes Nova as long as an evacuation."""
     servers = [a_server(number) for number in range(1, waiting + 2)]
-    cloud = a_cloud(servers, [a_row(1, status="done", to=SPARE)], age_s=6.0)
+    cloud = a_cloud(servers, [a_row(1, status="done", to=SPARE)], age_s=age_s)
     migrations = [
         a_migration(1, MigrationStatus.ACCEPTED, newest=ROW - 1, attempts=1),
         *(a_migration(number) for number in range(2, waiting + 2)),

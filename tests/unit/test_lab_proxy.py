@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import select
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -149,3 +152,24 @@ def test_proxy__delay__is_answered_in_the_end(world: World) -> None:
     world.spoil(Fault(name="late", what=What.DELAY, delay_s=0.05))
 
     assert 202 == world.post("/servers")[0]
+
+
+def test_proxy__sixty_clients_at_the_same_moment__turns_nobody_away(tmp_path: Path) -> None:
+    """Else the lab refuses what Nova would have taken."""
+    proxy = Proxy(0, 1, Faults(tmp_path / "none"))
+    place = ("127.0.0.1", proxy.server_address[1])
+    with ExitStack() as held:
+        held.callback(proxy.server_close)
+        # Nobody is taken in yet: it is busy with others.
+        clients = [held.enter_context(socket.socket()) for _ in range(60)]
+        for client in clients:
+            client.setblocking(False)  # noqa: FBT003 - the standard library's
+            client.connect_ex(place)
+
+        wait_until(lambda: all(map(is_connected, clients)), "all are connected", 5.0)
+
+
+def is_connected(client: socket.socket) -> bool:
+    """Whether the other side's machine took the connection."""
+    _, writable, _ = select.select([], [client], [], 0)
+    return bool(writable) and client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0

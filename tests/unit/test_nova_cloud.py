@@ -353,12 +353,14 @@ async def test_lists__by_host_or_since__ask_nova_to_choose(api: NovaApi, connect
 
     await cloud.servers(host="h1")
     await cloud.servers(since=moment)
+    await cloud.touched(moment)
     await cloud.migrations(host="h1")
     await cloud.migrations(since=moment)
 
     everyone, thousand = {"all_tenants": "1"}, {"limit": "1000"}
     assert [
         everyone | {"host": "h1"},
+        everyone | {"changes-since": moment},
         everyone | {"changes-since": moment},
         thousand | {"host": "h1"},
         thousand | {"changes-since": moment},

@@ -85,6 +85,17 @@ class NovaCloud:
             "servers", host or since, lambda nova: _all_servers(nova, wanted)
         )
 
+    async def touched(self, since: str) -> frozenset[GuestId]:
+        """See ``ports.Cloud``."""
+        wanted = {"all_tenants": 1, "changes-since": since}
+
+        def read(nova: Client) -> frozenset[GuestId]:
+            return frozenset(
+                guest_id(one["id"]) for one in _all(nova, "/servers", "servers", wanted)
+            )
+
+        return await self._connection.read("touched", since, read)
+
     async def server(self, name_or_uuid: str) -> Server:
         """See ``ports.Cloud``."""
 

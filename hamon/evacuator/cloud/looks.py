@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from hamon.model.action import CloudLook, CloudLookKind
 from hamon.model.cloud import CloudView
 from hamon.model.names import GuestId
 
 
-def stale_lists(cloud: CloudView, source: str, since_s: float) -> tuple[CloudLook, ...]:
-    """Return the looks that make what is known of a host's guests newer than a moment.
+def stale_lists(
+    cloud: CloudView, source: str, guests: Collection[GuestId], since_s: float, *, is_first: bool
+) -> tuple[CloudLook, ...]:
+    """Return the looks that make what is known of some of a host's guests newer than a moment.
 
-    A list of what changed is short; it says nothing before all has been read once.
+    A list of what changed is short; it says nothing before all has been read once. Which servers
+    changed is asked before what became of them: mostly it is none of these guests (ADR 0010). Not
+    so before the first batch (``is_first``), that nobody should wait for longer than for one list.
     """
     looks = []
     servers_s = cloud.servers_fresh_s(source)
     if servers_s is None:
         looks.append(CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=source))
-    elif servers_s < since_s:
-        looks.append(CloudLook(kind=CloudLookKind.SERVERS_CHANGED))
+    elif servers_s < since_s and not cloud.are_untouched_since(guests, since_s):
+        is_told = cloud.touched_s is not None and cloud.touched_s >= since_s
+        all_of_it = is_told or is_first
+        kind = CloudLookKind.SERVERS_CHANGED if all_of_it else CloudLookKind.SERVERS_TOUCHED
+        looks.append(CloudLook(kind=kind))
     migrations_s = cloud.migrations_fresh_s(source)
     if migrations_s is None:
         looks.append(CloudLook(kind=CloudLookKind.MIGRATIONS_OF, service_host=source))

@@ -1,8 +1,9 @@
 """How many evacuations may be in flight: small at first, more while Nova keeps up. Pure.
 
-Additive increase, multiplicative decrease, as TCP does it (RFC 5681): each evacuation that arrives
-widens the window a little, so that it doubles about once for each window that was sent; an answer
-that did not come halves it, once for all that were lost together.
+Additive increase, multiplicative decrease, as TCP does it (RFC 5681): each evacuation that a
+destination claims widens the window a little, so that it doubles about once for each window that
+was sent; an answer that did not come halves it, once for all that were lost together. A claim is
+what tells that Nova keeps up: from then on only that destination works at it.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class Pace:
     limit: int
     shrunk_s: float | None = None
 
-    def after_arrival(self) -> Pace:
-        """Return the pace after one evacuation arrived."""
+    def after_claim(self) -> Pace:
+        """Return the pace after one evacuation was claimed by its destination."""
         return replace(self, window=min(self.window + 1.0, float(self.limit)))
 
     def after_loss(self, now_s: float) -> Pace:

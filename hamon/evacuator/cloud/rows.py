@@ -10,6 +10,8 @@ ACCEPTED, PRE_MIGRATING, DONE, COMPLETED = "accepted", "pre-migrating", "done", 
 OPEN = frozenset({ACCEPTED, PRE_MIGRATING})
 ARRIVED = frozenset({DONE, COMPLETED})
 """``completed``: the source has cleaned up as well; it came back before we looked."""
+CLAIMED = ARRIVED | {PRE_MIGRATING}
+"""Those that a destination has taken."""
 
 _MIGRATES_LIVE = frozenset({"accepted", "queued", "preparing", "running", "post-migrating"})
 

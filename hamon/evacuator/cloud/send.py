@@ -36,10 +36,11 @@ from hamon.model.view import ClusterView, IncidentView, MigrationView
 FRESH_S = 2.0
 """Nova's lists must be at most this old when a batch is sent on them, from a Nova that is quick."""
 
-_CHANGES = (CloudLookKind.SERVERS_CHANGED, CloudLookKind.MIGRATIONS_CHANGED)
+_CHANGES = (CloudLookKind.SERVERS_TOUCHED, CloudLookKind.MIGRATIONS_CHANGED)
+_DETAILS = (*_CHANGES, CloudLookKind.SERVERS_CHANGED)
 _WHOLE = (CloudLookKind.SERVERS_OF, CloudLookKind.MIGRATIONS_OF)
 
-SENDING_MAX = 2
+SENDING_MAX = 3
 """Requests under way at once. Nova answers one when it has recorded it, several times sooner than
 it can carry one out; more at once only take time of its API from the rebuilds (ADR 0010)."""
 
@@ -106,10 +107,10 @@ def send_waiting(
     if not_yet is not None:
         blocked = tuple(replace(not_yet, subject=m.record.value.guest) for m in due)
         # Shutting the host out takes Nova a moment: what is read before a batch is read meanwhile.
-        looks = _stale_lists(the) if _is_being_shut_out(the) else ()
+        looks = _stale_lists(the, due) if _is_being_shut_out(the) else ()
         return replace(moves, reasons=(*moves.reasons, *blocked), looks=looks, can_place=True)
     free = _free_slots(the, in_flight)
-    looks = _stale_lists(the)
+    looks = _stale_lists(the, due)
     # A reading is made when many will go by it; whoever still fits on the last one goes without.
     if looks and free >= min(len(due), _worth_reading(the)):
         return replace(moves, looks=looks)
@@ -205,7 +206,7 @@ def _free_slots(the: _Round, in_flight: int) -> int:
 
 def _worth_reading(the: _Round) -> int:
     """Return how many places must be free for Nova to be read for them."""
-    return min(max(_window(the) // 2, 1), BATCH) if _is_moving(the) else 1
+    return min(max(_window(the) // 4, 1), BATCH) if _is_moving(the) else 1
 
 
 def _window(the: _Round) -> int:
@@ -226,9 +227,13 @@ def _being_sent(cloud: CloudView) -> int:
     )
 
 
-def _stale_lists(the: _Round) -> tuple[CloudLook, ...]:
+def _stale_lists(the: _Round, due: list[MigrationView]) -> tuple[CloudLook, ...]:
     """Return what must be read again before a batch may be sent; empty: it is fresh enough."""
-    return stale_lists(the.cloud, the.source, _fresh_since_s(the, _CHANGES))
+    guests = [migration.record.value.guest for migration in due]
+    is_first = not _is_moving(the)
+    is_listed = is_first or not the.cloud.touched.isdisjoint(guests)
+    since_s = _fresh_since_s(the, _DETAILS if is_listed else _CHANGES)
+    return stale_lists(the.cloud, the.source, guests, since_s, is_first=is_first)
 
 
 def _fresh_since_s(the: _Round, kinds: tuple[CloudLookKind, ...]) -> float:
