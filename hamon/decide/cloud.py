@@ -50,7 +50,7 @@ RELIST_PERIOD_S = 120.0
 
 CALL_AGAIN_S = 2.0
 WATCH_PERIOD_S = 2.0
-_POLL_MIN_S, _POLL_EACH_S, _POLL_MAX_S = 0.5, 0.05, 6.0
+_POLL_MIN_S, _POLL_EACH_S, _POLL_MAX_S = 0.5, 0.05, 10.0
 
 READING_SHARE = 5
 """While guests move, the same list is not asked for more often than this many times what it takes

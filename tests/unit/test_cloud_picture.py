@@ -60,7 +60,7 @@ def test_asks__who_was_touched__from_the_last_list_of_changes_on() -> None:
     assert picture.clock.asks(CHANGES) == "2026-01-01T00:00:50Z"
     picture.saw_servers_changed([], 5.0)
     assert picture.clock.asks(touched) == "2026-01-01T00:29:50Z"
-    assert (picture.view().touched, picture.view().touched_s) == ({GUEST}, 4.0)
+    assert (picture.view().touched, picture.view().touched_s) == (frozenset({GUEST}), 4.0)
 
 
 def test_ended__record_shown_again__is_known_from_the_first_list_on() -> None:
