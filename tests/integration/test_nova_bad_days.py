@@ -43,10 +43,11 @@ def test_keystone__refuses_connections_midway__guests_move_once_when_it_is_back(
     world.cloud.machine.start_service(KEYSTONE)
 
     world.wait_moved_from("h1", servers)
-    # Nova takes tokens that it has seen for some minutes, so that some of it may go on.
+    # Nova takes tokens that it has seen for some minutes, so that some of it may go on; what its
+    # conductor cannot do without keystone it drops without a word, and the record stays.
     assert not is_answered
     assert all(name in shown for name in world.names(servers)), shown
-    world.assert_moved_once("h1", servers)
+    world.assert_moved_once("h1", servers, may_leave_records=True)
 
 
 def test_keystone__hangs_midway__guests_move_once_when_it_goes_on(nova_world: NovaWorld) -> None:
