@@ -1,6 +1,6 @@
 # Every target works from a fresh clone: it installs what it needs first, and says so.
 #
-#   make check        lint, types, imports, quick tests (about 90 s)
+#   make check        lint, types, imports, quick tests (about 3 min)
 #   make test         what CI runs: all tests but the slow ones (at most 30 min)
 #   make test-all     everything, also every crash point
 #   make test-pythons the quick tests on every Python that pyproject.toml names
