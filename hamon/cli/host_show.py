@@ -44,11 +44,14 @@ def _page(answer: dict[str, Any]) -> Iterator[Any]:
     yield from evidence(answer)
     if answer.get("guests_unknown"):
         yield line(answer["guests_unknown"], ALARM)
-        return
-    if not answer["guests"]:
+        if not answer["guests"]:
+            return
+        yield heading(f"Guests when Nova last answered: {len(answer['guests'])}")
+    elif not answer["guests"]:
         yield heading("Guests: none known")
         return
-    yield heading(f"Guests: {len(answer['guests'])}")
+    else:
+        yield heading(f"Guests: {len(answer['guests'])}")
     yield table(
         ("GUEST", "HERE", "WANTED", "PROTECTED", "UUID"),
         (

@@ -75,15 +75,17 @@ class CloudDesk:
     async def guests_of(self, name: str, view: ClusterView) -> Answer:
         """Return a host's guests as Nova has them now, with why one would not move.
 
-        ``guests_unknown`` says why not, where Nova does not answer: the rest is worth knowing then.
+        ``guests_unknown`` says why not, where Nova does not answer: the guests are those that were
+        last read then, by the leader of an incident, and the rest is worth knowing.
         """
         host = view.hosts[HostName(name)]
+        why = ""
         try:
             servers = await self._servers(host)
         except RequestRefusedError as error:
-            return {"guests": [], "guests_unknown": error.why}
+            servers, why = _last_read(view, host), error.why
         lines = [self._guest_line(view, host, server) for server in servers]
-        return {"guests": lines, "guests_unknown": ""}
+        return {"guests": lines, "guests_unknown": why}
 
     async def rehearsal(self, name: str, target: str | None, view: ClusterView) -> Answer:
         """Return where each guest of a host could go by placement, and how long that may take.
@@ -143,6 +145,13 @@ class CloudDesk:
             "ram_mib": server.ram_mib,
             "vcpus": server.vcpus,
         }
+
+
+def _last_read(view: ClusterView, host: HostView) -> tuple[Server, ...]:
+    """Return a host's servers as they were read for its incident, in the order of their names."""
+    servers = view.cloud.servers.values() if view.cloud is not None else ()
+    of_host = (server for server in servers if server.host == host.service_host)
+    return tuple(sorted(of_host, key=lambda server: server.name))
 
 
 def _as_incident(host: HostView) -> IncidentRecord:

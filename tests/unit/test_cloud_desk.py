@@ -121,6 +121,19 @@ async def test_guests_of__nova_does_not_answer__says_so_beside_what_is_known(
     assert "could not be asked" in answer["guests_unknown"]
 
 
+async def test_guests_of__nova_does_not_answer__has_the_guests_that_were_read_for_the_incident(
+    desk: CloudDesk, nova: SimulatedCloud
+) -> None:
+    """Who waits for keystone is what the person on call asks first."""
+    nova.fault = CloudFault.UNWELL
+    read = a_cloud([a_server(2), a_server(1), a_server(3, host=SPARE)])
+
+    answer = await desk.guests_of(HOST, a_cloud_view(read))
+
+    assert ["guest-1", "guest-2"] == [guest["name"] for guest in answer["guests"]]
+    assert "could not be asked" in answer["guests_unknown"]
+
+
 async def test_guests_of__each_with_why_it_would_not_move(desk: CloudDesk) -> None:
     """Known beforehand."""
     paused, running = (await desk.guests_of(HOST, a_well_view()))["guests"]
