@@ -6,7 +6,7 @@ they are shown and never guessed at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -191,14 +191,6 @@ class CloudView:
     def servers_fresh_s(self, service_host: str) -> float | None:
         """Return when the servers of a host were last asked for; None: never listed."""
         return _later(self.listed_s.get(service_host), self.changed_s)
-
-    def are_untouched_since(self, guests: Iterable[GuestId], at_s: float) -> bool:
-        """Say whether nothing of servers changed since they were listed, asked after a moment."""
-        return (
-            self.touched_s is not None
-            and self.touched_s >= at_s
-            and self.touched.isdisjoint(guests)
-        )
 
     def migrations_fresh_s(self, service_host: str) -> float | None:
         """Return when the migrations of a host were last asked for; None: never listed."""

@@ -22,11 +22,12 @@ def stale_lists(
     servers_s = cloud.servers_fresh_s(source)
     if servers_s is None:
         looks.append(CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=source))
-    elif servers_s < since_s and not cloud.are_untouched_since(guests, since_s):
+    elif servers_s < since_s:
         is_told = cloud.touched_s is not None and cloud.touched_s >= since_s
-        all_of_it = is_told or is_first
-        kind = CloudLookKind.SERVERS_CHANGED if all_of_it else CloudLookKind.SERVERS_TOUCHED
-        looks.append(CloudLook(kind=kind))
+        if not is_told and not is_first:
+            looks.append(CloudLook(kind=CloudLookKind.SERVERS_TOUCHED))
+        elif not is_told or not cloud.touched.isdisjoint(guests):
+            looks.append(CloudLook(kind=CloudLookKind.SERVERS_CHANGED))
     migrations_s = cloud.migrations_fresh_s(source)
     if migrations_s is None:
         looks.append(CloudLook(kind=CloudLookKind.MIGRATIONS_OF, service_host=source))

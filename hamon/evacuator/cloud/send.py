@@ -5,7 +5,7 @@ Rules:
 1. A request cannot be built without a :class:`FenceProof` of the guest's source in this term (S2).
 2. Before a batch, what Nova says of the source's guests and of their migrations was asked for at
    most :data:`FRESH_S` ago, and the time that two such readings take; a guest is judged on that,
-   not on what was known earlier.
+   and on what was known earlier only when Nova says that nothing of it changed since.
 3. Every host that is proven dead is shut out in Nova before the first request of anybody: else
    Nova would send guests from one dead host to another.
 4. Nova is read for a batch when enough of the window is free for the reading to be paid by many;
