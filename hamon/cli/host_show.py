@@ -42,16 +42,15 @@ def _page(answer: dict[str, Any]) -> Iterator[Any]:
         yield line(f"capacity: {capacity['ram_mib']} MiB RAM, {capacity['vcpus']} CPUs")
     yield from thoughts(answer)
     yield from evidence(answer)
-    if answer.get("guests_unknown"):
+    is_stale = bool(answer.get("guests_unknown"))
+    if is_stale:
         yield line(answer["guests_unknown"], ALARM)
-        if not answer["guests"]:
-            return
-        yield heading(f"Guests when Nova last answered: {len(answer['guests'])}")
-    elif not answer["guests"]:
-        yield heading("Guests: none known")
+    if not answer["guests"]:
+        if not is_stale:
+            yield heading("Guests: none known")
         return
-    else:
-        yield heading(f"Guests: {len(answer['guests'])}")
+    title = "Guests when Nova last answered" if is_stale else "Guests"
+    yield heading(f"{title}: {len(answer['guests'])}")
     yield table(
         ("GUEST", "HERE", "WANTED", "PROTECTED", "UUID"),
         (

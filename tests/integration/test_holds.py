@@ -47,7 +47,10 @@ def test_storm__more_hosts_lost_than_may_be_at_once__the_rest_is_held(world: Wor
     # One host back may make the rest few enough to be helped; never were more than two shut out.
     world.bring_back()
     world.wait_moved(guests)
-    assert most_shut_out(world.told()) <= 2
+    told = world.told()
+    convicted = {line["subject"] for line in told if line["event"] == "host_convicted"}
+    assert {incident["host"] for incident in world.incidents()} == convicted
+    assert most_shut_out(told) <= 2
 
 
 def test_maintenance__host_loses_power__is_left_alone(world: World) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
+from typing_extensions import override
 
 from hamon import assembly
 from hamon.cli import agent, host, main
@@ -131,6 +132,24 @@ def test_host_show__guest_that_cannot_move__says_why(daemon: AnsweringDaemon) ->
     page = run("host", "show", HOST, "--socket", daemon.path).stdout
 
     assert "no: local_disk" in " ".join(page.split())
+
+
+def test_host_show__nova_does_not_answer__lists_who_was_there_when_it_last_did(
+    path: Path, troubled: ClusterView
+) -> None:
+    """Old news are worth something to the person on call, as long as they are not told as new."""
+
+    class WithoutNova(AnsweringDaemon):
+        @override
+        async def _answer(self, verb: str, arguments: dict[str, Any], who: str) -> dict[str, Any]:
+            answer = await super()._answer(verb, arguments, who)
+            return answer | {"guests_unknown": "Nova could not be asked: HTTP 503"}
+
+    with WithoutNova(path, troubled):
+        page = run("host", "show", HOST, "--socket", path).stdout
+
+    assert page.index("Nova could not be asked: HTTP 503") < page.index("Guests when Nova last")
+    assert "guest-1" in page
 
 
 def test_explain__held_evacuation__says_it_in_words_with_advice(daemon: AnsweringDaemon) -> None:
