@@ -20,6 +20,9 @@ from lab.processes import wait_until
 
 WRITING_TIMEOUT_S = 180.0
 ARMED_TIMEOUT_S = 120.0
+WATCH_TIMEOUT_S = 150.0
+"""Longer than the lab's hamon watches a host that came back."""
+
 EVACUATION_TIMEOUT_S = 300.0
 PER_GUEST_S = 3.0
 """How long a guest may take on top of that, on a machine that may be busy."""
@@ -127,6 +130,7 @@ class NovaCuts:
             # Without libvirt nobody on the host can say that no stale copy runs there, and hamon
             # waits for that word: it stays dead.
             self.ground.lab.repair()
+            wait_until(self._refuses_nothing, f"{was} to refuse no guest", WATCH_TIMEOUT_S)
         self.home = (self.home + 1) % len(hosts)
         home = self._host(self.home)
         places = [guest.host for guest in self.ground.places.guests()]
@@ -146,6 +150,17 @@ class NovaCuts:
         return any(
             line["host"] == self._host(self.home) and line["state"] == "EVACUATED" for line in lines
         )
+
+    def _refuses_nothing(self) -> bool:
+        """Say whether hamon's watch of the host that came back is over.
+
+        Whoever evacuates to it before then waits until hamon has seen that the guests come back.
+        """
+        leading = deployment.leader(self.ground.lab.daemons)
+        if leading is None:
+            return False
+        told = deployment.ask(leading, "explain", host=self._host(self.home))["reasons"]
+        return all(reason["code"] != "guests_refused" for reason in told)
 
     def _set_armed(self, *, is_armed: bool) -> None:
         def is_set() -> bool:

@@ -24,6 +24,10 @@ class HostFiles(Protocol):
         """Say whether live migrations may arrive in this boot. Idempotent."""
         ...
 
+    def set_permits_may_come(self, *, may_come: bool) -> None:
+        """Say whether the hook is to wait a little for a permit that is missing. Idempotent."""
+        ...
+
     def generation_seen(self, guest: GuestId) -> int:
         """Tell the highest generation of a guest that ZooKeeper ever showed here; 0: none."""
         ...
@@ -97,6 +101,7 @@ class FileHostFiles:
         self._boot_id = boot_id
         self._leaving = folders.run_dir / "leaving"
         self._in_service = folders.run_dir / "in-service"
+        self._permits_may_come = folders.run_dir / "permits-may-come"
         self._forgotten = folders.run_dir / "forget"
         self._highest_file = folders.state_dir / "highest.json"
         self._held_file = folders.state_dir / "held.json"
@@ -116,10 +121,11 @@ class FileHostFiles:
 
     def set_in_service(self, *, is_in_service: bool) -> None:
         """Say whether live migrations may arrive in this boot. Idempotent."""
-        if not is_in_service:
-            self._in_service.unlink(missing_ok=True)
-        elif not self._is_of_this_boot(self._in_service):
-            replace_file(self._in_service, self._boot_id)
+        self._mark(self._in_service, is_so=is_in_service)
+
+    def set_permits_may_come(self, *, may_come: bool) -> None:
+        """Say whether the hook is to wait a little for a permit that is missing. Idempotent."""
+        self._mark(self._permits_may_come, is_so=may_come)
 
     def generation_seen(self, guest: GuestId) -> int:
         """Tell the highest generation of a guest that ZooKeeper ever showed here; 0: none."""
@@ -196,8 +202,12 @@ class FileHostFiles:
         """Tell who opened the gate of this boot by hand; None: nobody."""
         return self._gate.override()
 
-    def _is_of_this_boot(self, mark: Path) -> bool:
-        return mark.exists() and mark.read_text() == self._boot_id
+    def _mark(self, mark: Path, *, is_so: bool) -> None:
+        """Say something of this boot, or not of it."""
+        if not is_so:
+            mark.unlink(missing_ok=True)
+        elif not (mark.exists() and mark.read_text() == self._boot_id):
+            replace_file(mark, self._boot_id)
 
 
 def read_leaving(path: Path) -> Leaving | None:

@@ -43,6 +43,8 @@ class LibvirtMode:
         """Give and withdraw permits, and begin what is missing of each grant."""
         is_live = granted.guard.value.right is Right.LIVE
         self._context.files.set_in_service(is_in_service=is_live)
+        # safety: a permit that was withdrawn from a guest of hamon's own never comes by waiting.
+        self._context.files.set_permits_may_come(may_come=False)
         self._reconcile_permits(granted)
         for guest, grant in sorted(granted.grants.items()):
             if guest not in self._work.busy():

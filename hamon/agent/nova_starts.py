@@ -66,6 +66,8 @@ class NovaStarts:
         is_word_for_this_boot = is_registered or not may_serve
         if is_word_for_this_boot:
             self._word = Starts.ADMITTED if may_serve else Starts.HELD
+            # Only a host in service is given guests back (evacuator/cloud/denials.py).
+            self._files.set_permits_may_come(may_come=guard.right is Right.LIVE)
         # Before any permit: an override after the next boot goes by what lies on disk.
         self._files.set_denied(denied)
         self.renew()
@@ -75,6 +77,7 @@ class NovaStarts:
         """Refuse every guest for the rest of this boot; return them: this boot was shut out."""
         self._word = Starts.HELD
         self._files.note_given_up()
+        self._files.set_permits_may_come(may_come=False)
         self.renew()
         return self._files.nova_guests() | self._permits.protected()
 

@@ -16,6 +16,7 @@ import fcntl
 import json
 import signal
 import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from uuid import UUID
@@ -23,6 +24,13 @@ from uuid import UUID
 OPT_OUT = "metadata/{urn:hamon:guest:1}guest[@protect='no']"
 LOCK_WITHIN_S = 10
 """For how long the agent may hold the lock before a start is refused."""
+
+
+PERMIT_WITHIN_S = 4.0
+"""How long a start waits for a permit that may come. libvirt does not list its guests meanwhile,
+and the agent waits five seconds for that list (``libvirt.call_timeout_s``)."""
+
+LOOK_EVERY_S = 0.1
 
 
 class RefusedError(Exception):
@@ -86,18 +94,42 @@ def _admit(run_dir: Path, state_dir: Path, boot_id_file: Path, definition: bytes
     if guest not in protected:
         return
     boot_id = boot_id_file.read_text().strip()
-    with (run_dir / "permits" / ".lock").open("w") as lock:
-        _lock(lock.fileno())
-        if not _has_permit(run_dir, guest, boot_id) and not _is_incoming(run_dir, guest, boot_id):
+    give_up_s = time.monotonic() + _patience_s(run_dir, boot_id)
+    while not _passes(run_dir, guest, boot_id):
+        if time.monotonic() >= give_up_s:
             _note_refused(run_dir, guest)
             raise RefusedError(
                 "hamon holds no permit for it on this host in this boot; it may run elsewhere"
                 f" (`hamon explain`, guest {guest})"
             )
+        time.sleep(LOOK_EVERY_S)
+        listed = _protected(state_dir)
+        # safety: only Nova's guests are waited for. One that left the list was given back to this
+        # host, and libvirt did not define it yet when it last told: it starts as any new one.
+        if listed is not None and guest not in listed:
+            return
+
+
+def _passes(run_dir: Path, guest: str, boot_id: str) -> bool:
+    """Note the passage of a guest that has a permit, or arrives alive; False: it may not pass."""
+    with (run_dir / "permits" / ".lock").open("w") as lock:
+        _lock(lock.fileno())
+        if not _has_permit(run_dir, guest, boot_id) and not _is_incoming(run_dir, guest, boot_id):
+            return False
         # safety: noted before libvirt goes on, and under the lock that a withdrawal takes: whoever
         # withdraws either removes the permit first (refused above) or finds this note.
         note = run_dir / "passed" / guest
         note.write_text(boot_id)
+        return True
+
+
+def _patience_s(run_dir: Path, boot_id: str) -> float:
+    """Return how long a permit is worth waiting for.
+
+    Nova may send a guest back to a host that still refuses it. The leader gives it back when it
+    reads of that, and a quick rebuild gets here first.
+    """
+    return PERMIT_WITHIN_S if _is_marked(run_dir / "permits-may-come", boot_id) else 0.0
 
 
 def _note_refused(run_dir: Path, guest: str) -> None:
@@ -149,7 +181,11 @@ def _is_incoming(run_dir: Path, guest: str, boot_id: str) -> bool:
     LIVE when last read, so no evacuation from here is open.
     """
     marks = (run_dir / "incoming" / guest, run_dir / "in-service")
-    return all(mark.exists() and mark.read_text().strip() == boot_id for mark in marks)
+    return all(_is_marked(mark, boot_id) for mark in marks)
+
+
+def _is_marked(mark: Path, boot_id: str) -> bool:
+    return mark.exists() and mark.read_text().strip() == boot_id
 
 
 def _announce_incoming(run_dir: Path, definition: bytes) -> None:

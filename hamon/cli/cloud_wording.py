@@ -141,6 +141,10 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
     "waits_for_power": Wording("guest {name} is on its new host and is yet to be {wanted}"),
     "power_restored": Wording("guest {name} on {host} is brought to {wanted}, as it was"),
     "guest_started_in_place": Wording("guest {name} is started again on {host}, where it was"),
+    "guests_refused": Wording(
+        "it refuses to start {guests} guests that were evacuated from it, until it has been up for"
+        " recovery.stale_watch_s or Nova sends them back"
+    ),
     "denial_lifted": Wording("{host} may start the guest again ({why})"),
     # The way back of a host.
     "before_gate_run": Wording("{program} is run before nova-compute may start on it"),

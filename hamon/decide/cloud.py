@@ -11,12 +11,12 @@ Pure. Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought
 from hamon.evacuator.cloud import rows
-from hamon.evacuator.cloud.denials import lift_denials
+from hamon.evacuator.cloud.denials import lift_denials, may_be_lifted, told_denials
 from hamon.evacuator.cloud.flow import is_listed
 from hamon.evacuator.cloud.places import is_proven_dead
 from hamon.evacuator.cloud.send import not_shut_out
@@ -31,7 +31,7 @@ from hamon.model.change import (
 from hamon.model.cloud import CallState, CloudView
 from hamon.model.control import Hold
 from hamon.model.host import SHUT_OUT_STATES, HostState
-from hamon.model.incident import OPEN_MIGRATIONS, MigrationStatus
+from hamon.model.incident import IN_FLIGHT_MIGRATIONS, OPEN_MIGRATIONS, MigrationStatus
 from hamon.model.policy import Policy
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
@@ -41,6 +41,10 @@ OURS = "hamon:"
 
 SERVICES_PERIOD_S = 10.0
 SERVICES_SOON_S = 1.0
+_SERVICES_POLLS = 3
+"""With hundreds of guests under way services are listed once in so many polls: no decision about a
+guest waits for that list, or asks for it."""
+
 GROUPS_PERIOD_S = 300.0
 TOKEN_PERIOD_S = 1200.0
 """A token is renewed at conviction, and while guests move: it is used until the last rebuild."""
@@ -86,11 +90,12 @@ def think_cloud(
         if host.grants
         for change in lift_denials(view, host, cloud, policy.recovery, now_s)
     ]
+    refused = (told_denials(host) for _, host in sorted(view.hosts.items()) if may_be_lifted(host))
     return Thought(
         changes=tuple(changes),
         intents=tuple(intents),
         looks=looks,
-        reasons=tuple(_unknown_services(view, cloud)),
+        reasons=(*_unknown_services(view, cloud), *refused),
         wake_at_s=wake_at_s,
     )
 
@@ -114,9 +119,7 @@ def _looks(
         wake_at_s = min(wake_at_s, at_s)
 
     troubled = [host for _, host in sorted(view.hosts.items()) if _is_shut_out(host)]
-    soon = any(_needs_services(view, cloud, host) for host in view.hosts.values())
-    period_s = SERVICES_SOON_S if soon else SERVICES_PERIOD_S
-    read(CloudLook(kind=_K.SERVICES), cloud.services_s, period_s)
+    read(CloudLook(kind=_K.SERVICES), cloud.services_s, _services_period_s(view, cloud))
     if cloud.services_s is None:
         # Their heartbeats tell the time by Nova's clocks, from which on changes can be listed.
         return tuple(due), wake_at_s
@@ -141,23 +144,27 @@ def _looks(
         read(CloudLook(kind=_K.GROUPS), cloud.groups_s, GROUPS_PERIOD_S)
     poll_s = _poll_s(view)
     if poll_s is not None and cloud.traced_s:
-        traced_s = _last(cloud.traced_changes_s, cloud.traced_s)
+        sources = _sources(view)
         migrations = CloudLook(kind=_K.MIGRATIONS_CHANGED)
+        fresh_s = (cloud.migrations_fresh_s(source) for source in sources)
+        traced_s = _oldest(fresh_s, cloud.traced_changes_s)
         read(migrations, traced_s, _period_s(cloud, poll_s, _K.MIGRATIONS_CHANGED))
         if _has_news(view, cloud):
             # Of servers only when one counts: a list of them costs Nova more than a rebuild.
             servers = CloudLook(kind=_K.SERVERS_CHANGED)
-            listed_s = _last(cloud.changed_s, cloud.listed_s)
+            fresh_s = (cloud.servers_fresh_s(source) for source in sources)
+            listed_s = _oldest(fresh_s, cloud.changed_s)
             least_s = WHILE_SENDING_S if _any_unsent(view) else poll_s
             read(servers, listed_s, _period_s(cloud, least_s, _K.SERVERS_CHANGED))
-    elif any(host.grants for host in view.hosts.values()) and cloud.traced_s:
+    if cloud.traced_s and any(may_be_lifted(host) for host in view.hosts.values()):
+        # A guest that is sent where it is still refused waits there for a few seconds only.
         read(CloudLook(kind=_K.MIGRATIONS_CHANGED), cloud.traced_changes_s, WATCH_PERIOD_S)
     return tuple(dict.fromkeys(due)), wake_at_s
 
 
-def _last(changes_s: float | None, whole_s: Mapping[str, float]) -> float:
-    """Return when the last list was asked for, of what changed or of all."""
-    return max([*whole_s.values(), changes_s if changes_s is not None else 0.0])
+def _oldest(fresh_s: Iterable[float | None], changed_s: float | None) -> float | None:
+    """Return since when the oldest of some hosts' lists is known; of none, that of all changes."""
+    return min((at_s for at_s in fresh_s if at_s is not None), default=changed_s)
 
 
 def _state(host: HostView) -> HostState | None:
@@ -173,6 +180,15 @@ def _incident_of(view: ClusterView, host: HostView) -> IncidentView | None:
 
 def _is_shut_out(host: HostView) -> bool:
     return _state(host) in SHUT_OUT_STATES
+
+
+def _services_period_s(view: ClusterView, cloud: CloudView) -> float:
+    if any(_needs_services(view, cloud, host) for host in view.hosts.values()):
+        return SERVICES_SOON_S
+    if any(host.spec.agentless for host in view.hosts.values()):
+        # For those its word is evidence, and evidence must be fresh.
+        return SERVICES_PERIOD_S
+    return max(SERVICES_PERIOD_S, _SERVICES_POLLS * (_poll_s(view) or 0.0))
 
 
 def _needs_services(view: ClusterView, cloud: CloudView, host: HostView) -> bool:
@@ -201,6 +217,19 @@ def _poll_s(view: ClusterView) -> float | None:
     return min(_POLL_MIN_S + _POLL_EACH_S * len(open_), _POLL_MAX_S)
 
 
+def _sources(view: ClusterView) -> frozenset[str]:
+    """Name the compute services that guests are on their way from."""
+    return frozenset(
+        host.service_host
+        for incident in view.incidents.values()
+        if (host := view.hosts.get(incident.record.value.host)) is not None
+        and any(
+            migration.record.value.status in IN_FLIGHT_MIGRATIONS
+            for migration in incident.migrations.values()
+        )
+    )
+
+
 def _period_s(cloud: CloudView, least_s: float, kind: CloudLookKind) -> float:
     """Return how often a list is read whose reading takes Nova as long as it did last."""
     return max(least_s, min(READING_SHARE * cloud.took_s.get(kind, 0.0), SLOWEST_S))
@@ -221,7 +250,7 @@ def _has_news(view: ClusterView, cloud: CloudView) -> bool:
     for incident in view.incidents.values():
         for guest, migration in incident.migrations.items():
             record = migration.record.value
-            if record.status not in OPEN_MIGRATIONS - {MigrationStatus.WAITING}:
+            if record.status not in IN_FLIGHT_MIGRATIONS:
                 continue
             source = view.hosts.get(record.source_compute)
             if source is None:

@@ -25,8 +25,8 @@ from hamon.model.change import (
 from hamon.model.control import Hold
 from hamon.model.host import HostState
 from hamon.model.incident import (
+    IN_FLIGHT_MIGRATIONS,
     OPEN_MIGRATIONS,
-    MigrationStatus,
 )
 from hamon.model.policy import Policy
 from hamon.model.proof import FenceProof, Vote
@@ -157,8 +157,7 @@ def in_flight(view: ClusterView) -> int:
         1
         for incident in view.incidents.values()
         for migration in incident.migrations.values()
-        if migration.record.value.status
-        in {MigrationStatus.ACCEPTED, MigrationStatus.PRE_MIGRATING}
+        if migration.record.value.status in IN_FLIGHT_MIGRATIONS
     )
 
 

@@ -36,6 +36,7 @@ from hamon.model.guest import (
 )
 from hamon.model.host import DomainState
 from hamon.model.incident import (
+    IN_FLIGHT_MIGRATIONS,
     OPEN_MIGRATIONS,
     IncidentRecord,
     MigrationRecord,
@@ -142,7 +143,7 @@ def follow(
     reasons = []
     for guest, migration in sorted(incident.migrations.items()):
         record = migration.record.value
-        if record.status not in {MigrationStatus.ACCEPTED, MigrationStatus.PRE_MIGRATING}:
+        if record.status not in IN_FLIGHT_MIGRATIONS:
             continue
         change = _follow_one(view, guest, migration, proofs)
         if change is not None:

@@ -33,7 +33,7 @@ from hamon.model.guest import (
     InventoryEntry,
 )
 from hamon.model.incident import (
-    OPEN_MIGRATIONS,
+    IN_FLIGHT_MIGRATIONS,
     MigrationRecord,
     MigrationStatus,
 )
@@ -72,7 +72,7 @@ def offer_waiting(
     mine = sum(
         1
         for migration in incident.migrations.values()
-        if migration.record.value.status in OPEN_MIGRATIONS - {MigrationStatus.WAITING}
+        if migration.record.value.status in IN_FLIGHT_MIGRATIONS
     )
     for guest, migration, entry in _waiting(view, incident):
         due_s = _due_s(migration, policy)

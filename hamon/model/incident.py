@@ -122,7 +122,8 @@ MIGRATION_TRANSITIONS: Mapping[MigrationStatus, frozenset[MigrationStatus]] = {
 was deleted on its way; WAITING again when an operator asks once more.
 """
 
-OPEN_MIGRATIONS = frozenset({_M.WAITING, _M.ACCEPTED, _M.PRE_MIGRATING})
+IN_FLIGHT_MIGRATIONS = frozenset({_M.ACCEPTED, _M.PRE_MIGRATING})
+OPEN_MIGRATIONS = IN_FLIGHT_MIGRATIONS | {_M.WAITING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,7 @@ class InMemoryHostFiles:
     def __init__(self) -> None:
         self.announced: Leaving | None = None
         self.is_in_service = False
+        self.may_permits_come = False
         self._seen: dict[GuestId, int] = {}
         self._held: dict[GuestId, int] = {}
         self._leftovers: frozenset[GuestId] = frozenset()
@@ -84,6 +85,10 @@ class InMemoryHostFiles:
     def set_in_service(self, *, is_in_service: bool) -> None:
         """Say whether live migrations may arrive in this boot. Idempotent."""
         self.is_in_service = is_in_service
+
+    def set_permits_may_come(self, *, may_come: bool) -> None:
+        """Say whether the hook is to wait a little for a permit that is missing. Idempotent."""
+        self.may_permits_come = may_come
 
     def generation_seen(self, guest: GuestId) -> int:
         """Tell the highest generation of a guest that ZooKeeper ever showed here; 0: none."""
@@ -161,3 +166,4 @@ class InMemoryHostFiles:
         self.to_forget = frozenset()
         self.announced = None
         self.is_in_service = False
+        self.may_permits_come = False

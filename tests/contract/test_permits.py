@@ -12,10 +12,14 @@ from hamon.agent.hook_files import (
     is_hook_installed,
     uninstall_hook,
 )
+from hamon.agent.host_files import FileHostFiles
 from hamon.agent.permits import FilePermits, HostFolders
 from hamon.model.names import BootId, GuestId
 from hamon.ports.hypervisor import Permits
 from hamon.sim.host_files import InMemoryPermits
+from lab.processes import wait_until
+
+DEADLINE_S = 10.0
 
 pytestmark = pytest.mark.contract
 
@@ -267,6 +271,57 @@ def test_hook__incoming_migration_of_a_host_in_service__passes(files: FileGate) 
     assert 0 == files.run("migrate").returncode
 
     assert 0 == files.run("prepare").returncode
+
+
+def mark_permits_may_come(files: FileGate) -> None:
+    """What the agent says of a host that serves Nova."""
+    boot_id = BootId(files.boot_id_file.read_text())
+    FileHostFiles(files.folders, boot_id).set_permits_may_come(may_come=True)
+
+
+def wait_until_opened(lock: Path, hook: subprocess.Popen[bytes]) -> None:
+    """Wait until the hook opens the lock once more, or has ended."""
+    before_ns = lock.stat().st_mtime_ns
+    wait_until(
+        lambda: lock.stat().st_mtime_ns != before_ns or hook.poll() is not None,
+        "the lock opened",
+        DEADLINE_S,
+    )
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_hook__permit_comes_while_it_waits__passes(files: FileGate, *, is_listed: bool) -> None:
+    """Nova rebuilds a guest here quicker than the leader can read of it and give it back."""
+    files.permits.protect(frozenset({GUEST}))
+    mark_permits_may_come(files)
+    lock = files.folders.run_dir / "permits" / ".lock"
+    lock.touch()
+    with subprocess.Popen(
+        [files.hooks / "qemu", "web", "prepare", "begin", "-"], stdin=subprocess.PIPE, env={}
+    ) as hook:
+        assert hook.stdin is not None
+        hook.stdin.write(XML.encode())
+        hook.stdin.close()
+        # The second time that it opens the lock it has looked in vain once, and has waited.
+        for _ in range(2):
+            wait_until_opened(lock, hook)
+        assert hook.poll() is None
+
+        if is_listed:
+            files.permits.give(GUEST, 1)
+        else:
+            files.permits.protect(frozenset())
+
+        assert 0 == hook.wait(DEADLINE_S)
+
+
+def test_hook__no_permit_comes__refuses_after_a_while(files: FileGate) -> None:
+    """A late order for a guest that lives elsewhere."""
+    files.permits.protect(frozenset({GUEST}))
+    mark_permits_may_come(files)
+
+    assert 1 == files.run("prepare").returncode
+    assert frozenset({GUEST}) == files.permits.take_refused()
 
 
 def test_withdraw__hook_is_stopped_with_the_lock__is_uncertain(files: FileGate) -> None:

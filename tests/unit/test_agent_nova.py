@@ -472,6 +472,27 @@ async def test_denial__before_the_boot_is_registered__is_obeyed_at_once(world: W
     assert frozenset({OTHER}) == world.permits.held()
 
 
+@pytest.mark.parametrize(
+    ("guard", "may_come"),
+    [
+        (LIVE, True),
+        (OTHERS_SHUT_OUT, False),
+        (replace(OTHERS_SHUT_OUT, is_gate_open=True), False),
+        (SHUT_OUT, False),
+    ],
+)
+async def test_permits__host_serves__may_come_while_a_start_waits(
+    world: World, guard: HostGuard, *, may_come: bool
+) -> None:
+    """Only a host in service is given guests back; elsewhere a start is refused at once."""
+    world.files.set_permits_may_come(may_come=not may_come)
+
+    await world.write_guard(guard)
+    await world.pass_s(6)
+
+    assert may_come is world.files.may_permits_come
+
+
 # -- in one boot ----------------------------------------------------------------------------------
 
 

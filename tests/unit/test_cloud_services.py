@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from hamon.decide.cloud import OURS, RELIST_PERIOD_S, SERVICES_PERIOD_S, think_cloud
+from hamon.decide.cloud import (
+    OURS,
+    RELIST_PERIOD_S,
+    SERVICES_PERIOD_S,
+    WATCH_PERIOD_S,
+    WHILE_SENDING_S,
+    think_cloud,
+)
 from hamon.decide.thought import Thought
 from hamon.decide.tick import decide
 from hamon.evacuator.cloud.denials import lift_denials
@@ -24,6 +31,7 @@ from tests.builders import (
     NOW_S,
     SPARE,
     THIRD,
+    a_grant,
     a_guest,
     a_host,
     a_migration,
@@ -120,6 +128,69 @@ def test_looks__guests_under_way__one_list_of_changes_for_all() -> None:
 
     assert (CloudLookKind.MIGRATIONS_CHANGED, "") in found
     assert (CloudLookKind.SERVERS_OF, HOST) not in found
+
+
+@pytest.mark.parametrize(
+    ("guests", "agentless", "is_read"), [(10, False, True), (300, False, False), (300, True, True)]
+)
+def test_looks__hundreds_under_way__services_more_seldom(
+    guests: int, *, agentless: bool, is_read: bool
+) -> None:
+    """Unless Nova's word is the evidence about a compute without an agent."""
+    numbers = range(1, guests + 1)
+    servers = [a_server(number) for number in numbers]
+    flying = [a_migration(n, MigrationStatus.ACCEPTED, newest=ROW) for n in numbers]
+    view = a_cloud_view(a_cloud(servers, age_s=SERVICES_PERIOD_S + 1.0), migrations=flying)
+    if agentless:
+        spare = a_spare()
+        spare = replace(spare, spec=replace(spare.spec, agentless=True))
+        view = replace(view, hosts={**view.hosts, SPARE: spare})
+
+    found = kinds(think_cloud(view, POLICY, (), NOW_S))
+
+    assert is_read is ((CloudLookKind.SERVICES, "") in found)
+
+
+def test_looks__another_host_returns__guests_under_way_are_followed_all_the_same() -> None:
+    """The lists of the one that returns say nothing of the guests of the other."""
+    servers = [a_server(number) for number in range(1, 60)]
+    flying = [a_migration(n, MigrationStatus.ACCEPTED, newest=ROW) for n in range(1, 60)]
+    rows = [a_row(status="failed", row=ROW + 1)]
+    cloud = a_cloud(servers, rows, age_s=WHILE_SENDING_S + 1.0)
+    cloud = replace(
+        cloud,
+        traced_s={**cloud.traced_s, SPARE: NOW_S - 0.5},
+        listed_s={**cloud.listed_s, SPARE: NOW_S - 0.5},
+    )
+    returning = a_host(SPARE, HostState.RETURNING)
+
+    found = kinds(
+        think_cloud(
+            a_cloud_view(cloud, a_dead_host(), returning, migrations=flying), POLICY, (), NOW_S
+        )
+    )
+
+    assert {(CloudLookKind.MIGRATIONS_CHANGED, ""), (CloudLookKind.SERVERS_CHANGED, "")} <= found
+
+
+@pytest.mark.parametrize(("state", "is_read"), [(HostState.UP, True), (HostState.EVACUATED, False)])
+def test_looks__host_still_refuses_guests__migrations_are_read_often_while_it_serves(
+    state: HostState, *, is_read: bool
+) -> None:
+    """A guest that Nova sends back waits there for seconds only; to a dead host none comes."""
+    servers = [a_server(number) for number in range(1, 100)]
+    flying = [a_migration(n, MigrationStatus.ACCEPTED, newest=ROW) for n in range(1, 100)]
+    cloud = a_cloud(servers, age_s=WATCH_PERIOD_S + 0.5)
+    denying = replace(
+        a_host(SPARE, state), grants={GUEST: a_grant(GrantState.RELEASED, moved_to=HOST)}
+    )
+
+    for migrations in ([], flying):
+        view = a_cloud_view(cloud, a_dead_host(), denying, migrations=migrations)
+        thought = think_cloud(view, POLICY, (), NOW_S)
+
+        assert is_read is ((CloudLookKind.MIGRATIONS_CHANGED, "") in kinds(thought))
+        assert is_read is ("guests_refused" in {told.code for told in thought.reasons})
 
 
 def test_looks__first_of_all__services_alone() -> None:

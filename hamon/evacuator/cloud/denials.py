@@ -22,7 +22,7 @@ from hamon.model.guest import Grant, GrantState, PowerState
 from hamon.model.host import HostState, Right
 from hamon.model.names import GuestId, HostName
 from hamon.model.policy import ReturnPolicy
-from hamon.model.reason import reason
+from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView
 
 GENERATION = 1
@@ -82,6 +82,16 @@ def lift_denials(
             delete = Delete(key=grant_of(host.name, guest), version=grant.version)
             changes.append(Change(subject=guest, reason=told, operations=(delete,)))
     return tuple(changes)
+
+
+def may_be_lifted(host: HostView) -> bool:
+    """Say whether the host serves, and has denials: guests of them may be sent back to it."""
+    return bool(host.grants) and host.guard.value.right is Right.LIVE
+
+
+def told_denials(host: HostView) -> Reason:
+    """Say that a host which serves still refuses to start some guests."""
+    return reason("guests_refused", host.name, guests=len(host.grants))
 
 
 def _comes_here(view: ClusterView, cloud: CloudView, service_host: str, guest: GuestId) -> bool:

@@ -8,7 +8,7 @@ from hamon.evacuator.cloud.record import record_guests, servers_of
 from hamon.evacuator.cloud.send import send_waiting
 from hamon.evacuator.moves import Moves, joined
 from hamon.model.cloud import CloudView
-from hamon.model.incident import OPEN_MIGRATIONS, MigrationStatus
+from hamon.model.incident import IN_FLIGHT_MIGRATIONS, OPEN_MIGRATIONS
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.proof import FenceProof
 from hamon.model.reason import reason
@@ -81,7 +81,7 @@ def _arrived(view: ClusterView, cloud: CloudView) -> int:
         1
         for incident in view.incidents.values()
         for migration in incident.migrations.values()
-        if (record := migration.record.value).status in OPEN_MIGRATIONS - {MigrationStatus.WAITING}
+        if (record := migration.record.value).status in IN_FLIGHT_MIGRATIONS
         and (source := view.hosts.get(record.source_compute)) is not None
         and rows.has_arrived(cloud, record, source.service_host)
     )

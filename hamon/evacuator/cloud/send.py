@@ -27,7 +27,7 @@ from hamon.evacuator.moves import Moves
 from hamon.model.action import CloudLook, CloudLookKind
 from hamon.model.change import Change, Intent
 from hamon.model.cloud import CallState, CloudView, Server
-from hamon.model.incident import OPEN_MIGRATIONS, MigrationRecord, MigrationStatus
+from hamon.model.incident import IN_FLIGHT_MIGRATIONS, MigrationRecord, MigrationStatus
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.proof import FenceProof
 from hamon.model.reason import Reason, reason
@@ -51,8 +51,6 @@ _UNTOLD = (
     "what it is to have as password was told to a former leader only: "
     "`hamon evacuate SERVER HOST --password` once more"
 )
-
-_IN_FLIGHT = OPEN_MIGRATIONS - {MigrationStatus.WAITING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +213,7 @@ def _window(the: _Round) -> int:
 
 def _is_moving(the: _Round) -> bool:
     return any(
-        migration.record.value.status in _IN_FLIGHT
+        migration.record.value.status in IN_FLIGHT_MIGRATIONS
         for migration in the.incident.migrations.values()
     )
 

@@ -35,13 +35,11 @@ from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves, joined
 from hamon.model.action import CloudLook, CloudLookKind
 from hamon.model.cloud import CloudMigration, Server
-from hamon.model.incident import MigrationStatus
+from hamon.model.incident import IN_FLIGHT_MIGRATIONS, MigrationStatus
 from hamon.model.names import HostName
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.reason import reason
 from hamon.model.view import ClusterView, HostView, IncidentView
-
-_IN_FLIGHT = frozenset({MigrationStatus.ACCEPTED, MigrationStatus.PRE_MIGRATING})
 
 
 def track(
@@ -59,7 +57,7 @@ def track(
     parts = []
     for guest, migration in sorted(incident.migrations.items()):
         record = migration.record.value
-        if record.status not in _IN_FLIGHT:
+        if record.status not in IN_FLIGHT_MIGRATIONS:
             continue
         call = cloud.calls.get(guest)
         the = Followed(
