@@ -60,8 +60,8 @@ class LibvirtStage(Stage):
 
     @override
     def tell_more(self, story: Story) -> None:
-        convicted = next(e for e in story.events if e.name == "host_convicted")
-        if story.narrator is not None:
+        convicted = next((e for e in story.events if e.name == "host_convicted"), None)
+        if story.narrator is not None and convicted is not None:
             story.narrator.tell_schedule(self.lab, convicted.fact("incident"))
 
     @override

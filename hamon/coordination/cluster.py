@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
+from typing import assert_never
 
 from hamon.coordination.access import access_for, identities_of
 from hamon.coordination.bootstrap import enrol
@@ -26,7 +28,7 @@ from hamon.errors import (
     StoreError,
     WriteConflictError,
 )
-from hamon.model.change import Change, Check
+from hamon.model.change import Change, Check, Create, Delete, Operation, Update
 from hamon.model.control import Request
 from hamon.model.host import HostSpec
 from hamon.model.names import ControllerId, Epoch, HostName
@@ -34,6 +36,14 @@ from hamon.model.stored import StoredCluster
 from hamon.model.view import ControllerView
 from hamon.ports.clock import Clock
 from hamon.ports.store import CheckVersion, CreateNode, DeleteNode, SetData, Store, StoreOperation
+
+
+class _Shown(Enum):
+    """What the picture shows of one operation."""
+
+    MADE = auto()
+    NOT_YET = auto()
+    OVERTAKEN = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +126,34 @@ class ZooKeeperCluster:
         finally:
             # Also after a conflict: it says that the picture was behind.
             await self._mirror.refresh(written)
+
+    def shows(self, change: Change) -> bool | None:
+        """Say whether the picture shows the change. See ``engine.ports.Cluster``."""
+        # Of one transaction all was written or nothing: one operation that can tell is enough.
+        shown = [self._shows(operation) for operation in change.operations]
+        if _Shown.MADE in shown:
+            return True
+        return None if _Shown.NOT_YET in shown else False
+
+    def _shows(self, operation: Operation) -> _Shown:
+        found = self._mirror.get(path_of(operation.key))
+        match operation:
+            case Update(version=version, value=value):
+                if found is None or found.node.version > version + 1:
+                    return _Shown.OVERTAKEN
+                if found.node.version <= version:
+                    return _Shown.NOT_YET
+                return _Shown.MADE if found.value == value else _Shown.OVERTAKEN
+            case Create(value=value):
+                if found is None:
+                    return _Shown.NOT_YET
+                return _Shown.MADE if found.value == value else _Shown.OVERTAKEN
+            case Delete(version=version) if found is not None and found.node.version == version:
+                return _Shown.NOT_YET
+            case Delete() | Check():
+                return _Shown.OVERTAKEN
+            case _:
+                assert_never(operation)
 
     async def report(self, view: ControllerView, epoch: Epoch | None) -> None:
         """Write this controller's report. See ``engine.ports.Cluster``."""

@@ -21,6 +21,7 @@ from hamon.engine.ports import Cluster
 from hamon.errors import (
     NodeExistsError,
     NodeMissingError,
+    Outcome,
     StoreError,
     WriteConflictError,
 )
@@ -76,6 +77,7 @@ class Executor:
         self._cloud = cloud
         self._looking: set[tuple[HostName, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._in_doubt: dict[tuple[str, str], Change] = {}
 
     async def carry_out(self, decision: Decision, cluster: Cluster, epoch: Epoch) -> int:
         """Look, record, act. Returns how many changes became durable.
@@ -108,9 +110,25 @@ class Executor:
             return False
         except StoreError as error:
             _log.warning("change_outcome_unknown", change=change.reason.code, why=error.why)
+            if error.outcome is Outcome.UNKNOWN:
+                self._in_doubt[change.subject, change.reason.code] = change
             return False
-        _log.info(change.reason.code, subject=change.reason.subject, **change.reason.facts)
+        self._in_doubt.pop((change.subject, change.reason.code), None)
+        _tell(change)
         return True
+
+    def tell_doubtful(self, cluster: Cluster) -> None:
+        """Log the changes whose outcome was unknown and which the picture now shows to be made.
+
+        What follows from them is decided from the picture as ever; only the log would lack them.
+        """
+        for key, change in tuple(self._in_doubt.items()):
+            is_made = cluster.shows(change)
+            if is_made is None:
+                continue
+            del self._in_doubt[key]
+            if is_made:
+                _tell(change)
 
     async def _record_and_act(self, intent: Intent, cluster: Cluster, epoch: Epoch) -> bool:
         sent_s = self._clock.now_s()
@@ -191,6 +209,10 @@ class Executor:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._cloud is not None:
             await self._cloud.close()
+
+
+def _tell(change: Change) -> None:
+    _log.info(change.reason.code, subject=change.reason.subject, **change.reason.facts)
 
 
 async def _sum(work: Sequence[Awaitable[int]]) -> int:

@@ -189,6 +189,8 @@ class Engine:
         view = self._observer.view(self._own())
         decision = Decision()
         written = 0
+        if view is not None:
+            self._executor.tell_doubtful(self._cluster)
         if view is not None and term is not None:
             self._look_for_rollback(view)
             decision = decide(view, self._policy, self._clock.now_s())

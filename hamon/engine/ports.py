@@ -72,7 +72,15 @@ class Cluster(Protocol):
             DeposedError: the epoch moved on; nothing was done, and this controller leads no more.
             WriteConflictError, NodeExistsError, NodeMissingError: a version check failed; nothing
                 was done.
-            StoreUnavailableError: UNKNOWN; look again.
+            StoreUnavailableError: UNKNOWN; look again, :meth:`shows` tells.
+        """
+        ...
+
+    def shows(self, change: Change) -> bool | None:
+        """Say whether the picture shows that a change was made whose outcome is unknown.
+
+        Returns:
+            None: not yet, it may still be made; False: something else was written in its place.
         """
         ...
 

@@ -105,8 +105,12 @@ class PrivateLibvirtd:
         os.kill(self.pid(), number)
 
     def wait_until_ready(self) -> None:
-        """Wait until it answers, and knows what its QEMU can do: that takes it seconds once."""
-        wait_for(lambda: self._virsh("domcapabilities").returncode == 0, "libvirtd to answer")
+        """Wait until it answers, and knows what its QEMU can do: that takes it seconds once.
+
+        It learns of KVM and of emulation apart, and of the host.
+        """
+        for question in ("capabilities", "domcapabilities"):
+            wait_for(lambda: self._virsh(question).returncode == 0, "libvirtd to answer")  # noqa: B023 - called now
 
     def virsh(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run virsh against it, as an operator would."""

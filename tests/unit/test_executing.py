@@ -1,10 +1,11 @@
 """Executing: what is durable before what, what a lost race stops, and what is remembered."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from hamon.coordination.cluster import ZooKeeperCluster
 from hamon.errors import DeposedError
@@ -16,6 +17,7 @@ from hamon.model.names import Epoch, IncidentId
 from hamon.model.proof import Power
 from hamon.model.reason import reason
 from hamon.sim.power import DeviceFault
+from hamon.sim.store import Loss
 from tests.builders import HOST, ME
 from tests.unit.engine_world import CONTROLLERS, SPEC, Controller, World
 
@@ -117,6 +119,56 @@ async def test_intent__commit_took_longer_than_the_lease__no_shot_is_given(
     assert 1 == await work
     assert world.machine.is_on
     assert ShotOutcome.LATE is controller.memory.host(HOST).last_shot
+
+
+def told(logs: Sequence[Mapping[str, object]]) -> list[str]:
+    """The events among log lines."""
+    return [str(line["event"]) for line in logs]
+
+
+async def test_change__answer_lost__is_told_when_the_picture_shows_it(
+    controller: Controller,
+) -> None:
+    """A conviction that nobody saw acknowledged is in the log all the same, once."""
+    controller.store.lose_next(Loss.REPLY)
+
+    with capture_logs() as logs:
+        assert 0 == await carried_out(controller, Decision(transitions=(a_change(),)))
+        for _ in range(2):
+            controller.executor.tell_doubtful(controller.cluster)
+
+    assert ["change_outcome_unknown", "changed"] == told(logs)
+
+
+async def test_change__request_lost__is_told_when_it_was_made_after_all(
+    controller: Controller,
+) -> None:
+    """While it may still come about nothing is said; made again it is told once."""
+    controller.store.lose_next(Loss.REQUEST)
+
+    with capture_logs() as logs:
+        for expected in (0, 1):
+            change = Decision(transitions=(a_change(),))
+            assert expected == await carried_out(controller, change)
+            controller.executor.tell_doubtful(controller.cluster)
+
+    assert ["change_outcome_unknown", "changed"] == told(logs)
+
+
+async def test_change__lost_and_overtaken__is_not_told(
+    controller: Controller,
+) -> None:
+    """What somebody else wrote in its place is not this controller's."""
+    controller.store.lose_next(Loss.REQUEST)
+    other = Update(key=CONTROL, version=0, value=Control(reason="another"))
+
+    with capture_logs() as logs:
+        await carried_out(controller, Decision(transitions=(a_change(),)))
+        winner = replace(a_change(), reason=reason("another", "cluster"), operations=(other,))
+        await carried_out(controller, Decision(transitions=(winner,)))
+        controller.executor.tell_doubtful(controller.cluster)
+
+    assert ["change_outcome_unknown", "another"] == told(logs)
 
 
 async def test_shot__answer_lost__is_unknown_and_remembered(

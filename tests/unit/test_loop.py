@@ -3,9 +3,14 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
+from hamon.model.change import CONTROL, Change, Decision, Update
+from hamon.model.control import Control
 from hamon.model.names import ControllerId
+from hamon.model.reason import reason
 from hamon.ports.store import SetData
+from hamon.sim.store import Loss
 from tests.builders import HOST, OTHER
 from tests.unit.engine_world import World
 
@@ -66,6 +71,24 @@ async def test_epoch_moved_on__the_term_ends_and_a_new_one_is_stood_for(world: W
     await world.turn()
 
     assert controller.engine.epoch != former
+
+
+async def test_answer_lost__the_next_round_tells_what_was_done(world: World) -> None:
+    """The log of a leader lacks nothing that it did."""
+    controller = await world.add()
+    assert controller.engine.epoch is not None
+    node = await world.hand.get("/control")
+    write = Update(key=CONTROL, version=node.version, value=Control(reason="tested"))
+    change = Change(subject="c", reason=reason("changed", "c"), operations=(write,))
+    controller.store.lose_next(Loss.REPLY)
+
+    with capture_logs() as logs:
+        await controller.executor.carry_out(
+            Decision(transitions=(change,)), controller.cluster, controller.engine.epoch
+        )
+        await world.turn()
+
+    assert ["change_outcome_unknown", "changed"] == [line["event"] for line in logs]
 
 
 async def test_epoch_lower_than_seen__nothing_is_written(world: World) -> None:
