@@ -70,6 +70,7 @@ quarantine_s = 2.0
 quarantine_max_s = 4.0
 forget_after_s = 60.0
 stale_watch_s = 60.0
+incidents_kept = 5
 """
 
 # Shorter than anywhere else: what is lost in a lab is lost at once, and a test waits for it. Not

@@ -94,6 +94,10 @@ WORDINGS: Mapping[str, Wording] = {
     ),
     "quarantine_over": Wording("its quarantine is over; it takes guests again"),
     "returns_forgotten": Wording("it has stayed up; its {returns} returns are forgotten"),
+    "incident_forgotten": Wording(
+        "its old incident {incident} is forgotten, as `recovery.incidents_kept` says; migrations"
+        " left to delete: {left}"
+    ),
     # Holds.
     "hold": Wording("held ({kind}) by {who}: {why}"),
     "conviction_held": Wording("it would be fenced now, but is held ({by}): {why}", _HOLDS),

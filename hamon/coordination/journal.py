@@ -68,7 +68,14 @@ class Journal:
                 path = path_of(key)
                 return [SetData(path=path, data=encode(path, value), version=version)]
             case Delete(key=key, version=version):
-                return [DeleteNode(path=path_of(key), version=version)]
+                path = path_of(key)
+                record = DeleteNode(path=path, version=version)
+                if key.kind is not NodeKind.INCIDENT:
+                    return [record]
+                # Nobody writes into the folders: they have the version they were made with.
+                home = parent(path)
+                folders = (f"{home}/migrations", home)
+                return [record, *(DeleteNode(path=folder, version=0) for folder in folders)]
             case Create(key=key, value=value):
                 path = path_of(key)
                 if key.kind is not NodeKind.INCIDENT:

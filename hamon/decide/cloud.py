@@ -41,7 +41,7 @@ OURS = "hamon:"
 
 SERVICES_PERIOD_S = 10.0
 SERVICES_SOON_S = 1.0
-_SERVICES_POLLS = 3
+_SERVICES_POLLS = 6
 """With hundreds of guests under way services are listed once in so many polls: no decision about a
 guest waits for that list, or asks for it."""
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from hamon.decide.agentless import think_agentless
 from hamon.decide.cloud import think_cloud
 from hamon.decide.convicted import think_convicted
+from hamon.decide.history import think_history
 from hamon.decide.holds import against_action, holds
 from hamon.decide.live import think_live
 from hamon.decide.ownership import think_ownership, think_retirement
@@ -65,7 +66,7 @@ def decide(view: ClusterView, policy: Policy, now_s: float) -> Decision:
         # Of Nova's guests Nova knows the owner.
         thoughts += [*(think_ownership(view, host) for host in hosts), think_retirement(view)]
     if view.own.only_host is None:
-        thoughts.append(end_of_maintenance(view))
+        thoughts += [end_of_maintenance(view), think_history(view, policy.recovery)]
     thought = _once_each(together(thoughts))
     return _as_decision(view, policy, in_force, thought, now_s)
 

@@ -132,6 +132,7 @@ class ReturnPolicy:
     returned, nothing there may start a guest that was moved away from it. ``before_gate``: program
     and arguments run on the leader before nova-compute may start there; ``{host}`` becomes its name
     in Nova. ``before_gate_timeout_s``: how long it may take. Its failure is told and stops nothing.
+    ``incidents_kept``: so many closed incidents are remembered, the newest.
     """
 
     quarantine_s: float = 300.0
@@ -140,6 +141,7 @@ class ReturnPolicy:
     stale_watch_s: float = 600.0
     before_gate: tuple[str, ...] = ()
     before_gate_timeout_s: float = 30.0
+    incidents_kept: int = 100
 
 
 class Backend(StrEnum):

@@ -357,9 +357,16 @@ class World:
 
 
 def policy_for_walks() -> Policy:
-    """Return the default policy, but for a storm limit that lets two hosts of five be handled."""
+    """Return the default policy, but for what more happens by in a short walk.
+
+    A storm limit lets two hosts of five be handled, and closed incidents are soon forgotten.
+    """
     policy = Policy(detection=DetectionPolicy(session_timeout_s=6.0))
-    return replace(policy, holds=replace(policy.holds, storm_share_max=0.5))
+    return replace(
+        policy,
+        holds=replace(policy.holds, storm_share_max=0.5),
+        recovery=replace(policy.recovery, incidents_kept=1),
+    )
 
 
 def _spec(index: int, name: str) -> HostSpec:

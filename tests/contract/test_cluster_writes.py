@@ -216,6 +216,33 @@ async def test_journal__conviction_and_migration__are_written_whole(leader: Stor
     assert await verify_access(leader, IDENTITIES) == ()
 
 
+async def test_journal__incident_forgotten__leaves_nothing_and_can_come_again(
+    leader: Store,
+) -> None:
+    """Its folders go with its record, unless a migration is left there."""
+    journal = Journal(leader, Epoch(0), IDENTITIES, SystemClock())
+    migration = MigrationRecord(
+        guest=GUEST,
+        name="vm",
+        incident=INCIDENT,
+        status=MigrationStatus.COMPLETED,
+        source_compute=OTHER,
+        source_node=OTHER,
+        wanted=PowerState.RUNNING,
+    )
+    made = Create(key=incident_of(INCIDENT), value=record(closed=True))
+    await journal.commit(change(made, Create(key=migration_of(INCIDENT, GUEST), value=migration)))
+    forgotten = Delete(key=incident_of(INCIDENT), version=0)
+
+    with pytest.raises(WriteConflictError):
+        await journal.commit(change(forgotten))
+    assert await leader.exists(path_of(incident_of(INCIDENT)))
+
+    await journal.commit(change(Delete(key=migration_of(INCIDENT, GUEST), version=0), forgotten))
+    assert await leader.children("/incidents") == ()
+    await journal.commit(change(made))
+
+
 async def test_journal__epoch_moved_on__is_deposed_for_good(leader: Store) -> None:
     """A deposed leader's write fails, and no later one is even sent."""
     journal = Journal(leader, Epoch(0), IDENTITIES, SystemClock())
