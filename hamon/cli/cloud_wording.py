@@ -97,6 +97,14 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
         " claimed it for long",
         "look whether nova-conductor and nova-scheduler live: it goes on when they do",
     ),
+    "claim_awaited": Wording(
+        "Nova has been asked to evacuate the guest ({status}); no compute has claimed it yet",
+        "if it stays so for long, look at nova-conductor and nova-scheduler",
+    ),
+    "outcome_awaited": Wording(
+        "Nova's evacuation of the guest is {status}; what became of the guest is read next",
+        "if it stays so for long, `openstack server show` tells what Nova is doing with it",
+    ),
     "evacuation_queued": Wording(
         "Nova has sent the request for guest {name} (record {number}) to {host}, whose nova-compute"
         " has not taken it up: when that goes on it rebuilds the guest",

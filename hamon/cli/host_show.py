@@ -51,8 +51,10 @@ def _page(answer: dict[str, Any]) -> Iterator[Any]:
         return
     title = "Guests when Nova last answered" if is_stale else "Guests"
     yield heading(f"{title}: {len(answer['guests'])}")
+    # Without its agent nothing is known of what runs there now.
+    here = "HERE" if answer["session"] or answer["agentless"] else "LAST SEEN HERE"
     yield table(
-        ("GUEST", "HERE", "WANTED", "PROTECTED", "UUID"),
+        ("GUEST", here, "WANTED", "PROTECTED", "UUID"),
         (
             (g["name"], g["domain"] or "-", g["wanted"], _protection(g, answer), g["guest"])
             for g in answer["guests"]

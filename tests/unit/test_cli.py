@@ -134,6 +134,21 @@ def test_host_show__guest_that_cannot_move__says_why(daemon: AnsweringDaemon) ->
     assert "no: local_disk" in " ".join(page.split())
 
 
+@pytest.mark.parametrize("is_dead", [True, False])
+def test_host_show__host_that_is_dead__does_not_say_that_its_guests_run(
+    path: Path, troubled: ClusterView, *, is_dead: bool
+) -> None:
+    """What its agent said last is not what is so now."""
+    view = troubled if is_dead else a_view(a_host(HOST, entries=[an_entry(1)]))
+
+    with AnsweringDaemon(path, view):
+        page = run("host", "show", HOST, "--socket", path).stdout
+
+    heads = next(text for text in page.splitlines() if "GUEST" in text and "UUID" in text)
+    assert is_dead is ("LAST SEEN HERE" in heads)
+    assert " HERE" in heads
+
+
 def test_host_show__nova_does_not_answer__lists_who_was_there_when_it_last_did(
     path: Path, troubled: ClusterView
 ) -> None:

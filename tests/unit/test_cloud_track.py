@@ -556,7 +556,17 @@ def test_track__done_but_server_list_older__is_not_taken_for_failed() -> None:
 
     moves = followed(cloud, in_flight(since_s=NOW_S - 150.0))
 
-    assert [known.code for known in moves.reasons] == ["guest_in_flight"]
+    assert [known.code for known in moves.reasons] == ["outcome_awaited"]
+    assert not moves.changes
+
+
+def test_track__accepted_and_not_claimed__says_no_host() -> None:
+    """Which compute will have it is not known before one has claimed it."""
+    moves = followed(a_cloud([a_server()], [a_row()]), in_flight(since_s=NOW_S - 1.0))
+
+    [known] = moves.reasons
+    assert known.code == "claim_awaited"
+    assert "host" not in known.facts
     assert not moves.changes
 
 

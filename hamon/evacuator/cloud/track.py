@@ -82,9 +82,7 @@ def _track_one(the: Followed) -> Moves:
     if the.server is None or the.record.guest in the.cloud.unlisted:
         # Its host's list no longer has it: it arrived, or is gone, and nobody has read yet which.
         look = whereabouts(the.cloud, the.record.guest, the.source)
-        return replace(
-            says(the, "guest_in_flight", host="", status=the.record.status), looks=(look,)
-        )
+        return replace(says(the, "outcome_awaited", status=the.record.status), looks=(look,))
     # Wherever it is by now: it may have moved on since.
     has_left = the.server.host not in {"", the.source}
     arrived = [row for row in the.rows if row.status in rows.ARRIVED and has_left]
@@ -100,7 +98,7 @@ def _track_one(the: Followed) -> Moves:
     ended = [row for row in the.rows if row.status not in rows.OPEN]
     if any(row.status in rows.ARRIVED and not _is_settled(the, row) for row in ended):
         # The lists of servers and of migrations are read one after the other (decide/cloud.py).
-        return says(the, "guest_in_flight", host="", status=ended[-1].status)
+        return says(the, "outcome_awaited", status=ended[-1].status)
     if ended:
         return _ended(the, the.server, ended[-1])
     if any(row.number > the.record.newest or the.record.number for row in the.rows):
@@ -168,9 +166,9 @@ def _ended(the: Followed, server: Server, row: CloudMigration) -> Moves:
     """Nova gave the evacuation up (or says it is complete while the guest did not move)."""
     if not _is_read_since(the, row):
         look = CloudLook(kind=CloudLookKind.SERVERS_CHANGED)
-        return replace(says(the, "guest_in_flight", host="", status=row.status), looks=(look,))
+        return replace(says(the, "outcome_awaited", status=row.status), looks=(look,))
     if server.task_state:
-        return says(the, "guest_in_flight", host=row.destination, status=row.status)
+        return says(the, "outcome_awaited", status=row.status)
     destination = host_of(the.view, row.destination) if row.destination else None
     if destination is not None and not is_proven_dead(destination):
         # safety: a failed rebuild may leave a guest that runs, or that libvirt starts late.

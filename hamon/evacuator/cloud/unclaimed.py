@@ -25,7 +25,7 @@ def accepted(the: Followed) -> Moves:
     number = open_rows[-1].number
     request_id = the.call.request_id if the.call is not None else ""
     if the.now_s < stuck_s:
-        told = says(the, "guest_in_flight", host="", status=record.status)
+        told = says(the, "claim_awaited", status=record.status)
         return replace(told, wake_at_s=stuck_s)
     conducting_s = the.cloud.conducting_since_s
     served_s = None if conducting_s is None else max(conducting_s, the.migration.since_s)
@@ -65,10 +65,10 @@ def nothing_seen(the: Followed, server: Server) -> Moves:
     if the.call is not None:
         match the.call.state:
             case CallState.RUNNING:
-                return says(the, "guest_in_flight", host="", status=the.record.status)
+                return says(the, "claim_awaited", status=the.record.status)
             case CallState.DONE if the.now_s < gone_s:
                 # Nova lists a record among what changed only when a destination has claimed it.
-                told = says(the, "guest_in_flight", host="", status=the.record.status)
+                told = says(the, "claim_awaited", status=the.record.status)
                 return replace(told, wake_at_s=gone_s)
             case CallState.NOT_DONE:
                 return waits_again(the, "evacuation_not_sent", the.call.why)
