@@ -14,13 +14,15 @@ from bench.nova_measured import (
     Verdict,
     medians,
 )
+from lab.hamon_files import INCIDENTS_KEPT
 
 HAMON, MASAKARI, TUNED = "hamon", "masakari", "masakari tuned"
 ZNODES_A_GUEST_MAX = 3
 """Its migration, what keeps it from starting at its source, and its record while it moves."""
 
-LEFT_MAX = 20
-"""Znodes that may be left when all is over: none of them is of a guest."""
+LEFT_MAX = INCIDENTS_KEPT * (3 + 8)
+"""Znodes that may be left when all is over, however many incidents there were: those that the lab's
+hamon remembers, each with the migrations of eight guests."""
 
 
 def of_speed(runs: Sequence[Run], what: str) -> list[Verdict]:
@@ -112,7 +114,8 @@ def of_oblivion(growth: Growth | None) -> list[Verdict]:
     if growth is None:
         return []
     text = (
-        f"{growth.guests} evacuations over, at most {LEFT_MAX} znodes left of them: "
+        f"{growth.guests} evacuations over, at most {LEFT_MAX} znodes left "
+        f"(the last {INCIDENTS_KEPT} incidents): "
         f"{growth.before.znodes} before, {growth.after.znodes} after"
     )
     return [Verdict(is_reached=growth.znodes <= LEFT_MAX, text=text), _of_memory(growth)]

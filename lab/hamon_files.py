@@ -22,6 +22,7 @@ METRICS_PORT = 9731
 ZOOKEEPER_PORT = 2181
 SESSION_TICKS = 8
 SESSION_TIMEOUT_S = SESSION_TICKS * zookeeper.TICK_S
+INCIDENTS_KEPT = 5
 _NOVA_SECRET = "nova"
 
 # The lab's ensemble: sync limit 4, session 8 ticks (zookeeper.md 3.6, "fast"). Storms: a
@@ -70,7 +71,7 @@ quarantine_s = 2.0
 quarantine_max_s = 4.0
 forget_after_s = 60.0
 stale_watch_s = 60.0
-incidents_kept = 5
+incidents_kept = {incidents_kept}
 """
 
 # Shorter than anywhere else: what is lost in a lab is lost at once, and a test waits for it. Not
@@ -213,6 +214,7 @@ def _configure_controller(installation: Installation, machine: MachineName, etc:
     (etc / "secrets").mkdir(exist_ok=True)
     (etc / "hosts.d").mkdir(exist_ok=True)
     main = _HAMON_TOML.format(
+        incidents_kept=INCIDENTS_KEPT,
         cluster=CLUSTER,
         controller=machine,
         backend=installation.backend,

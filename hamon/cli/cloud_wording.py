@@ -89,7 +89,7 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
     "evacuation_not_sent": Wording("the request for guest {name} was not sent: {why}"),
     "evacuation_refused": Wording("Nova does not evacuate guest {name} now: {why}"),
     "task_reset": Wording(
-        "Nova believes in a task of guest {name} ({task}) that died with its host: forgotten"
+        "Nova believes in a task of guest {name} ({task}) at which nobody works: forgotten"
     ),
     "evacuation_lost": Wording("the request for guest {name} came to nothing: {why}; asked again"),
     "evacuation_stuck": Wording(

@@ -20,6 +20,8 @@ from hamon.evacuator.cloud.denials import lift_denials, may_be_lifted, told_deni
 from hamon.evacuator.cloud.flow import is_listed
 from hamon.evacuator.cloud.places import is_proven_dead
 from hamon.evacuator.cloud.send import not_shut_out
+from hamon.evacuator.cloud.tasks import forget_rebuild
+from hamon.evacuator.moves import Moves, joined
 from hamon.model.action import CloudLook, CloudLookKind, EnableService, ShutOutService
 from hamon.model.change import (
     CONTROL,
@@ -63,6 +65,9 @@ Nova: the rest of Nova's time is for the guests."""
 SLOWEST_S = 10.0
 """But at least this often."""
 
+LATE_ORDERS_PERIOD_S = 20.0
+"""While a host that is back may still obey orders of before, how often its guests are looked at."""
+
 WHILE_SENDING_S = 20.0
 """While guests wait to be sent, how often what became of the others is read: a list of servers
 costs Nova about as much as an evacuation, and whoever arrived runs, known or not."""
@@ -78,6 +83,7 @@ def think_cloud(
     if cloud is None:
         return Thought()
     looks, wake_at_s = _looks(view, cloud, now_s)
+    left = _left_by_late_orders(view, cloud, in_force, now_s)
     intents = [
         intent
         for _, host in sorted(view.hosts.items())
@@ -93,8 +99,8 @@ def think_cloud(
     refused = (told_denials(host) for _, host in sorted(view.hosts.items()) if may_be_lifted(host))
     return Thought(
         changes=tuple(changes),
-        intents=tuple(intents),
-        looks=looks,
+        intents=(*intents, *left.intents),
+        looks=tuple(dict.fromkeys((*looks, *left.looks))),
         reasons=(*_unknown_services(view, cloud), *refused),
         wake_at_s=wake_at_s,
     )
@@ -159,6 +165,7 @@ def _looks(
     if cloud.traced_s and any(may_be_lifted(host) for host in view.hosts.values()):
         # A guest that is sent where it is still refused waits there for a few seconds only.
         read(CloudLook(kind=_K.MIGRATIONS_CHANGED), cloud.traced_changes_s, WATCH_PERIOD_S)
+        read(CloudLook(kind=_K.SERVERS_CHANGED), cloud.changed_s, LATE_ORDERS_PERIOD_S)
     return tuple(dict.fromkeys(due)), wake_at_s
 
 
@@ -261,6 +268,22 @@ def _has_news(view: ClusterView, cloud: CloudView) -> bool:
             if guest in cloud.calls and cloud.calls[guest].state is CallState.REFUSED:
                 return True
     return False
+
+
+def _left_by_late_orders(
+    view: ClusterView, cloud: CloudView, in_force: tuple[Hold, ...], now_s: float
+) -> Moves:
+    """Mend what orders that waited for a host have left behind, now that it is back and obeyed."""
+    late = sorted(
+        {
+            guest
+            for host in view.hosts.values()
+            if may_be_lifted(host) and not against_action(in_force, host)
+            for guest in host.grants
+        }
+    )
+    known = (cloud.servers[guest] for guest in late if guest in cloud.servers)
+    return joined(forget_rebuild(view, cloud, server, now_s) for server in known)
 
 
 # -- services -------------------------------------------------------------------------------------

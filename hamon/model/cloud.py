@@ -92,12 +92,14 @@ class Progress:
 
     ``is_passed_on``: a conductor chose a destination and sent it the request, which is that
     compute's from then on. ``taken_by``: the service host whose nova-compute took it up, "": none.
-    ``is_over``: that one has ended its work at it, however.
+    ``is_over``: that one has ended its work at it, however. ``is_newest``: nobody has asked Nova
+    to do anything else with the guest since.
     """
 
     is_passed_on: bool = False
     taken_by: str = ""
     is_over: bool = False
+    is_newest: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -247,7 +247,8 @@ class SimulatedCompute:
             nova.records.move_on(order.number, "failed")
             nova.records.progress[guest] = replace(taken, is_over=True)
             self._tell("nova_rebuild_failed", guest=guest, why=why)
-            self._change(guest, vm_state="error", task_state="", fault=why)
+            left = error.task_state if isinstance(error, _RebuildError) else ""
+            self._change(guest, vm_state="error", task_state=left, fault=why)
         finally:
             nova.ended_rebuild(guest, self._name)
 
@@ -258,7 +259,8 @@ class SimulatedCompute:
         if not self._nova.records.is_there(guest):
             raise _RebuildError("it was deleted")
         if self._nova.records.servers[guest].task_state != "rebuilding":
-            raise _RebuildError("unexpected task state")
+            # Nova's row has that task afterwards: a task that nobody works at.
+            raise _RebuildError("unexpected task state", task_state="rebuilding")
         self._change(guest, task_state="rebuild_spawning")
         await libvirt.define(self._world.definition(guest))
         await libvirt.start(guest)
@@ -284,11 +286,12 @@ class SimulatedCompute:
 
 
 class _RebuildError(Exception):
-    """A rebuild that Nova itself gives up."""
+    """A rebuild that Nova itself gives up, and the task that is left in its row."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, *, task_state: str = "") -> None:
         super().__init__(why)
         self.why = why
+        self.task_state = task_state
 
 
 _TASKS = {

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from hamon.evacuator.cloud.tasks import PROGRESS_PERIOD_S
 from hamon.evacuator.cloud.track import track
-from hamon.evacuator.cloud.unclaimed import PROGRESS_PERIOD_S
 from hamon.evacuator.moves import Moves
 from hamon.model.action import CloudLook, CloudLookKind, SetPower
 from hamon.model.change import Delete, grant_of, guest_of, migration_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -439,12 +440,16 @@ async def test_progress__by_novas_notes__is_of_the_newest_evacuation(
 ) -> None:
     """What else was done to the server says nothing, nor what came of earlier requests."""
     path = f"/servers/{GUEST}/os-instance-actions"
-    actions = [("stop", "req-3"), ("evacuate", "req-2"), ("evacuate", "req-1")]
-    listed = [{"action": action, "request_id": request} for action, request in actions]
-    api.bodies[path] = {"instanceActions": listed}
+    evacuations = [("evacuate", "req-2"), ("evacuate", "req-1")]
     api.bodies[f"{path}/req-2"] = {"instanceAction": {"events": events}}
 
-    assert progress == await connect().progress(GUEST), case
+    for since in ([], [("stop", "req-3")]):
+        actions = [*since, *evacuations]
+        listed = [{"action": action, "request_id": request} for action, request in actions]
+        api.bodies[path] = {"instanceActions": listed}
+
+        expected = replace(progress, is_newest=not since)
+        assert expected == await connect().progress(GUEST), case
 
 
 async def test_progress__never_evacuated__is_none(api: NovaApi, connect: Connect) -> None:

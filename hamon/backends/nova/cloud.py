@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -143,10 +144,11 @@ class NovaCloud:
             path = f"/servers/{guest}/os-instance-actions"
             # Newest first.
             _, body = nova.services.client.get(path)
-            for action in body["instanceActions"]:
+            for number, action in enumerate(body["instanceActions"]):
                 if action["action"] == "evacuate":
                     _, body = nova.services.client.get(f"{path}/{action['request_id']}")
-                    return _progress(body["instanceAction"]["events"])
+                    events = body["instanceAction"]["events"]
+                    return replace(_progress(events), is_newest=number == 0)
             return Progress()
 
         return await self._connection.read("progress", guest, read)

@@ -8,8 +8,9 @@ from hamon.evacuator.cloud.close import release_record
 from hamon.evacuator.cloud.denials import deny
 from hamon.evacuator.cloud.followed import Followed, says, wrote
 from hamon.evacuator.cloud.places import host_of, is_proven_dead, is_seen, name_of
+from hamon.evacuator.cloud.tasks import forget_rebuild
 from hamon.evacuator.migration import step
-from hamon.evacuator.moves import Moves
+from hamon.evacuator.moves import Moves, joined
 from hamon.model.action import SetPower
 from hamon.model.change import CONTROL, Change, Check, Intent, Update, migration_of
 from hamon.model.cloud import CloudMigration, Server
@@ -28,7 +29,11 @@ def confirm(the: Followed, server: Server, row: CloudMigration) -> Moves:
         # Nobody will see it there any more; its own incident takes the guest on, by its own proof.
         return wrote(_done(the, server, row, by="nova"))
     if server.task_state:
-        return says(the, "guest_in_flight", host=server.host, status=row.status)
+        told = says(the, "guest_in_flight", host=server.host, status=row.status)
+        stuck_s = the.migration.since_s + the.policy.stuck_after_s
+        if the.now_s < stuck_s:
+            return replace(told, wake_at_s=stuck_s)
+        return joined([told, forget_rebuild(the.view, the.cloud, server, the.now_s)])
     if the.record.wanted is not _power_of(server):
         return _restore_power(the, server)
     seen = is_seen(destination, the.record.guest, the.record.wanted)

@@ -8,7 +8,7 @@ guest up.
 from __future__ import annotations
 
 from hamon.evacuator.cloud.places import lists_running
-from hamon.evacuator.cloud.tasks import forget_task, last_reset
+from hamon.evacuator.cloud.tasks import forget_task, last_reset, may_reset
 from hamon.evacuator.moves import Moves, joined
 from hamon.model.action import CloudLook, CloudLookKind, SetPower
 from hamon.model.change import CONTROL, Change, Check, Intent, guard_of
@@ -96,10 +96,15 @@ def _forget_left_over(
     is_returning = record is not None and record.state is HostState.RETURNING
     if not is_returning or not server.task_state.startswith("rebuild"):
         return Moves()
+    if may_reset(cloud, server.guest, now_s):
+        is_error = server.vm_state == "error"
+        return Moves(intents=(forget_task(view, host, server, is_error=is_error),))
     reset = last_reset(cloud, server.guest)
-    if reset is None or (reset.state is not CallState.RUNNING and now_s >= reset.at_s + AGAIN_S):
-        return Moves(intents=(forget_task(view, host, server),))
-    if reset.state is CallState.DONE and cloud.listed_s[host.service_host] < reset.at_s:
+    if (
+        reset is not None
+        and reset.state is CallState.DONE
+        and cloud.listed_s[host.service_host] < reset.at_s
+    ):
         look = CloudLook(kind=CloudLookKind.SERVERS_OF, service_host=host.service_host)
         return Moves(looks=(look,))
     return Moves()

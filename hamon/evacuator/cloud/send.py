@@ -278,7 +278,8 @@ def _send(the: _Round, due: list[MigrationView], may_start: int, moves: Moves) -
                 the.cloud, server, migration.record.value.attempts
             ):
                 dead = the.view.hosts[migration.record.value.source_compute]
-                intents.append(forget_task(the.view, dead, server))
+                is_error = server.vm_state == "error"
+                intents.append(forget_task(the.view, dead, server, is_error=is_error))
             elif not looks:
                 intents.append(ask(the.view, the.cloud, migration))
     return replace(

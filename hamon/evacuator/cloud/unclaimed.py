@@ -9,12 +9,10 @@ from hamon.evacuator.cloud.close import drop
 from hamon.evacuator.cloud.followed import Followed, says, waits_again, wrote
 from hamon.evacuator.cloud.looks import whole_lists
 from hamon.evacuator.cloud.queues import Request, deny_to_the_dead, held
+from hamon.evacuator.cloud.tasks import PROGRESS_PERIOD_S
 from hamon.evacuator.moves import Moves
 from hamon.model.action import CloudLook, CloudLookKind
 from hamon.model.cloud import CallState, CloudCall, Server
-
-PROGRESS_PERIOD_S = 10.0
-"""How far Nova is with a request that is stuck is asked for this often: two calls for each."""
 
 
 def accepted(the: Followed) -> Moves:
