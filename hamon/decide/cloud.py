@@ -11,6 +11,7 @@ Pure. Rules:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from hamon.decide.holds import against_action
@@ -67,6 +68,9 @@ SLOWEST_S = 10.0
 
 LATE_ORDERS_PERIOD_S = 20.0
 """While a host that is back may still obey orders of before, how often its guests are looked at."""
+
+UNKNOWN_AT_ONCE = 3
+"""So many of its former guests are asked about at once."""
 
 WHILE_SENDING_S = 20.0
 """While guests wait to be sent, how often what became of the others is read: a list of servers
@@ -162,7 +166,16 @@ def _looks(
             listed_s = _oldest(fresh_s, cloud.changed_s)
             least_s = WHILE_SENDING_S if _any_unsent(view) else poll_s
             read(servers, listed_s, _period_s(cloud, least_s, _K.SERVERS_CHANGED))
-    if cloud.traced_s and any(may_be_lifted(host) for host in view.hosts.values()):
+    denying = [host for _, host in sorted(view.hosts.items()) if may_be_lifted(host)]
+    for host in denying:
+        # Who leads since has read nothing of who may come there, or was moved away from there.
+        name = host.service_host
+        read(
+            CloudLook(kind=_K.MIGRATIONS_OF, service_host=name), cloud.traced_s.get(name), math.inf
+        )
+        unknown = sorted(host.grants.keys() - cloud.servers.keys())
+        due += [CloudLook(kind=_K.SERVER, guest=guest) for guest in unknown[:UNKNOWN_AT_ONCE]]
+    if cloud.traced_s and denying:
         # A guest that is sent where it is still refused waits there for a few seconds only.
         read(CloudLook(kind=_K.MIGRATIONS_CHANGED), cloud.traced_changes_s, WATCH_PERIOD_S)
         read(CloudLook(kind=_K.SERVERS_CHANGED), cloud.changed_s, LATE_ORDERS_PERIOD_S)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hamon.decide.cloud import LATE_ORDERS_PERIOD_S, think_cloud
+from hamon.decide.cloud import LATE_ORDERS_PERIOD_S, UNKNOWN_AT_ONCE, think_cloud
 from hamon.evacuator.cloud.tasks import PROGRESS_PERIOD_S, RESET_AGAIN_S
 from hamon.evacuator.cloud.track import track
 from hamon.evacuator.moves import Moves
@@ -127,6 +127,25 @@ def test_late_order__host_is_back__servers_are_looked_at_now_and_then() -> None:
     for age_s, is_read in ((LATE_ORDERS_PERIOD_S + 1.0, True), (LATE_ORDERS_PERIOD_S - 1.0, False)):
         cloud = left_behind(task_state="", changed_s=NOW_S - age_s)
         assert is_read is (SERVERS in thought(cloud).looks)
+
+
+def test_late_order__new_leader__reads_once_what_it_knows_nothing_of() -> None:
+    """Else it would neither let a guest come back there, nor see what an order left behind."""
+    numbers = range(1, UNKNOWN_AT_ONCE + 3)
+    denial = a_grant(GrantState.RELEASED, moved_to=SPARE)
+    host = replace(a_host(HOST), grants={a_guest(number): denial for number in numbers})
+    migrations = CloudLook(kind=CloudLookKind.MIGRATIONS_OF, service_host=HOST)
+    nothing = replace(a_cloud(), servers={}, traced_s={}, listed_s={}, changed_s=None)
+
+    looks = thought(nothing, host=host).looks
+    servers = [look for look in looks if look.kind is CloudLookKind.SERVER]
+    assert [a_guest(number) for number in numbers][:UNKNOWN_AT_ONCE] == [k.guest for k in servers]
+    assert migrations in looks
+
+    known = {a_guest(number): a_server(number, host=SPARE) for number in numbers}
+    looks = thought(replace(nothing, servers=known, traced_s={HOST: 0.0}), host=host).looks
+    assert migrations not in looks
+    assert not any(look.kind is CloudLookKind.SERVER for look in looks)
 
 
 @pytest.mark.parametrize("case", ["dead again", "disarmed"])
