@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hamon.engine.cloud_picture import CloudPicture
 from hamon.engine.memory import Memory
-from hamon.engine.ports import Cluster, Probes
+from hamon.engine.ports import Cluster, Probes, Witness
 from hamon.model.change import Versioned
 from hamon.model.cloud import CloudView
 from hamon.model.control import Request
@@ -36,6 +36,7 @@ class Observer:
         clock: time.
         specs: the hosts as configured; a host that ZooKeeper does not have is not in the view.
         cloud: what was read of Nova, None: there is no Nova.
+        witnesses: what else sees hosts live or die.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class Observer:
         clock: Clock,
         specs: Iterable[HostSpec],
         cloud: CloudPicture | None = None,
+        witnesses: Iterable[Witness] = (),
     ) -> None:
         self._cluster = cluster
-        self._probes = probes
+        self._witnesses: tuple[Witness, ...] = (probes, *witnesses)
         self._memory = memory
         self._clock = clock
         self._specs = {spec.name: spec for spec in specs}
@@ -57,7 +59,7 @@ class Observer:
     def view(self, own: OwnView) -> ClusterView | None:
         """Return the world as it is seen now; None while ZooKeeper's picture is not whole.
 
-        The probes are told which hosts are in trouble: what they say of these must be fresh.
+        The witnesses are told which hosts are in trouble: what they say of these must be fresh.
 
         Args:
             own: how this controller is doing.
@@ -71,7 +73,9 @@ class Observer:
             for name, spec in self._specs.items()
             if name in stored.hosts
         }
-        self._probes.hasten(frozenset(name for name in hosts if _is_in_trouble(hosts[name])))
+        troubled = frozenset(name for name in hosts if _is_in_trouble(hosts[name]))
+        for witness in self._witnesses:
+            witness.hasten(troubled)
         return ClusterView(
             own=own,
             wall=self._clock.wall(),
@@ -115,7 +119,9 @@ class Observer:
             session_lost_s=memory.session_lost_s,
             registered_s=memory.registered_s,
             state_since_s=self._memory.since(("state", spec.name), state, now_s),
-            evidence=self._probes.evidence(spec.name),
+            evidence=tuple(
+                evidence for witness in self._witnesses for evidence in witness.evidence(spec.name)
+            ),
             readings=tuple(memory.readings),
             is_shot_running=memory.shots_running > 0,
             last_shot=memory.last_shot,

@@ -133,19 +133,23 @@ class Highest(Protocol):
         ...
 
 
-class Probes(Protocol):
-    """The probes of the hosts' planes."""
+class Witness(Protocol):
+    """Something that sees hosts live or die: the probes, the shared storage, the crash notices."""
 
     def hasten(self, hosts: frozenset[HostName]) -> None:
         """Keep what is said of these hosts, and only these, fresh however large the fleet is.
 
-        Idempotent.
+        Idempotent; on the event loop, does not block.
         """
         ...
 
     def evidence(self, host: HostName) -> tuple[Evidence, ...]:
-        """Return the latest vote of each plane of a host."""
+        """Return the latest vote of each plane, mount or address of a host; age is the reader's."""
         ...
+
+
+class Probes(Witness, Protocol):
+    """The probes of the hosts' planes."""
 
     def reaches(self) -> tuple[str, ...]:
         """Return the planes on which at least one host answers now."""

@@ -31,17 +31,17 @@ class Source(StrEnum):
     SESSION = "session"
     ECHO = "echo"
     CONNECT = "connect"
-    POWER = "power"
+    STORAGE = "storage"  # its heartbeat on shared storage
+    KDUMP = "kdump"  # the notice of its crash kernel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """One observation of a host.
 
-    ``subject``: the plane or the device it came through. ``observed_s``: monotonic seconds of the
-    observer, for the leader's own observations; other controllers' reports are stamped when read.
-    ``observer``: the controller that saw it. ``boot_id``: the boot that answered, if it said.
-    ``changed_s``: since when the vote has been the same, same clock.
+    ``subject``: the plane, the mount or the address it came through. ``observed_s``: monotonic
+    seconds of the observer. ``observer``: the controller that saw it. ``boot_id``: the boot that
+    answered, if it said. ``changed_s``: since when the vote has been the same, same clock.
     """
 
     source: Source

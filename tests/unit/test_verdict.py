@@ -170,11 +170,11 @@ def test_judge__silence_too_short__is_undecided() -> None:
     assert (Call.LOST, "probes_undecided") == call(a_lost_host(evidence=silence(for_s=short)))
 
 
-def test_judge__power_votes_among_probes__are_not_counted_as_probes() -> None:
-    """Silence is what planes say; a device that says nothing is not a plane."""
-    power = a_vote(Vote.SILENT, "bmc", source=Source.POWER)
+def test_judge__storage_votes_among_probes__are_not_counted_as_probes() -> None:
+    """Silence is what planes say; a mount that says nothing is not a plane."""
+    storage = a_vote(Vote.SILENT, "nfs", source=Source.STORAGE)
 
-    assert (Call.LOST, "probes_undecided") == call(a_lost_host(evidence=(power,)))
+    assert (Call.LOST, "probes_undecided") == call(a_lost_host(evidence=(storage,)))
 
 
 VOTES = st.builds(
