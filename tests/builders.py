@@ -454,11 +454,15 @@ def a_report(
     controller: ControllerId,
     *,
     silent: Iterable[HostName] = (),
+    heard: Iterable[HostName] = (),
     reaches: tuple[str, ...] = PLANES,
 ) -> ControllerView:
-    """A controller's report: it reaches every plane, and cannot hear some hosts on any."""
+    """A controller's report: it reaches every plane, and hears some hosts on none, or on one."""
     return ControllerView(
-        controller=controller, reaches=reaches, silent=dict.fromkeys(PLANES, tuple(silent))
+        controller=controller,
+        reaches=reaches,
+        silent=dict.fromkeys(PLANES, tuple(silent)),
+        heard={PLANES[-1]: tuple(heard)},
     )
 
 

@@ -76,6 +76,7 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
     "service_shut_out": Wording(
         "its nova-compute is forced down and disabled in Nova (incident {incident})"
     ),
+    "service_disabled": Wording("its nova-compute is disabled: nothing new is placed there"),
     "service_enabled": Wording("its nova-compute, which hamon had disabled, is enabled again"),
     # A guest on its way.
     "evacuation_sent": Wording("Nova is asked to evacuate guest {name}, attempt {attempt}"),

@@ -26,7 +26,8 @@ WORDINGS: Mapping[str, Wording] = {
     "heartbeat_present": Wording("its agent's session lives"),
     "heartbeat_late": Wording(
         "its agent's session lives, but every probe is silent",
-        "look at its network; nothing is done to it while the session lives",
+        "look at its network; nothing is done to it while the session lives, unless its power"
+        " reads Off",
     ),
     "host_well_again": Wording("it is heard again; the suspicion is dropped"),
     "guest_without_definition": Wording(
@@ -61,9 +62,44 @@ WORDINGS: Mapping[str, Wording] = {
         " its own network may be what is broken",
         "look at this controller's network; " + _POWER_OFF,
     ),
-    "other_controller_disagrees": Wording(
-        "its session is lost, but controller {controller} does not find it silent on plane {plane}",
-        "look at the network between them; " + _POWER_OFF,
+    "heard_by_another": Wording(
+        "controller {controller} hears it on plane {plane}: it lives and is left alone",
+        "look at this controller's network, and why the host cannot reach ZooKeeper",
+    ),
+    "too_few_views": Wording(
+        "its session is lost and its planes are silent, but only {agree} controllers hear that, and"
+        " {wanted} must",
+        "look at the controllers' networks; " + _POWER_OFF,
+    ),
+    "alive_on_storage": Wording(
+        "it is not heard on the network, but writes its heartbeat to shared storage ({mount}),"
+        " boot {boot_id}",
+        "look at its network",
+    ),
+    "alive_by_service": Wording(
+        "its session is lost, but its nova-compute ({service_host}) sends heartbeats since",
+        "look why its agent cannot reach ZooKeeper",
+    ),
+    "kernel_answers_only": Wording(
+        "for {for_s} s only its kernel has answered", "look at its console; " + _POWER_OFF
+    ),
+    "host_partitioned": Wording(
+        "it is cut off from the network, and lives: its guests run on",
+        "mend its network, or give it up with `hamon evacuate-host` once it is off; policy:"
+        " `detection.partitioned`",
+    ),
+    "host_hung": Wording(
+        "it hangs: its kernel answers, nothing above it does",
+        "look at its console; " + _POWER_OFF + "; policy: `detection.hung`",
+    ),
+    "checks_failed": Wording("it lives, but its own checks fail: {checks}"),
+    "host_degraded": Wording(
+        "it lives, but its guests may not: {checks}",
+        "mend what the check names; nothing new is placed there (policy: `detection.degraded`)",
+    ),
+    "crash_notice": Wording("it is dead: its crash kernel says so, from {address}"),
+    "power_off_and_late": Wording(
+        "it is dead: power read Off twice, every probe silent; its session has not ended yet"
     ),
     "power_off_and_silent": Wording(
         "it is dead: session lost, power read Off twice, every probe silent"
@@ -126,6 +162,10 @@ WORDINGS: Mapping[str, Wording] = {
     "proof_contradicted": Wording(
         "a boot that was proven dead shows life: nothing more moves before a new proof",
         "a fence device lies: look at which machine it really switches",
+    ),
+    "session_outlives_proof": Wording(
+        "its power reads Off, but the ZooKeeper session of that boot ({boot_id}) does not end",
+        "look at its console; if it is off, ZooKeeper has left its alive/hb behind: delete it",
     ),
     "incident_not_read_yet": Wording("its incident has not been read yet"),
     "host_not_configured": Wording(

@@ -46,7 +46,7 @@ def verdict_by_hand(
     """
     if host.spec.agentless:
         return give_up(view, host, policy, now_s)
-    life = shows_life(host, policy, now_s)
+    life = shows_life(view, host, policy, now_s)
     if life is not None:
         in_use = f"Compute service of {host.name} is still in use: " if view.cloud else ""
         raise RefusedError(
@@ -68,7 +68,7 @@ def check_lifeless(
     if host.spec.agentless:
         refuse_life(view, host, policy, now_s)
         return
-    life = shows_life(host, policy, now_s)
+    life = shows_life(view, host, policy, now_s)
     if life is not None:
         msg = f"host {host.name} is alive: {life.code} {_facts(life.facts)}"
         raise RefusedError(msg, "a host that anybody sees alive cannot be confirmed down")

@@ -18,7 +18,7 @@ from hamon.decide.live import records_left_open, settle
 from hamon.decide.thought import Thought, enter
 from hamon.detector.agentless import NovaWord, Word, not_known, nova_word, sign_of_life
 from hamon.detector.verdict import Call, Verdict, fresh_probes, lines_of
-from hamon.model.host import HostState
+from hamon.model.host import MISSED_STATES, HostState
 from hamon.model.incident import OPEN_MIGRATIONS
 from hamon.model.policy import DetectionPolicy, Policy
 from hamon.model.proof import Power, PowerReading
@@ -27,7 +27,7 @@ from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
 from hamon.recovery.return_path import incidents_of
 
-_OF_AN_AGENT = frozenset({HostState.SUSPECT, HostState.LEAVING, HostState.RESTARTED})
+_OF_AN_AGENT = MISSED_STATES | {HostState.DEGRADED, HostState.LEAVING, HostState.RESTARTED}
 """States that only an agent can bring a host into, and out of: left from when it had one."""
 
 

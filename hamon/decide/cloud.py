@@ -23,7 +23,13 @@ from hamon.evacuator.cloud.places import is_proven_dead
 from hamon.evacuator.cloud.send import not_shut_out
 from hamon.evacuator.cloud.tasks import forget_rebuild
 from hamon.evacuator.moves import Moves, joined
-from hamon.model.action import CloudLook, CloudLookKind, EnableService, ShutOutService
+from hamon.model.action import (
+    CloudLook,
+    CloudLookKind,
+    DisableService,
+    EnableService,
+    ShutOutService,
+)
 from hamon.model.change import (
     CONTROL,
     Change,
@@ -328,6 +334,12 @@ def _services(
         change = unchanged(view, host, reason("service_enabled", host.name))
         action = EnableService(service_host=host.service_host, service_id=service.id)
         return (Intent(change=change, action=action),)
+    if record.state is HostState.DEGRADED and service.is_enabled:
+        change = unchanged(view, host, reason("service_disabled", host.name))
+        disable = DisableService(
+            service_host=host.service_host, service_id=service.id, reason=f"{OURS} degraded"
+        )
+        return (Intent(change=change, action=disable),)
     return ()
 
 

@@ -34,6 +34,9 @@ from hamon.model.readings import levels, reads_on
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
 
+_SESSIONS_LONG = 2.0
+"""A dead host's session has ended after so many of its time-outs, however ZooKeeper rounds them."""
+
 
 def think_evacuating(
     view: ClusterView,
@@ -61,7 +64,7 @@ def think_evacuating(
         changes=moves.changes,
         intents=moves.intents,
         looks=moves.looks,
-        reasons=moves.reasons,
+        reasons=(*moves.reasons, *_outliving_session(host, policy, now_s)),
         wake_at_s=moves.wake_at_s,
     )
     if stirs is not None:
@@ -128,7 +131,11 @@ def _life_of_proven_boot(
     dead = host.guard.value.boot_id
     if dead is None:
         return None
-    if host.heartbeat is not None and host.heartbeat.boot_id == dead:
+    # safety: a session from before the conviction is no life by itself: it ends only with its
+    # time-out, or never (ZOOKEEPER-4837). The agent of one that lives reads that its boot is shut
+    # out, and ends its guests; whoever could not read that is not the owner of a living session.
+    is_new = host.registered_s is not None and host.registered_s > host.state_since_s
+    if is_new and host.heartbeat is not None and host.heartbeat.boot_id == dead:
         return reason("proof_contradicted", host.name, by="session", boot_id=dead)
     for vote in host.evidence:
         is_fresh = now_s - vote.observed_s <= policy.detection.fresh_s
@@ -136,6 +143,17 @@ def _life_of_proven_boot(
         if vote.vote is Vote.ALIVE_STRONG and vote.boot_id == dead and is_fresh and is_later:
             return reason("proof_contradicted", host.name, by="echo", boot_id=dead)
     return None
+
+
+def _outliving_session(host: HostView, policy: Policy, now_s: float) -> tuple[Reason, ...]:
+    """Tell of a session of the dead boot that should have ended by now."""
+    dead, session = host.guard.value.boot_id, host.heartbeat
+    limit_s = _SESSIONS_LONG * policy.detection.session_timeout_s
+    if session is None or dead is None or session.boot_id != dead:
+        return ()
+    if now_s - host.state_since_s <= limit_s:
+        return ()
+    return (reason("session_outlives_proof", host.name, boot_id=dead),)
 
 
 def _contradicted(

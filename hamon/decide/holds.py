@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hamon.decide.ownership import SETTLED, is_listing_sound
+from hamon.detector.verdict import fresh_probes, is_silent
 from hamon.model.control import Hold, HoldKind
-from hamon.model.host import LIVE_STATES, DomainState, HostState
+from hamon.model.host import LIVE_STATES, MISSED_STATES, DomainState, HostState
 from hamon.model.names import CLUSTER, GuestId
 from hamon.model.policy import LeavingPolicy, Policy
 from hamon.model.view import ClusterView, HostView
@@ -165,7 +166,7 @@ def _was_lost_before(host: HostView, view: ClusterView) -> bool:
     time; and a conviction still needs every witness of the verdict.
     """
     record = host.record.value
-    if record is None or record.state is not HostState.SUSPECT:
+    if record is None or record.state not in MISSED_STATES:
         return False
     if record.epoch < view.own.epoch:
         return True
@@ -189,11 +190,12 @@ def _storm(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
 
 
 def troubled_hosts(view: ClusterView, policy: Policy, now_s: float) -> tuple[str, ...]:
-    """Name the hosts that count towards a storm: lost now, or convicted within the window.
+    """Name the hosts that count towards a storm: missed now, or convicted within the window.
 
-    Hosts that are alive by another witness count too: many lost sessions at once point at
-    ZooKeeper or a network, not at the hosts. Hosts without an agent do not: they have no session to
-    lose, and only a person convicts them, one by one.
+    One whose session has not ended counts as soon as its planes are silent, because its power alone
+    may convict it from then on. Hosts that are alive by another witness count too: many lost
+    sessions at once point at ZooKeeper or a network, not at the hosts. Hosts without an agent do
+    not: they have no session to lose, and only a person convicts them, one by one.
     """
     return tuple(
         name
@@ -202,7 +204,7 @@ def troubled_hosts(view: ClusterView, policy: Policy, now_s: float) -> tuple[str
         and not host.spec.agentless
         and name not in view.control.value.maintenance
         and (
-            _is_lost(host, policy)
+            _is_lost(host, policy, now_s)
             or (
                 host.record.value.state in _TROUBLED
                 and now_s - host.state_since_s <= policy.holds.storm_window_s
@@ -224,13 +226,15 @@ def storm_limit(view: ClusterView, policy: Policy) -> int:
     return max(1, min(policy.holds.storm_hosts_max, by_share))
 
 
-def _is_lost(host: HostView, policy: Policy) -> bool:
+def _is_lost(host: HostView, policy: Policy, now_s: float) -> bool:
     record = host.record.value
     # One that went away while it returned is convicted once more: it counts like any other.
     may_be_convicted = LIVE_STATES | {HostState.RETURNING}
-    if record is None or record.state not in may_be_convicted or host.heartbeat is not None:
+    if record is None or record.state not in may_be_convicted:
         return False
-    if policy.detection.leaving is LeavingPolicy.EVACUATE:
+    if host.heartbeat is not None:
+        return is_silent(fresh_probes(host, policy.detection, now_s), policy.detection)
+    if policy.detection.of(host.spec.policy).leaving is LeavingPolicy.EVACUATE:
         return True
     return host.self_.value is None or host.self_.value.leaving is None
 

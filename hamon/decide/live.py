@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hamon.decide.holds import against_conviction
-from hamon.decide.thought import Thought, enter, looks_due, next_record
-from hamon.detector.verdict import Call, Verdict, judge
+from hamon.decide.thought import Thought, enter, looks_due, next_record, together
+from hamon.detector.verdict import Call, Verdict, failed_checks, judge
 from hamon.evacuator.cloud.in_place import start_in_place
 from hamon.model.change import (
     CONTROL,
@@ -22,10 +22,16 @@ from hamon.model.change import (
 )
 from hamon.model.control import Hold, Request
 from hamon.model.guest import OPEN_GRANTS, GrantState
-from hamon.model.host import HostGuard, HostState, Right
+from hamon.model.host import LIBVIRT_CHECK, HostGuard, HostState, Right
 from hamon.model.incident import IncidentRecord, Trigger
 from hamon.model.names import GuestId, incident_id
-from hamon.model.policy import LeavingPolicy, Policy
+from hamon.model.policy import (
+    DegradedPolicy,
+    HungPolicy,
+    LeavingPolicy,
+    PartitionedPolicy,
+    Policy,
+)
 from hamon.model.proof import ProofRecord
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView
@@ -53,10 +59,12 @@ def think_live(
     match verdict.call:
         case Call.WELL:
             return _think_well(view, host, policy, now_s).with_reasons(*records_left_open(host))
+        case Call.DEGRADED:
+            return _think_degraded(view, host, verdict, policy, in_force, now_s)
         case Call.LEFT:
             return _think_left(view, host, verdict, policy, now_s)
-        case Call.LATE | Call.LOST | Call.DEAD:
-            return _think_suspect(view, host, verdict, policy, in_force, now_s)
+        case Call.LATE | Call.LOST | Call.PARTITIONED | Call.HUNG | Call.DEAD:
+            return _think_missed(view, host, verdict, policy, in_force, now_s)
 
 
 def records_left_open(host: HostView) -> tuple[Reason, ...]:
@@ -85,14 +93,55 @@ def _think_well(view: ClusterView, host: HostView, policy: Policy, now_s: float)
     is_quarantined = quarantine_s(record.returns, policy.recovery) > 0
     well = HostState.QUARANTINED if is_quarantined else HostState.UP
     match record.state:
-        case HostState.SUSPECT | HostState.LEAVING:
+        case HostState.LEAVING | HostState.SUSPECT | HostState.PARTITIONED | HostState.HUNG:
             why = reason("host_well_again", host.name)
             again = HostState.RESTARTED if record.is_restoring else well
             return Thought(changes=(enter(view, host, again, why),))
+        case HostState.DEGRADED:
+            why = reason("host_well_again", host.name)
+            return Thought(changes=(enter(view, host, HostState.UP, why),))
         case HostState.RESTARTED:
             return _think_restarted(view, host, well, now_s)
         case _:
             return settle(view, host, policy, now_s)
+
+
+def _think_degraded(
+    view: ClusterView,
+    host: HostView,
+    verdict: Verdict,
+    policy: Policy,
+    in_force: tuple[Hold, ...],
+    now_s: float,
+) -> Thought:
+    """Think about a host that lives while its own checks fail: no new guests, perhaps more."""
+    record = host.record.value
+    assert record is not None, "a host that was judged has a record"
+    detection = policy.detection.of(host.spec.policy)
+    told = Thought(reasons=(reason("host_degraded", host.name, checks=_checks(host)),))
+    if detection.degraded is DegradedPolicy.ALERT or record.state not in _MAY_DEGRADE:
+        return together((_think_well(view, host, policy, now_s), told))
+    if record.state is HostState.UP:
+        change = enter(view, host, HostState.DEGRADED, verdict.reason)
+        return replace(told, changes=(change,))
+    if detection.degraded is not DegradedPolicy.FENCE or not is_harmed(host):
+        return told
+    due_s = host.state_since_s + detection.degraded_wait_s
+    if now_s < due_s:
+        return replace(told, wake_at_s=due_s)
+    return _conviction(view, host, verdict, in_force, told)
+
+
+_MAY_DEGRADE = frozenset({HostState.UP, HostState.DEGRADED})
+
+
+def is_harmed(host: HostView) -> bool:
+    """Say whether guests suffer by what the checks found: a lost libvirt alone harms no guest."""
+    return any(name != LIBVIRT_CHECK for name in failed_checks(host))
+
+
+def _checks(host: HostView) -> str:
+    return "; ".join(f"{name}: {said}" for name, said in failed_checks(host).items())
 
 
 def settle(view: ClusterView, host: HostView, policy: Policy, now_s: float) -> Thought:
@@ -150,17 +199,18 @@ def _think_left(
 ) -> Thought:
     record = host.record.value
     assert record is not None
+    detection = policy.detection.of(host.spec.policy)
     if record.state is not HostState.LEAVING:
         return Thought(changes=(enter(view, host, HostState.LEAVING, verdict.reason),))
-    if policy.detection.leaving is LeavingPolicy.LEAVE:
+    if detection.leaving is LeavingPolicy.LEAVE:
         return Thought(reasons=(verdict.reason,))
-    overdue_s = host.state_since_s + policy.detection.leaving_wait_s
+    overdue_s = host.state_since_s + detection.leaving_wait_s
     if now_s < overdue_s:
         return Thought(reasons=(verdict.reason,), wake_at_s=overdue_s)
     return Thought(reasons=(reason("leaving_overdue", host.name),))
 
 
-def _think_suspect(
+def _think_missed(
     view: ClusterView,
     host: HostView,
     verdict: Verdict,
@@ -168,25 +218,83 @@ def _think_suspect(
     in_force: tuple[Hold, ...],
     now_s: float,
 ) -> Thought:
+    """Think about a host of which something is not heard: look, say what it is, perhaps convict."""
     record = host.record.value
     assert record is not None
     period_s = min(policy.detection.look_period_s, policy.detection.off_gap_s)
     looks, look_at_s = looks_due(host, period_s, now_s)
     thought = Thought(looks=looks, reasons=(verdict.reason,), wake_at_s=look_at_s)
-    if verdict.call is Call.DEAD:
-        held = against_conviction(in_force, host, view)
-        if not held:
-            change = convict(view, host, verdict, trigger=Trigger.DETECTOR)
-            return Thought(changes=(change,), reasons=(verdict.reason,))
-        thought = thought.with_reasons(
-            *(reason("conviction_held", host.name, by=hold.kind, why=hold.reason) for hold in held)
-        )
-    if record.state is HostState.SUSPECT:
-        return thought
-    changes = (enter(view, host, HostState.SUSPECT, verdict.reason),)
-    return Thought(
-        changes=changes, looks=thought.looks, reasons=thought.reasons, wake_at_s=look_at_s
+    remedy = _remedy(host, verdict, policy, now_s)
+    if remedy.convicts:
+        thought = _conviction(view, host, verdict, in_force, thought)
+        if thought.changes:
+            return thought
+    thought = replace(
+        thought.with_reasons(*remedy.reasons),
+        wake_at_s=min(look_at_s, remedy.wake_at_s if remedy.wake_at_s is not None else look_at_s),
     )
+    state = _MISSED.get(verdict.call, HostState.SUSPECT)
+    if record.state is state:
+        return thought
+    return replace(thought, changes=(enter(view, host, state, verdict.reason),))
+
+
+def _conviction(
+    view: ClusterView,
+    host: HostView,
+    verdict: Verdict,
+    in_force: tuple[Hold, ...],
+    otherwise: Thought,
+) -> Thought:
+    """Convict the host, or do what is done otherwise and say what holds the conviction."""
+    held = against_conviction(in_force, host, view)
+    if not held:
+        change = convict(view, host, verdict, trigger=Trigger.DETECTOR)
+        return Thought(changes=(change,), reasons=(verdict.reason,))
+    return otherwise.with_reasons(
+        *(reason("conviction_held", host.name, by=hold.kind, why=hold.reason) for hold in held)
+    )
+
+
+_MISSED = {Call.PARTITIONED: HostState.PARTITIONED, Call.HUNG: HostState.HUNG}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Remedy:
+    """What follows from a verdict by the host's policy."""
+
+    convicts: bool = False
+    reasons: tuple[Reason, ...] = ()
+    wake_at_s: float | None = None
+
+
+def _remedy(host: HostView, verdict: Verdict, policy: Policy, now_s: float) -> _Remedy:
+    """Say what follows: the dead are convicted, those that live in part by their policy only.
+
+    One that lives in part is first written down as what it is, so that it is seen before it is
+    shot, and the time of ``wait`` counts from there.
+    """
+    record = host.record.value
+    assert record is not None
+    detection = policy.detection.of(host.spec.policy)
+    match verdict.call:
+        case Call.DEAD:
+            return _Remedy(convicts=True)
+        case Call.PARTITIONED if record.state is HostState.PARTITIONED:
+            if detection.partitioned is PartitionedPolicy.ALERT:
+                return _Remedy(reasons=(reason("host_partitioned", host.name),))
+            due_s = host.state_since_s
+            if detection.partitioned is PartitionedPolicy.WAIT:
+                due_s += detection.partitioned_wait_s
+            if now_s >= due_s:
+                return _Remedy(convicts=True)
+            why = reason("host_partitioned", host.name, fenced_in_s=due_s - now_s)
+            return _Remedy(reasons=(why,), wake_at_s=due_s)
+        case Call.HUNG if record.state is HostState.HUNG:
+            why = reason("host_hung", host.name)
+            return _Remedy(convicts=detection.hung is HungPolicy.FENCE, reasons=(why,))
+        case _:
+            return _Remedy()
 
 
 def convict(  # noqa: PLR0913 - each argument is one part of the transaction

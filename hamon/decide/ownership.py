@@ -39,7 +39,7 @@ from hamon.model.names import GuestId
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView
 
-SETTLED = frozenset({HostState.UP, HostState.RESTARTED, HostState.QUARANTINED})
+SETTLED = frozenset({HostState.UP, HostState.DEGRADED, HostState.RESTARTED, HostState.QUARANTINED})
 """States in which what a host's libvirt says of its guests is taken for its operators' will."""
 
 

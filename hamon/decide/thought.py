@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from hamon.model.action import Look, PowerLook
 from hamon.model.change import Change, Intent, Operation, Update, record_of
-from hamon.model.host import HostRecord, HostState, check_transition
+from hamon.model.host import MISSED_STATES, HostRecord, HostState, check_transition
 from hamon.model.names import BootId, IncidentId
 from hamon.model.reason import Reason
 from hamon.model.view import ClusterView, HostView
@@ -86,7 +86,7 @@ def next_record(
         incident=incident,
         reason=why.code,
         is_restoring=state is HostState.RESTARTED
-        or (old.is_restoring and state in {HostState.SUSPECT, HostState.LEAVING}),
+        or (old.is_restoring and state in MISSED_STATES | {HostState.LEAVING}),
     )
 
 

@@ -31,6 +31,9 @@ from hamon.ports.probe import Probe, ProbeAnswer, ProbeResult
 _QUICK_SHARE = 0.25
 """A silence is looked at this part of ``late_after_s`` apart until it is late."""
 
+_HEARD_MAX = 200
+"""Hosts named for one plane: far more than any brake lets be convicted at once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnockingPace:
@@ -172,6 +175,21 @@ class Knocker:
                 ):
                     found.setdefault(plane, []).append(host)
         return {plane: tuple(hosts) for plane, hosts in sorted(found.items())}
+
+    def heard(self) -> Mapping[str, tuple[HostName, ...]]:
+        """Return, for each plane, the hastened hosts that answer on it now, sorted.
+
+        For the other controllers: what one of them hears is life. Of very many only the first are
+        named, because where so many are in trouble nobody is convicted.
+        """
+        now_s = self._clock.now_s()
+        found: dict[str, list[HostName]] = {}
+        for host in sorted(self._hastened):
+            for plane, evidence in self._latest.get(host, {}).items():
+                is_heard = evidence.vote is not Vote.SILENT
+                if is_heard and self._is_current(host, evidence, now_s):
+                    found.setdefault(plane, []).append(host)
+        return {plane: tuple(hosts[:_HEARD_MAX]) for plane, hosts in sorted(found.items())}
 
     # -- knocking ---------------------------------------------------------------------------------
 

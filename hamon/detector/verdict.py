@@ -2,34 +2,48 @@
 
 Rules:
 
-1. A registered heartbeat that is not late is well. A session not yet expired is not life by itself.
-2. A lost session is an alarm. It convicts only together with an independent witness:
-   a. power read Off twice with matching identity, both since no probe hears anything; or
-   b. silence on every plane, heard by this controller and another one (or the only one there is),
-      each of which still hears other hosts on that plane.
-3. A strong sign of life (an echo with a boot id) or a weak one (a kernel answers) holds back.
-4. Power On is never life. What is missing, stale or failed is no vote at all (S3).
+1. A registered heartbeat that is not late is well. A session not yet expired is not life by itself:
+   it is late when no probe hears anything.
+2. A host that is late or has lost its session is convicted together with an independent witness:
+   a. power read Off twice with matching identity, both since anything was heard of it; or
+   b. its crash kernel's notice, once the session is gone and at most a kernel answers; or
+   c. silence on every plane, heard by as many controllers as must agree, each of which still hears
+      other hosts on that plane; once the session is gone.
+3. Life holds back, whoever sees it: an echo or a heartbeat on shared storage (strong), a kernel
+   that answers or a heartbeat of its nova-compute (weak), another controller that hears it.
+4. One that writes to shared storage and is not heard otherwise is PARTITIONED. One whose kernel
+   answers, and nothing else for long, is HUNG. One that is well but for its own checks (storage,
+   links, libvirt) is DEGRADED. What follows is policy.
+5. Power On is never life. What is missing, stale or failed is no vote at all (S3).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hamon.detector.views import heard_by_another, views_of_silence
 from hamon.model.policy import DetectionPolicy, LeavingPolicy
 from hamon.model.proof import Evidence, Source, Vote
 from hamon.model.readings import is_off_twice
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView
 
+SERVICE_FRESH_S = 45.0
+"""A heartbeat of nova-compute is life for so long: one comes every 10 s, and is seen 10 s later."""
+
 
 class Call(StrEnum):
     """What is called of a host."""
 
     WELL = "well"
+    DEGRADED = "degraded"
     LATE = "late"
     LEFT = "left"
     LOST = "lost"
+    PARTITIONED = "partitioned"
+    HUNG = "hung"
     DEAD = "dead"
 
 
@@ -49,32 +63,129 @@ def judge(view: ClusterView, host: HostView, policy: DetectionPolicy, now_s: flo
     """Judge one live host that has been seen at least once.
 
     Returns:
-        WELL; LATE (session there, every probe silent); LEFT (it announced its leave and is gone);
-        LOST (session gone, not enough to convict; the reason says what is missing);
-        DEAD (session gone and corroborated).
+        WELL; DEGRADED; LATE (session there, every probe silent); LEFT (it announced its leave and
+        is gone); LOST (session gone, not enough to convict; the reason says what is missing);
+        PARTITIONED; HUNG; DEAD (corroborated).
     """
-    votes = fresh_probes(host, policy, now_s)
+    policy = policy.of(host.spec.policy)
+    probes = fresh_probes(host, policy, now_s)
     if host.heartbeat is not None:
-        if is_silent(votes, policy) and not _has_just_come(host, policy, now_s):
-            return Verdict(call=Call.LATE, reason=reason("heartbeat_late", host.name))
-        return Verdict(call=Call.WELL, reason=reason("heartbeat_present", host.name))
+        if not is_silent(probes, policy) or _has_just_come(host, policy, now_s):
+            return _judge_well(host)
+        lines = lines_of(host, (*probes, *_others(host, policy, now_s)), now_s)
+        return _by_power(view, host, policy, now_s, lines) or Verdict(
+            call=Call.LATE, reason=reason("heartbeat_late", host.name), evidence=lines
+        )
     lost_s = now_s - host.session_lost_s if host.session_lost_s is not None else 0.0
+    votes = (*probes, *_others(host, policy, now_s))
     lines = (f"session lost {lost_s:.2f} s ago", *lines_of(host, votes, now_s))
     leaving = host.self_.value.leaving if host.self_.value is not None else None
     if leaving is not None and policy.leaving is not LeavingPolicy.EVACUATE:
         why = reason("host_left", host.name, leaving=leaving)
         return Verdict(call=Call.LEFT, reason=why, evidence=lines)
-    against = _sign_of_life(host, votes)
-    if against is not None:
-        return Verdict(call=Call.LOST, reason=against, evidence=lines)
-    if is_silent(votes, policy):
-        # An Off from before the silence is void: the host was switched on again since.
-        silent_since_s = max(vote.changed_s for vote in votes)
-        if is_off_twice(host, policy.off_gap_s, now_s, since_s=silent_since_s):
-            why = reason("power_off_and_silent", host.name)
-            return Verdict(call=Call.DEAD, reason=why, evidence=lines)
-        return _by_network(view, host, votes, lines)
-    return Verdict(call=Call.LOST, reason=reason("probes_undecided", host.name), evidence=lines)
+    if is_silent(probes, policy):
+        return _judge_silent(view, host, policy, now_s, lines)
+    return _judge_heard(view, host, policy, now_s, lines)
+
+
+def _judge_well(host: HostView) -> Verdict:
+    failed = failed_checks(host)
+    if not failed:
+        return Verdict(call=Call.WELL, reason=reason("heartbeat_present", host.name))
+    why = reason("checks_failed", host.name, checks=", ".join(failed))
+    lines = tuple(f"check of {name}: {said}" for name, said in failed.items())
+    return Verdict(call=Call.DEGRADED, reason=why, evidence=lines)
+
+
+def _judge_silent(
+    view: ClusterView,
+    host: HostView,
+    policy: DetectionPolicy,
+    now_s: float,
+    lines: tuple[str, ...],
+) -> Verdict:
+    """Judge a host without session that nothing is heard of on its planes."""
+
+    def called(call: Call, why: Reason) -> Verdict:
+        return Verdict(call=call, reason=why, evidence=lines)
+
+    storage = _alive_on_storage(host, policy, now_s)
+    if storage is not None:
+        return called(Call.PARTITIONED, storage)
+    dead = _by_power(view, host, policy, now_s, lines)
+    if dead is not None:
+        return dead
+    heard = heard_by_another(view, host)
+    if heard is not None:
+        return called(Call.LOST, heard)
+    beat = _service_beat(view, host, now_s)
+    if beat is not None:
+        return called(Call.LOST, beat)
+    notice = _crash_notice(host, policy)
+    if notice is not None:
+        return called(Call.DEAD, notice)
+    silent_planes = frozenset(vote.subject for vote in fresh_probes(host, policy, now_s))
+    views = views_of_silence(view, host, silent_planes, policy.controllers_agree)
+    if views.missing is not None:
+        return called(Call.LOST, views.missing)
+    seconded = ",".join(views.seconded_by) or "alone"
+    return Verdict(
+        call=Call.DEAD,
+        reason=reason("silent_on_every_plane", host.name, seconded_by=seconded),
+        evidence=lines + tuple(f"{name}: silent on every plane" for name in views.seconded_by),
+    )
+
+
+def _judge_heard(
+    view: ClusterView,
+    host: HostView,
+    policy: DetectionPolicy,
+    now_s: float,
+    lines: tuple[str, ...],
+) -> Verdict:
+    """Judge a host without session of which something is heard, or not known to be silent."""
+    life = _sign_of_life(view, host, policy, now_s)
+    if life is None:
+        why = reason("probes_undecided", host.name)
+        return Verdict(call=Call.LOST, reason=why, evidence=lines)
+    if life.code != "alive_by_kernel":
+        return Verdict(call=Call.LOST, reason=life, evidence=lines)
+    notice = _crash_notice(host, policy)
+    if notice is not None:
+        # The kernel that answers is the crash kernel.
+        return Verdict(call=Call.DEAD, reason=notice, evidence=lines)
+    since_s = _kernel_only_since_s(host, policy, now_s)
+    if since_s is not None and now_s - since_s >= policy.hung_after_s:
+        why = reason("kernel_answers_only", host.name, for_s=now_s - since_s)
+        return Verdict(call=Call.HUNG, reason=why, evidence=lines)
+    return Verdict(call=Call.LOST, reason=life, evidence=lines)
+
+
+def _by_power(
+    view: ClusterView,
+    host: HostView,
+    policy: DetectionPolicy,
+    now_s: float,
+    lines: tuple[str, ...],
+) -> Verdict | None:
+    """Apply rule 2a to a host whose probes are silent; None: it does not hold.
+
+    An Off from before the silence, or before anything else that was heard of it, is void: the host
+    was switched on again since.
+    """
+    if (
+        _alive_on_storage(host, policy, now_s) is not None
+        or heard_by_another(view, host) is not None
+    ):
+        return None
+    since_s = max(vote.changed_s for vote in fresh_probes(host, policy, now_s))
+    beat_s = _beat_s(view, host)
+    if beat_s is not None:
+        since_s = max(since_s, beat_s)
+    if not is_off_twice(host, policy.off_gap_s, now_s, since_s=since_s):
+        return None
+    code = "power_off_and_silent" if host.heartbeat is None else "power_off_and_late"
+    return Verdict(call=Call.DEAD, reason=reason(code, host.name), evidence=lines)
 
 
 def _has_just_come(host: HostView, policy: DetectionPolicy, now_s: float) -> bool:
@@ -82,33 +193,111 @@ def _has_just_come(host: HostView, policy: DetectionPolicy, now_s: float) -> boo
     return host.registered_s is not None and now_s - host.registered_s < policy.late_after_s
 
 
+def failed_checks(host: HostView) -> Mapping[str, str]:
+    """Return what the host's own checks say is wrong in its present boot, by check."""
+    if host.checks is None or host.checks.boot_id != host.boot_id:
+        return {}
+    return dict(sorted(host.checks.failed.items()))
+
+
+# -- votes ----------------------------------------------------------------------------------------
+
+
 def fresh_probes(host: HostView, policy: DetectionPolicy, now_s: float) -> tuple[Evidence, ...]:
     """Return the probes' latest votes that are young enough to count."""
+    return _fresh(host, policy, now_s, Source.ECHO, Source.CONNECT)
+
+
+def _others(host: HostView, policy: DetectionPolicy, now_s: float) -> tuple[Evidence, ...]:
+    notices = tuple(vote for vote in host.evidence if vote.source is Source.KDUMP)
+    return (*_fresh(host, policy, now_s, Source.STORAGE), *notices)
+
+
+def _fresh(
+    host: HostView, policy: DetectionPolicy, now_s: float, *sources: Source
+) -> tuple[Evidence, ...]:
     return tuple(
         evidence
         for evidence in host.evidence
-        if evidence.source in {Source.ECHO, Source.CONNECT}
-        and now_s - evidence.observed_s <= policy.fresh_s
+        if evidence.source in sources and now_s - evidence.observed_s <= policy.fresh_s
     )
 
 
-def shows_life(host: HostView, policy: DetectionPolicy, now_s: float) -> Reason | None:
-    """Name a fresh sign of life by a probe, strong or weak, or the session; None: there is none."""
+def shows_life(
+    view: ClusterView, host: HostView, policy: DetectionPolicy, now_s: float
+) -> Reason | None:
+    """Name a fresh sign of life by any witness, strong or weak, or the session; None: no sign."""
     if host.heartbeat is not None:
         return reason("alive_by_session", host.name, boot_id=host.heartbeat.boot_id)
-    return _sign_of_life(host, fresh_probes(host, policy, now_s))
+    return _sign_of_life(view, host, policy, now_s) or heard_by_another(view, host)
 
 
-def _sign_of_life(host: HostView, votes: tuple[Evidence, ...]) -> Reason | None:
+def _sign_of_life(
+    view: ClusterView, host: HostView, policy: DetectionPolicy, now_s: float
+) -> Reason | None:
+    votes = fresh_probes(host, policy, now_s)
     for vote in votes:
         if vote.vote is Vote.ALIVE_STRONG:
             return reason(
                 "alive_by_echo", host.name, plane=vote.subject, boot_id=vote.boot_id or ""
             )
+    stronger = _alive_on_storage(host, policy, now_s) or _service_beat(view, host, now_s)
+    if stronger is not None:
+        return stronger
     for vote in votes:
         if vote.vote is Vote.ALIVE_WEAK:
             return reason("alive_by_kernel", host.name, plane=vote.subject, detail=vote.detail)
     return None
+
+
+def _alive_on_storage(host: HostView, policy: DetectionPolicy, now_s: float) -> Reason | None:
+    for vote in _fresh(host, policy, now_s, Source.STORAGE):
+        if vote.vote is Vote.ALIVE_STRONG:
+            return reason(
+                "alive_on_storage", host.name, mount=vote.subject, boot_id=vote.boot_id or ""
+            )
+    return None
+
+
+def _crash_notice(host: HostView, policy: DetectionPolicy) -> Reason | None:
+    """Return the crash kernel's notice of a host without session; None: there is none.
+
+    One that came before the session can have been renewed last is of a former crash. Anybody can
+    send such a datagram: it counts only where nothing but a kernel is heard of the host.
+    """
+    if host.session_lost_s is None:
+        return None
+    since_s = host.session_lost_s - policy.session_timeout_s
+    for vote in host.evidence:
+        if vote.source is Source.KDUMP and vote.observed_s >= since_s:
+            return reason("crash_notice", host.name, address=vote.subject)
+    return None
+
+
+def _beat_s(view: ClusterView, host: HostView) -> float | None:
+    """Return a moment after which a heartbeat of its nova-compute came, None: none was seen."""
+    return view.cloud.beats_s.get(host.service_host) if view.cloud is not None else None
+
+
+def _service_beat(view: ClusterView, host: HostView, now_s: float) -> Reason | None:
+    """Return a heartbeat of its nova-compute that came after its session was lost.
+
+    nova-compute may die with its host and be called up for a minute: only a new one is life.
+    """
+    beat_s = _beat_s(view, host)
+    if beat_s is None or host.session_lost_s is None or host.heartbeat is not None:
+        return None
+    if beat_s < host.session_lost_s or now_s - beat_s > SERVICE_FRESH_S:
+        return None
+    return reason("alive_by_service", host.name, service_host=host.service_host)
+
+
+def _kernel_only_since_s(host: HostView, policy: DetectionPolicy, now_s: float) -> float | None:
+    """Return since when nothing but the kernel has answered, None: that is not so."""
+    if host.session_lost_s is None:
+        return None
+    weak = [v for v in fresh_probes(host, policy, now_s) if v.vote is Vote.ALIVE_WEAK]
+    return max((host.session_lost_s, *(vote.changed_s for vote in weak))) if weak else None
 
 
 def is_silent(votes: tuple[Evidence, ...], policy: DetectionPolicy) -> bool:
@@ -117,40 +306,6 @@ def is_silent(votes: tuple[Evidence, ...], policy: DetectionPolicy) -> bool:
         bool(votes)
         and all(vote.vote is Vote.SILENT for vote in votes)
         and any(vote.observed_s - vote.changed_s >= policy.late_after_s for vote in votes)
-    )
-
-
-def _by_network(
-    view: ClusterView, host: HostView, votes: tuple[Evidence, ...], lines: tuple[str, ...]
-) -> Verdict:
-    """Apply rule 2b."""
-
-    def undecided(code: str, **facts: object) -> Verdict:
-        return Verdict(call=Call.LOST, reason=reason(code, host.name, **facts), evidence=lines)
-
-    silent_planes = {vote.subject for vote in votes}
-    for plane in host.spec.planes:
-        if plane.plane not in silent_planes:
-            return undecided("plane_not_heard", plane=plane.plane)
-    me = view.controllers.get(view.own.controller)
-    others = [c for name, c in sorted(view.controllers.items()) if name != view.own.controller]
-    for plane in host.spec.planes:
-        if me is None or plane.plane not in me.reaches:
-            return undecided("own_plane_suspect", plane=plane.plane)
-        for other in others:
-            agrees = host.name in other.silent.get(plane.plane, ())
-            if not agrees or plane.plane not in other.reaches:
-                return undecided(
-                    "other_controller_disagrees", plane=plane.plane, controller=other.controller
-                )
-    seconded = ",".join(other.controller for other in others) or "alone"
-    agreed = tuple(
-        f"{other.controller}: silent on {','.join(sorted(silent_planes))}" for other in others
-    )
-    return Verdict(
-        call=Call.DEAD,
-        reason=reason("silent_on_every_plane", host.name, seconded_by=seconded),
-        evidence=lines + agreed,
     )
 
 

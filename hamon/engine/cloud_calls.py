@@ -27,6 +27,7 @@ from hamon.model.action import (
     CloudAction,
     CloudLook,
     CloudLookKind,
+    DisableService,
     EnableService,
     Evacuate,
     LiftForceDown,
@@ -241,6 +242,9 @@ class CloudCalls:
             case LiftForceDown():
                 await cloud.lift_force_down(action.service_id, start_by_s=start_by_s)
                 self._changed(action.service_host, is_down=False, is_disabled=None)
+            case DisableService():
+                await cloud.disable(action.service_id, action.reason, start_by_s=start_by_s)
+                self._changed(action.service_host, is_down=None, is_disabled=True)
             case EnableService():
                 await cloud.enable(action.service_id, start_by_s=start_by_s)
                 self._changed(action.service_host, is_down=None, is_disabled=False)

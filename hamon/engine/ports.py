@@ -158,3 +158,7 @@ class Probes(Witness, Protocol):
     def silent(self) -> Mapping[str, tuple[HostName, ...]]:
         """Return by plane the hosts that have been silent for as long as counts."""
         ...
+
+    def heard(self) -> Mapping[str, tuple[HostName, ...]]:
+        """Return by plane the hosts in trouble that answer now."""
+        ...

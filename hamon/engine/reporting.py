@@ -91,6 +91,7 @@ class Reporter:
             policy_hash=self._policy_hash,
             reaches=self._probes.reaches(),
             silent=self._probes.silent(),
+            heard=self._probes.heard(),
         )
 
     async def _write(self, report: ControllerView, epoch: Epoch | None) -> bool:

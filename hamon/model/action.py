@@ -42,6 +42,15 @@ class LiftForceDown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DisableService:
+    """Have Nova's scheduler send nothing new to a host's nova-compute. Idempotent."""
+
+    service_host: str
+    service_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnableService:
     """Let Nova's scheduler use a host's nova-compute again. Idempotent."""
 
@@ -102,7 +111,14 @@ class RunBeforeGate:
 
 
 CloudAction = (
-    ShutOutService | LiftForceDown | EnableService | Evacuate | SetPower | ResetTask | RunBeforeGate
+    ShutOutService
+    | LiftForceDown
+    | DisableService
+    | EnableService
+    | Evacuate
+    | SetPower
+    | ResetTask
+    | RunBeforeGate
 )
 Action = Shoot | CloudAction
 

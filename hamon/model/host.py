@@ -1,13 +1,13 @@
 """A compute host as hamon knows it.
 
-Four records, by who may write them and how often they change:
+What is known of it, by who may write them and how often they change:
 
 * :class:`HostGuard` (znode ``state``): whether the host may live. Changes only when that right
   changes, so that it can guard registrations and guest starts. Written by the leader.
 * :class:`HostRecord` (znode ``record``): what else the leader remembers. Written by the leader.
 * :class:`HostSelf` (znode ``self``): what the heartbeat process says of its host.
-* :class:`HostDomains`, :class:`HostCapacity` (znodes ``domains``, ``capacity``): what the guests
-  process says of libvirt.
+* :class:`HostDomains`, :class:`HostCapacity`, :class:`HostChecks` (znodes ``domains``,
+  ``capacity``, ``checks``): what the guests process says of libvirt and of its host.
 """
 
 from __future__ import annotations
@@ -17,13 +17,22 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hamon.model.names import BootId, GuestId, HostName, IncidentId
+from hamon.model.policy import HostPolicy
 
 
 class HostState(StrEnum):
-    """Where a host stands."""
+    """Where a host stands.
+
+    PARTITIONED: it writes its heartbeat to shared storage, and nothing else of it is heard. HUNG:
+    its kernel answers, and nothing that runs above it has for long. DEGRADED: it is well, but its
+    own checks say that its guests are not (no storage, no network).
+    """
 
     UP = "UP"
     SUSPECT = "SUSPECT"
+    PARTITIONED = "PARTITIONED"
+    HUNG = "HUNG"
+    DEGRADED = "DEGRADED"
     LEAVING = "LEAVING"
     RESTARTED = "RESTARTED"
     FENCING = "FENCING"
@@ -37,26 +46,30 @@ class HostState(StrEnum):
 
 _S = HostState
 
+MISSED_STATES = frozenset({_S.SUSPECT, _S.PARTITIONED, _S.HUNG})
+"""Something of it is not heard any more; which of them it is may change as more is known."""
+
+_CAME_BACK = frozenset({_S.UP, _S.RESTARTED, _S.QUARANTINED})
+
 HOST_TRANSITIONS: Mapping[HostState, frozenset[HostState]] = {
-    _S.UP: frozenset({_S.SUSPECT, _S.LEAVING, _S.RESTARTED, _S.FENCING}),
-    _S.SUSPECT: frozenset({_S.UP, _S.LEAVING, _S.RESTARTED, _S.FENCING, _S.QUARANTINED}),
-    _S.LEAVING: frozenset({_S.UP, _S.RESTARTED, _S.SUSPECT, _S.FENCING, _S.QUARANTINED}),
-    _S.RESTARTED: frozenset(
-        {_S.UP, _S.SUSPECT, _S.LEAVING, _S.FENCING, _S.RESTARTED, _S.QUARANTINED},
-    ),
+    _S.UP: MISSED_STATES | {_S.DEGRADED, _S.LEAVING, _S.RESTARTED, _S.FENCING},
+    _S.SUSPECT: (MISSED_STATES | _CAME_BACK | {_S.LEAVING, _S.FENCING}) - {_S.SUSPECT},
+    _S.PARTITIONED: (MISSED_STATES | _CAME_BACK | {_S.LEAVING, _S.FENCING}) - {_S.PARTITIONED},
+    _S.HUNG: (MISSED_STATES | _CAME_BACK | {_S.LEAVING, _S.FENCING}) - {_S.HUNG},
+    _S.DEGRADED: MISSED_STATES | {_S.UP, _S.LEAVING, _S.RESTARTED, _S.FENCING},
+    _S.LEAVING: MISSED_STATES | _CAME_BACK | {_S.FENCING},
+    _S.RESTARTED: MISSED_STATES | _CAME_BACK | {_S.LEAVING, _S.FENCING},
     _S.FENCING: frozenset({_S.FENCED, _S.FENCE_FAILED}),
     _S.FENCE_FAILED: frozenset({_S.FENCING, _S.FENCED, _S.RETURNING}),
     _S.FENCED: frozenset({_S.EVACUATING, _S.FENCING, _S.RETURNING}),
     _S.EVACUATING: frozenset({_S.EVACUATED, _S.FENCING, _S.RETURNING}),
     _S.EVACUATED: frozenset({_S.RETURNING, _S.EVACUATING, _S.FENCING}),
     _S.RETURNING: frozenset({_S.UP, _S.QUARANTINED, _S.FENCING}),
-    _S.QUARANTINED: frozenset({_S.UP, _S.SUSPECT, _S.LEAVING, _S.RESTARTED, _S.FENCING}),
+    _S.QUARANTINED: MISSED_STATES | {_S.UP, _S.LEAVING, _S.RESTARTED, _S.FENCING},
 }
 """Every lawful step; what is not here is refused. The diagram in docs is generated from this."""
 
-LIVE_STATES = frozenset(
-    {_S.UP, _S.SUSPECT, _S.LEAVING, _S.RESTARTED, _S.QUARANTINED},
-)
+LIVE_STATES = MISSED_STATES | {_S.UP, _S.DEGRADED, _S.LEAVING, _S.RESTARTED, _S.QUARANTINED}
 """States in which the host's guard reads :attr:`Right.LIVE`."""
 
 SHUT_OUT_STATES = frozenset(HostState) - LIVE_STATES
@@ -191,6 +204,21 @@ class HostCapacity:
     pool_paths: tuple[str, ...] = ()
 
 
+LIBVIRT_CHECK = "libvirt"
+"""Name of the check that libvirt answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostChecks:
+    """What the guests process found wrong with its host, in this boot (znode ``checks``).
+
+    ``failed``: by check (``storage:<mount>``, ``link:<interface>``, ``libvirt``) what is wrong.
+    """
+
+    boot_id: BootId
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaneAddress:
     """Where a host answers on one network plane."""
@@ -227,7 +255,7 @@ class HostSpec:
     ``zookeeper_digest`` is the digest (never the password) its ACLs are made with.
     ``service_host``: the name of its nova-compute in Nova, "": the host's own name.
     ``agentless``: no process of hamon's runs there: it is known by Nova's word and by probes, it is
-    never fenced by itself, and it has no identity in ZooKeeper.
+    never fenced by itself, and it has no identity in ZooKeeper. ``policy``: its own choices.
     """
 
     name: HostName
@@ -238,3 +266,4 @@ class HostSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     service_host: str = ""
     agentless: bool = False
+    policy: HostPolicy = field(default_factory=HostPolicy)

@@ -5,7 +5,7 @@ Every duration is in seconds on the decider's own monotonic clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 
@@ -17,6 +17,29 @@ class LeavingPolicy(StrEnum):
     LEAVE = "leave"
 
 
+class PartitionedPolicy(StrEnum):
+    """What to do with a host that lives by its heartbeat on shared storage only."""
+
+    ALERT = "alert"
+    WAIT = "wait"
+    FENCE = "fence"
+
+
+class HungPolicy(StrEnum):
+    """What to do with a host of which only the kernel answers."""
+
+    ALERT = "alert"
+    FENCE = "fence"
+
+
+class DegradedPolicy(StrEnum):
+    """What to do with a host whose own checks fail while it lives."""
+
+    ALERT = "alert"
+    DISABLE = "disable"
+    FENCE = "fence"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionPolicy:
     """When a host is suspected and when it is convicted.
@@ -26,7 +49,11 @@ class DetectionPolicy:
     starts power looks before the session ends. ``fresh_s``: how old an observation may be to count.
     ``off_gap_s``: least time between two Off readings that together count. ``look_period_s``: how
     often power is read while a host is suspected. ``leaving_wait_s``: how long a host that
-    announced its leave may stay away before a page.
+    announced its leave may stay away before a page. ``controllers_agree``: so many controllers, of
+    those that are registered, must hear a host's silence for it to count without a power reading.
+    ``hung_after_s``: a kernel that answers while nothing else does is HUNG after so long.
+    ``partitioned``, ``hung``, ``degraded``: what follows; ``partitioned_wait_s``: for ``wait``, how
+    long; ``degraded_wait_s``: how long a host is DEGRADED before ``fence``.
     """
 
     session_timeout_s: float = 6.0
@@ -39,6 +66,32 @@ class DetectionPolicy:
     look_timeout_s: float = 5.0
     leaving: LeavingPolicy = LeavingPolicy.WAIT
     leaving_wait_s: float = 600.0
+    controllers_agree: int = 2
+    hung_after_s: float = 30.0
+    hung: HungPolicy = HungPolicy.ALERT
+    partitioned: PartitionedPolicy = PartitionedPolicy.ALERT
+    partitioned_wait_s: float = 120.0
+    degraded: DegradedPolicy = DegradedPolicy.DISABLE
+    degraded_wait_s: float = 120.0
+
+    def of(self, host: HostPolicy) -> DetectionPolicy:
+        """Return the policy that holds for a host with choices of its own."""
+        chosen = {
+            field.name: value
+            for field in fields(host)
+            if (value := getattr(host, field.name)) is not None
+        }
+        return replace(self, **chosen) if chosen else self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPolicy:
+    """What a host or a group of hosts chose instead of :class:`DetectionPolicy`; None: as all."""
+
+    leaving: LeavingPolicy | None = None
+    hung: HungPolicy | None = None
+    partitioned: PartitionedPolicy | None = None
+    degraded: DegradedPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

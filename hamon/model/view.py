@@ -12,6 +12,7 @@ from hamon.model.guest import Grant, GuestRecord, InventoryEntry
 from hamon.model.host import (
     Heartbeat,
     HostCapacity,
+    HostChecks,
     HostDomains,
     HostGuard,
     HostRecord,
@@ -50,6 +51,7 @@ class HostView:
     shot_settled_s: float | None = None
     domains: HostDomains | None = None
     capacity: HostCapacity | None = None
+    checks: HostChecks | None = None
     inventory: Mapping[GuestId, InventoryEntry] = field(default_factory=dict)
     grants: Mapping[GuestId, Versioned[Grant]] = field(default_factory=dict)
 
@@ -92,8 +94,8 @@ class IncidentView:
 class ControllerView:
     """What another controller reports of itself (ephemeral ``controllers/<id>``).
 
-    ``silent``: hosts it cannot hear on a plane, by plane; ``reaches``: planes on which it hears at
-    least one host.
+    ``silent``: hosts it cannot hear on a plane, by plane; ``heard``: hosts in trouble that it does
+    hear there; ``reaches``: planes on which it hears at least one host.
     """
 
     controller: ControllerId
@@ -101,6 +103,7 @@ class ControllerView:
     policy_hash: str = ""
     reaches: tuple[str, ...] = ()
     silent: Mapping[str, tuple[HostName, ...]] = field(default_factory=dict)
+    heard: Mapping[str, tuple[HostName, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -129,6 +129,20 @@ class Cloud(Protocol):
         """End a forced-down state; Nova refuses while evacuations there are done. Idempotent."""
         ...
 
+    async def disable(
+        self, service_id: str, reason: str, *, start_by_s: float | None = None
+    ) -> None:
+        """Have nothing new scheduled to a compute service. Idempotent.
+
+        Nova tells the compute itself over RPC: one that does not answer makes the call slow.
+
+        Args:
+            service_id: the service.
+            reason: why, not "".
+            start_by_s: see above.
+        """
+        ...
+
     async def enable(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """Let the scheduler use a compute service again. Idempotent."""
         ...

@@ -15,7 +15,9 @@ OFF_GAP_MIN_S = 1.0
 _MAY_BE_ZERO = frozenset(
     {
         ("detection", "boot_grace_s"),
+        ("detection", "degraded_wait_s"),
         ("detection", "leaving_wait_s"),
+        ("detection", "partitioned_wait_s"),
         ("evacuation", "reserved_ram_mib"),
         ("recovery", "quarantine_s"),
         ("recovery", "quarantine_max_s"),
@@ -123,6 +125,12 @@ def _detection(policy: DetectionPolicy) -> Iterator[Problem]:
                 f"{value_s:g} < 2 × probe_period_s {policy.probe_period_s:g} = {twice_s:g}: "
                 f"{meaning}; raise it",
             )
+    if policy.hung_after_s < policy.late_after_s:
+        yield _problem(
+            "detection.hung_after_s",
+            f"{policy.hung_after_s:g} < late_after_s {policy.late_after_s:g}: an agent that is "
+            "only late would count as hung; raise it",
+        )
     if policy.off_gap_s < OFF_GAP_MIN_S:
         yield _problem(
             "detection.off_gap_s",

@@ -206,6 +206,7 @@ def _entry(document: Document, draft: _Draft, found: list[ConfigError]) -> HostE
         product_uuid=table.product_uuid,
         zookeeper_digest=digest,
         labels=dict(table.labels),
+        policy=table.policy,
         service_host=table.service_host,
         agentless=table.agentless,
     )

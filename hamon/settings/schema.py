@@ -21,6 +21,7 @@ from hamon.model.policy import (
     EvacuationPolicy,
     FencingPolicy,
     HoldPolicy,
+    HostPolicy,
     ReturnPolicy,
 )
 
@@ -227,6 +228,7 @@ class HostTable(Table):
     # What Nova itself takes for a host's name.
     service_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,255}$")] = ""
     agentless: bool = False
+    policy: HostPolicy = HostPolicy()
 
 
 class HostsFile(Table):

@@ -235,6 +235,16 @@ class SimulatedCloud:
         self._records.put_service(service.host, is_forced_down=False)
         self._end("lift_force_down", service_id)
 
+    async def disable(
+        self, service_id: str, reason: str, *, start_by_s: float | None = None
+    ) -> None:
+        """See ``ports.Cloud``."""
+        refuse_late(self._clock, "disable", service_id, start_by_s)
+        self._begin("disable", service_id)
+        service = self._service(service_id, "disable")
+        self._records.put_service(service.host, is_enabled=False, disabled_reason=reason)
+        self._end("disable", service_id)
+
     async def enable(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
         refuse_late(self._clock, "enable", service_id, start_by_s)

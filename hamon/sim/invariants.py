@@ -166,8 +166,8 @@ class Referee:
             self._judge_return(host, before)
 
     def _judge_conviction(self, host: HostName, guard: HostGuard, opened: IncidentRecord) -> None:
-        if self.ledger.has_heartbeat(host):
-            self.blame("S4", f"{host} was convicted while it was registered")
+        if self.ledger.has_heartbeat(host) and self._is_alive(host, guard.boot_id):
+            self.blame("S4", f"{host} was convicted while it was alive and registered")
         if not self.ledger.control().is_armed:
             self.blame("S10", f"{host} was convicted while disarmed")
         self._convicted_s[host] = self.now_s()

@@ -122,6 +122,13 @@ class ClientCloud:
         refuse_late(self._world.clock, "lift_force_down", service_id, start_by_s)
         await self._call("lift_force_down", lambda: self._nova.api.lift_force_down(service_id))
 
+    async def disable(
+        self, service_id: str, reason: str, *, start_by_s: float | None = None
+    ) -> None:
+        """See ``ports.Cloud``."""
+        refuse_late(self._world.clock, "disable", service_id, start_by_s)
+        await self._call("disable", lambda: self._nova.api.disable(service_id, reason))
+
     async def enable(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
         refuse_late(self._world.clock, "enable", service_id, start_by_s)

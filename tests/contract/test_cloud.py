@@ -101,6 +101,25 @@ async def test_shut_out__again__is_one_state_with_its_reason(world: World) -> No
     assert (False, True, "") == (after.is_forced_down, after.is_enabled, after.disabled_reason)
 
 
+async def test_disable__again__is_one_state_and_nothing_is_forced_down(world: World) -> None:
+    """A compute that works goes on with what it has, and is sent nothing new."""
+    before = await service(world, "h1")
+
+    await world.cloud.disable(before.id, REASON)
+    await world.cloud.disable(before.id, REASON)
+
+    after = await service(world, "h1")
+    assert (True, False, False, REASON) == (
+        after.is_up,
+        after.is_forced_down,
+        after.is_enabled,
+        after.disabled_reason,
+    )
+    await world.cloud.enable(before.id)
+    after = await service(world, "h1")
+    assert (True, "") == (after.is_enabled, after.disabled_reason)
+
+
 async def test_evacuate__of_a_dead_host__rebuilds_elsewhere_and_leaves_a_record(
     world: World,
 ) -> None:

@@ -443,11 +443,22 @@ def test_proven_boot_echoes__the_level_is_distrusted(
     assert "proof_contradicted" in codes(decision)
 
 
-def test_proven_boot_has_a_session__is_contradicted() -> None:
-    """A heartbeat of the dead boot is life as well."""
-    host = dead(is_here=True, evidence=silence())
+def test_proven_boot_registers_anew__is_contradicted() -> None:
+    """A heartbeat of the dead boot that came after its proof is life as well."""
+    host = dead(is_here=True, evidence=silence(), registered_s=NOW_S - 1.0)
 
     assert HostState.FENCING is state_written(decided(world(host, an_open_incident())), HOST)
+
+
+def test_proven_boot_has_its_old_session__is_no_contradiction_and_told_when_it_stays() -> None:
+    """A session ends with its time-out, or never: the power that reads Off counts for more."""
+    young = dead(is_here=True, evidence=silence(), state_since_s=NOW_S - 1.0)
+    old = dead(is_here=True, evidence=silence(), state_since_s=NOW_S - 60.0)
+
+    for host, is_told in ((young, False), (old, True)):
+        decision = decided(world(host, an_open_incident(a_migration())))
+        assert HostState.FENCING is not state_written(decision, HOST)
+        assert is_told == ("session_outlives_proof" in codes(decision))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ PURE = (
     "hamon.decide",
     "hamon.detector.agentless",
     "hamon.detector.verdict",
+    "hamon.detector.views",
     "hamon.errors",
     "hamon.evacuator",
     "hamon.fencing.ladder",

@@ -41,6 +41,10 @@ class Probes:
         """See ``engine.ports.Probes``."""
         return ()
 
+    def heard(self) -> Mapping[str, tuple[HostName, ...]]:
+        """See ``engine.ports.Probes``."""
+        return {}
+
     def silent(self) -> Mapping[str, tuple[HostName, ...]]:
         """See ``engine.ports.Probes``."""
         return {}

@@ -7,14 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hamon.detector.verdict import Call, is_silent, judge, shows_life
-from hamon.model.host import Leaving
-from hamon.model.policy import DetectionPolicy, LeavingPolicy
+from hamon.model.host import HostChecks, Leaving
+from hamon.model.names import ControllerId
+from hamon.model.policy import DetectionPolicy, HostPolicy, LeavingPolicy
 from hamon.model.proof import Evidence, Power, PowerReading, Source, Vote
 from hamon.model.view import ClusterView, ControllerView, HostView
 from tests.builders import (
     BOOT,
     HOST,
     ME,
+    NEXT_BOOT,
     NOW_S,
     OTHER,
     PLANES,
@@ -49,6 +51,16 @@ def unheard(**others: object) -> HostView:
     return a_lost_host(readings=(), **others)  # type: ignore[arg-type]
 
 
+def an_early_host(**others: object) -> HostView:
+    """A host with a session that is silent, and whose power reads Off twice."""
+    return a_host(**{"evidence": silence(), "readings": off_twice(), **others})  # type: ignore[arg-type]
+
+
+ECHO = a_vote(Vote.ALIVE_STRONG, "storage", boot_id=BOOT)
+BEAT = a_vote(Vote.ALIVE_STRONG, "nfs", source=Source.STORAGE, boot_id=BOOT)
+NOTICE = a_vote(Vote.DEAD, "192.0.2.1", source=Source.KDUMP, age_s=40.0)
+
+
 # -- with a session -------------------------------------------------------------------------------
 
 
@@ -62,11 +74,36 @@ def test_judge__session_there_but_silent__is_late() -> None:
     assert (Call.LATE, "heartbeat_late") == call(a_host(evidence=silence()))
 
 
-def test_judge__session_there_and_power_off_twice__is_only_late() -> None:
-    """While the session is there nobody is convicted, whatever a device says."""
+def test_judge__session_there_but_silent_and_off_twice__is_dead() -> None:
+    """Nobody has to wait for the end of the session of a host that is Off and heard by nobody."""
     host = a_host(evidence=silence(), readings=off_twice())
 
-    assert (Call.LATE, "heartbeat_late") == call(host)
+    assert (Call.DEAD, "power_off_and_late") == call(host)
+
+
+@pytest.mark.parametrize(
+    ("case", "others"),
+    [
+        ("not silent on every plane", {"evidence": (a_vote(Vote.SILENT), ECHO)}),
+        ("off read before the silence", {"readings": off_twice(newest_age_s=61.0)}),
+        ("off of another machine", {"readings": off_twice(SPARE)}),
+        ("off read once", {"readings": off_twice()[1:]}),
+        ("just registered", {"registered_s": NOW_S - 1.0}),
+        ("writes to shared storage", {"evidence": (*silence(), BEAT)}),
+    ],
+)
+def test_judge__session_there_and_not_all_conditions__is_not_dead(
+    case: str, others: dict[str, object]
+) -> None:
+    """An early conviction needs every one of its conditions."""
+    assert Call.DEAD is not call(an_early_host(**others))[0], case
+
+
+def test_judge__session_there_off_twice_but_another_hears_it__is_only_late() -> None:
+    """A controller that hears the host is a source that says ALIVE."""
+    reports = a_report(ME), a_report(OTHER, heard=[HOST])
+
+    assert (Call.LATE, "heartbeat_late") == call(an_early_host(), *reports)
 
 
 def test_judge__session_there_and_no_vote__is_well() -> None:
@@ -137,11 +174,11 @@ def test_judge__off_read_before_the_last_plane_fell_silent__does_not_count() -> 
     ("vote", "code"),
     [
         (a_vote(Vote.ALIVE_STRONG, boot_id=BOOT), "alive_by_echo"),
-        (a_vote(Vote.ALIVE_WEAK), "alive_by_kernel"),
+        (a_vote(Vote.ALIVE_WEAK, for_s=5.0), "alive_by_kernel"),
     ],
 )
 def test_judge__any_sign_of_life__is_only_lost(vote: Evidence, code: str) -> None:
-    """One plane that answers holds the conviction back, whatever power says (PARTITIONED, HUNG)."""
+    """One plane that answers holds the conviction back, whatever power says."""
     quiet = a_vote(Vote.SILENT, "storage")
 
     assert (Call.LOST, code) == call(a_lost_host(evidence=(quiet, vote)))
@@ -197,6 +234,7 @@ REPORTS = st.lists(
         a_report,
         st.sampled_from([ME, OTHER]),
         silent=st.sampled_from([(), (HOST,)]),
+        heard=st.sampled_from([(), (HOST,)]),
         reaches=st.sampled_from([(), PLANES[:1], PLANES]),
     ),
     max_size=2,
@@ -224,15 +262,22 @@ def test_judge__whatever_the_evidence__never_dead_while_anything_is_alive(
             if vote.source in {Source.ECHO, Source.CONNECT}
             and NOW_S - vote.observed_s <= POLICY.fresh_s
         ]
-        assert not is_here
+        others = replace(host, heartbeat=None, session_lost_s=host.session_lost_s or NOW_S)
+        life = shows_life(view, others, POLICY, NOW_S)
+        if verdict.reason.code == "crash_notice":
+            assert life is None or life.code == "alive_by_kernel"
+            assert any(vote.source is Source.KDUMP for vote in votes)
+            return
+        assert life is None
         assert {Vote.SILENT} == {vote.vote for vote in probes}
-        assert shows_life(host, POLICY, NOW_S) is None
-        if verdict.reason.code == "power_off_and_silent":
+        if verdict.reason.code in {"power_off_and_silent", "power_off_and_late"}:
             offs = [r for r in by_age if r.power is Power.OFF and NOW_S - r.observed_s <= 30]
             assert len(offs) >= 2
+            assert is_here == (verdict.reason.code == "power_off_and_late")
         else:
             assert verdict.reason.code == "silent_on_every_plane"
             assert set(PLANES) == {vote.subject for vote in probes}
+            assert not is_here
 
 
 # -- silence on the network alone -----------------------------------------------------------------
@@ -256,14 +301,16 @@ def test_judge__the_only_controller_hears_nothing__is_dead() -> None:
         ("I hear nobody on a plane", (a_report(ME, reaches=PLANES[:1]), AGREES),
          "own_plane_suspect"),
         ("I have not reported yet", (AGREES,), "own_plane_suspect"),
-        ("the other hears the host", (a_report(ME), a_report(OTHER)),
-         "other_controller_disagrees"),
+        ("the other hears the host", (a_report(ME), a_report(OTHER, heard=[HOST])),
+         "heard_by_another"),
+        ("the other knows nothing yet", (a_report(ME), a_report(OTHER)),
+         "too_few_views"),
         ("the other hears nobody on a plane",
          (a_report(ME), a_report(OTHER, silent=[HOST], reaches=PLANES[:1])),
-         "other_controller_disagrees"),
-        ("the other hears the host on one plane",
+         "too_few_views"),
+        ("the other is sure of one plane only",
          (a_report(ME), replace(AGREES, silent={"management": (HOST,)})),
-         "other_controller_disagrees"),
+         "too_few_views"),
     ],
 )  # fmt: skip
 def test_judge__a_controller_may_be_the_sick_one__is_only_lost(
@@ -280,11 +327,135 @@ def test_judge__a_plane_was_not_probed__is_only_lost() -> None:
     assert (Call.LOST, "plane_not_heard") == call(host, a_report(ME), AGREES)
 
 
-def test_judge__three_controllers__all_have_to_agree() -> None:
-    """A third controller that hears the host is a source that says ALIVE."""
-    third = a_report(type(ME)("controller-3"))
+def test_judge__three_controllers_two_agree__is_dead_whatever_the_third_cannot_see() -> None:
+    """As many as must agree do; one that sees nothing does not hinder them."""
+    blind = a_report(ControllerId("controller-3"), reaches=())
 
-    assert Call.LOST is call(unheard(), a_report(ME), AGREES, third)[0]
+    assert Call.DEAD is call(unheard(), a_report(ME), AGREES, blind)[0]
+
+
+def test_judge__three_controllers_one_hears_the_host__is_only_lost() -> None:
+    """A third controller that hears the host is a source that says ALIVE."""
+    third = a_report(ControllerId("controller-3"), heard=[HOST])
+
+    assert (Call.LOST, "heard_by_another") == call(unheard(), a_report(ME), AGREES, third)
+
+
+def test_judge__three_must_agree_and_two_do__is_only_lost() -> None:
+    """How many must agree is policy."""
+    policy = replace(POLICY, controllers_agree=3)
+    third = a_report(ControllerId("controller-3"))
+
+    assert (Call.LOST, "too_few_views") == call(
+        unheard(), a_report(ME), AGREES, third, policy=policy
+    )
+
+
+# -- shared storage -------------------------------------------------------------------------------
+
+
+def test_judge__silent_but_writes_to_storage__is_partitioned_whatever_power_says() -> None:
+    """A heartbeat on shared storage that moves is life, and only the network is gone."""
+    host = a_lost_host(evidence=(*silence(), BEAT))
+
+    assert (Call.PARTITIONED, "alive_on_storage") == call(host, a_report(ME), AGREES)
+
+
+def test_judge__kernel_answers_and_writes_to_storage__is_lost_not_hung() -> None:
+    """Its agent is gone, but its userland works."""
+    weak = tuple(a_vote(Vote.ALIVE_WEAK, plane) for plane in PLANES)
+
+    assert (Call.LOST, "alive_on_storage") == call(a_lost_host(evidence=(*weak, BEAT)))
+
+
+def test_judge__storage_stands_still__is_no_life() -> None:
+    """A mount on which nothing moves hinders nothing, and convicts nobody by itself."""
+    still = a_vote(Vote.SILENT, "nfs", source=Source.STORAGE)
+
+    assert Call.DEAD is call(a_lost_host(evidence=(*silence(), still)))[0]
+    assert (
+        Call.LOST is call(unheard(evidence=(*silence(), still)), a_report(ME), a_report(OTHER))[0]
+    )
+
+
+# -- a kernel that answers ------------------------------------------------------------------------
+
+
+def test_judge__only_the_kernel_answers_for_long__is_hung() -> None:
+    """What runs above the kernel has not answered for ``hung_after_s``."""
+    weak = tuple(a_vote(Vote.ALIVE_WEAK, plane) for plane in PLANES)
+
+    assert (Call.HUNG, "kernel_answers_only") == call(unheard(evidence=weak))
+
+
+def test_judge__only_the_kernel_answers_for_a_while__is_only_lost() -> None:
+    """The time counts from when only the kernel answered, and from the loss of the session."""
+    young = POLICY.hung_after_s - 1.0
+    weak = tuple(a_vote(Vote.ALIVE_WEAK, plane, for_s=young) for plane in PLANES)
+
+    assert (Call.LOST, "alive_by_kernel") == call(unheard(evidence=weak))
+
+
+# -- crash notices --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vote", [Vote.SILENT, Vote.ALIVE_WEAK])
+def test_judge__crash_notice_and_nothing_but_a_kernel__is_dead(vote: Vote) -> None:
+    """A crash kernel tells that the kernel before it is over, and may answer itself."""
+    votes = tuple(a_vote(vote, plane) for plane in PLANES)
+
+    assert (Call.DEAD, "crash_notice") == call(unheard(evidence=(*votes, NOTICE)))
+
+
+@pytest.mark.parametrize(
+    ("case", "votes"),
+    [
+        ("of a former crash", (*silence(), replace(NOTICE, observed_s=NOW_S - 67.0))),
+        ("the host answers", (*silence(), ECHO, NOTICE)),
+        ("it writes to storage", (*silence(), BEAT, NOTICE)),
+    ],
+)
+def test_judge__crash_notice_that_may_be_wrong__convicts_nobody(
+    case: str, votes: tuple[Evidence, ...]
+) -> None:
+    """Anybody can send such a datagram; life counts for more."""
+    host = unheard(evidence=votes)
+
+    assert Call.DEAD is not call(host, a_report(ME), a_report(OTHER))[0], case
+
+
+def test_judge__crash_notice_while_the_session_lives__changes_nothing() -> None:
+    """It is believed only of hosts that are missed."""
+    assert Call.WELL is call(a_host(evidence=(*a_host().evidence, NOTICE)))[0]
+
+
+# -- its own checks -------------------------------------------------------------------------------
+
+
+def test_judge__its_own_checks_fail__is_degraded() -> None:
+    """A host that lives and whose guests have no storage is neither well nor dead."""
+    checks = HostChecks(boot_id=BOOT, failed={"storage:nfs": "not written for 9 s"})
+
+    assert (Call.DEGRADED, "checks_failed") == call(a_host(checks=checks))
+
+
+def test_judge__checks_of_a_former_boot__say_nothing() -> None:
+    """What was wrong before the reboot may be well now."""
+    checks = HostChecks(boot_id=NEXT_BOOT, failed={"storage:nfs": "not written for 9 s"})
+
+    assert Call.WELL is call(a_host(checks=checks))[0]
+
+
+# -- choices of a host ----------------------------------------------------------------------------
+
+
+def test_judge__host_with_a_choice_of_its_own__is_judged_by_it() -> None:
+    """A group of hosts may be treated unlike the others."""
+    host = a_lost_host(leaving=Leaving.SHUTDOWN)
+    own = replace(host.spec, policy=HostPolicy(leaving=LeavingPolicy.EVACUATE))
+
+    assert Call.LEFT is call(host)[0]
+    assert Call.DEAD is call(replace(host, spec=own))[0]
 
 
 # -- leaving --------------------------------------------------------------------------------------
@@ -324,13 +495,14 @@ def test_judge__announced_its_leave_but_is_here__is_well() -> None:
             a_host(is_here=False, evidence=(a_vote(Vote.ALIVE_STRONG, boot_id=BOOT),)),
             "alive_by_echo",
         ),
+        (a_host(is_here=False, evidence=(BEAT,)), "alive_on_storage"),
         (a_host(is_here=False, evidence=(a_vote(Vote.ALIVE_WEAK, age_s=9.0),)), None),
         (a_lost_host(), None),
     ],
 )
 def test_shows_life__by_table__names_the_source(host: HostView, code: str | None) -> None:
     """An operator who wants a host gone is told which source sees it alive."""
-    life = shows_life(host, POLICY, NOW_S)
+    life = shows_life(a_view(host), host, POLICY, NOW_S)
 
     assert code == (life.code if life is not None else None)
 

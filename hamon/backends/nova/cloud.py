@@ -166,6 +166,13 @@ class NovaCloud:
         """See ``ports.Cloud``."""
         await self._write_service("lift_force_down", service_id, {"forced_down": False}, start_by_s)
 
+    async def disable(
+        self, service_id: str, reason: str, *, start_by_s: float | None = None
+    ) -> None:
+        """See ``ports.Cloud``."""
+        body = {"status": "disabled", "disabled_reason": reason}
+        await self._write_service("disable", service_id, body, start_by_s)
+
     async def enable(self, service_id: str, *, start_by_s: float | None = None) -> None:
         """See ``ports.Cloud``."""
         await self._write_service("enable", service_id, {"status": "enabled"}, start_by_s)
