@@ -29,6 +29,7 @@ _NOVA_SECRET = "nova"
 # lab of three hosts must bear two deaths in a row. Fencing: an emulated BMC answers in a blink.
 _HAMON_TOML = """\
 [cluster]
+mode = "active"
 name = "{cluster}"
 controller = "{controller}"
 {backend}

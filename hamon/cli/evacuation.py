@@ -14,9 +14,9 @@ from hamon.cli.client import Client
 from hamon.cli.failure import ExitCode
 from hamon.cli.request import send
 from hamon.cli.watching import Ended, Watched, progress_for, watch
-from hamon.decide.holds import NO_BAR_TO_EVACUATION, OVERRIDABLE
+from hamon.decide.holds import is_passed_by_hand
 from hamon.errors import RequestRefusedError
-from hamon.model.control import RequestKind
+from hamon.model.control import HoldKind, RequestKind
 from hamon.model.incident import MigrationStatus
 from hamon.model.names import CLUSTER
 
@@ -81,11 +81,14 @@ def preview(client: Client, shown: Mapping[str, Any]) -> Iterator[Any]:
     yield from host_header(dict(shown))
     if shown["session"]:
         yield line("its agent is registered: a host that lives is not evacuated, but refused", NOTE)
+    labels = {f"{label}={value}" for label, value in shown["labels"].items()}
+    scopes = {CLUSTER, shown["host"], *labels}
     for hold in client.ask("status")["holds"]:
-        if hold["scope"] not in {CLUSTER, shown["host"]} or hold["kind"] in NO_BAR_TO_EVACUATION:
+        is_passed = is_passed_by_hand(HoldKind(hold["kind"]))
+        if hold["scope"] not in scopes or is_passed is None:
             continue
         text = f"({hold['kind']}) {hold['reason']}"
-        if hold["kind"] in OVERRIDABLE:
+        if is_passed:
             yield line(f"HOLD passed over, and written into the incident: {text}", NOTE)
         else:
             yield line(f"HOLD that nobody passes over: {text}", ALARM)

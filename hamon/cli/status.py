@@ -15,6 +15,7 @@ from hamon.cli.failure import as_failure
 from hamon.cli.invocation import Invocation, asks_daemon, format_option, pass_invocation
 from hamon.detector.agentless import Word
 from hamon.errors import HamonError
+from hamon.model.policy import Mode
 
 WATCH_PERIOD_S = 1.0
 HOSTS_MAX = 40
@@ -116,20 +117,16 @@ def _page(answer: dict[str, Any], waiting: list[dict[str, Any]]) -> Iterator[Any
 
 
 def _header(answer: dict[str, Any]) -> Iterator[Any]:
+    from hamon.cli.hold_list import hold_lines
     from hamon.cli.page import ALARM, CALM, NOTE, line
-    from hamon.cli.wording import hold_in_words
 
-    if answer["armed"]:
+    if answer["mode"] == Mode.SHADOW:
+        yield line("SHADOW: decides and tells, and does nothing", NOTE)
+    elif answer["armed"]:
         yield line("ARMED", CALM)
     else:
         yield line("DISARMED: nothing new is started", ALARM)
-    for hold in answer["holds"]:
-        words = hold_in_words(hold["kind"], hold["scope"])
-        by = f" (by {hold['who']})" if hold["who"] not in {"", "hamon"} else ""
-        style = ALARM if hold["needs_human"] else NOTE
-        yield line(f"HOLD {hold['scope']}: {words.text}: {hold['reason']}{by}", style)
-        if words.advice:
-            yield line(f"     {words.advice}")
+    yield from hold_lines(answer)
     role = f"leads, epoch {answer['epoch']}" if answer["is_leading"] else "stands by"
     names = ", ".join(controller["controller"] for controller in answer["controllers"])
     yield line(f"{answer['controller']} {role}; controllers: {names or 'none'}")

@@ -38,6 +38,7 @@ WORDINGS: Mapping[str, Wording] = {
     "destination_restarted": Wording(
         "destination {host} rebooted before it took the guest; another host is looked for"
     ),
+    "release_ended": Wording("a release from a storm's hold has come to its end"),
     "maintenance_ended": Wording("maintenance of {hosts} has come to its end"),
     "alive_by_session": Wording("it lives: its agent's session is there, boot {boot_id}"),
     "alive_by_echo": Wording(
@@ -252,7 +253,18 @@ WORDINGS: Mapping[str, Wording] = {
 HOLD_WORDINGS: Mapping[HoldKind, Wording] = {
     HoldKind.STORM: Wording(
         "too many hosts lost at once",
-        "a network or ZooKeeper is the likelier cause; dead hosts: `hamon evacuate-host`",
+        "a network or ZooKeeper is the likelier cause; if they are really lost:"
+        " `hamon hold release`; one host: `hamon evacuate-host`",
+    ),
+    HoldKind.RATE: Wording(
+        "too many convictions", "find out what fails; one host: `hamon evacuate-host`"
+    ),
+    HoldKind.SHADOW: Wording("shadow mode", 'cluster.mode = "active" in hamon.toml ends it'),
+    HoldKind.PROTECTED: Wording(
+        "hamon itself stands on it", "holds.fence_controllers = true may allow it to be fenced"
+    ),
+    HoldKind.OPERATOR_DISABLED: Wording(
+        "an operator disabled it", "`hamon evacuate-host {scope}` if its guests shall move"
     ),
     HoldKind.OWN_HEALTH: Wording("this controller is not well", "ends by itself when it is"),
     HoldKind.START_UP: Wording("just started", "ends by itself"),

@@ -37,16 +37,13 @@ from hamon.model.change import (
     Intent,
     guard_of,
 )
-from hamon.model.cloud import CallState, CloudView
+from hamon.model.cloud import OURS, CallState, CloudView
 from hamon.model.control import Hold
 from hamon.model.host import SHUT_OUT_STATES, HostState
 from hamon.model.incident import IN_FLIGHT_MIGRATIONS, OPEN_MIGRATIONS, MigrationStatus
 from hamon.model.policy import Policy
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
-
-OURS = "hamon:"
-"""How the reason of a service begins that hamon disabled."""
 
 SERVICES_PERIOD_S = 10.0
 SERVICES_SOON_S = 1.0

@@ -3,54 +3,51 @@
 Rules:
 
 1. A hold is visible and has a scope, a reason and an end; nothing is dropped in silence (rule 6).
-2. Storm, start-up, own health and maintenance stop *new convictions*; what is fenced already goes
-   on, so that a storm does not leave guests half moved. Disarm stops every intent.
-3. An operator may override storm, start-up and maintenance by hand; it is printed and audited.
-   Nobody overrides disarm, own health, an unreadable znode, or the proof.
+2. Storm, rate, start-up, own health, protection and maintenance stop *new convictions*; what is
+   fenced already goes on, so that a storm does not leave guests half moved. Disarm and shadow mode
+   stop every intent.
+3. An operator may override storm, rate, start-up, maintenance and what another operator disabled in
+   Nova, by hand; it is printed and audited. Nobody overrides disarm, shadow mode, own health, the
+   protection of what hamon stands on, an unreadable znode, or the proof.
 4. Lost definitions hold what would follow from them (no guest is retired, none comes), but no
    conviction: what was published of the guests is all there is, and enough to rebuild them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from hamon.decide.ownership import SETTLED, is_listing_sound
+from hamon.decide.protection import protection_holds
+from hamon.decide.storms import covers, is_released, named, storm_holds
 from hamon.detector.verdict import fresh_probes, is_silent
 from hamon.model.control import Hold, HoldKind
-from hamon.model.host import LIVE_STATES, MISSED_STATES, DomainState, HostState
+from hamon.model.host import MISSED_STATES, DomainState
 from hamon.model.names import CLUSTER, GuestId
-from hamon.model.policy import LeavingPolicy, Policy
+from hamon.model.policy import Mode, Policy
 from hamon.model.view import ClusterView, HostView
 
-OVERRIDABLE = frozenset({HoldKind.STORM, HoldKind.START_UP, HoldKind.MAINTENANCE})
-"""Holds that ``evacuate-host`` and ``confirm-down`` may pass, printed and audited."""
-
-NO_BAR_TO_EVACUATION = frozenset({HoldKind.DEFINITIONS_LOST})
-"""Holds that say nothing against evacuating their host."""
-
-_NAMES_SHOWN = 8
-
-_TROUBLED = frozenset(
+OVERRIDABLE = frozenset(
     {
-        HostState.FENCING,
-        HostState.FENCE_FAILED,
-        HostState.FENCED,
-        HostState.EVACUATING,
-        HostState.EVACUATED,
-    },
+        HoldKind.STORM,
+        HoldKind.RATE,
+        HoldKind.START_UP,
+        HoldKind.MAINTENANCE,
+        HoldKind.OPERATOR_DISABLED,
+    }
 )
+"""Holds that ``evacuate-host`` and ``confirm-down`` may pass, printed and audited."""
 
 
 def holds(view: ClusterView, policy: Policy, now_s: float) -> tuple[Hold, ...]:
     """Return every hold that is in force, cluster-wide ones first, then by host."""
     found = [
         *_disarmed(view),
+        *_shadow(policy),
         *_rolled_back(view),
         *_two_copies(view),
         *_own_health(view, policy, now_s),
         *_start_up(view, policy, now_s),
-        *_storm(view, policy, now_s),
+        *storm_holds(view, policy, now_s),
+        *protection_holds(view, policy),
         *_unreadable(view),
         *_maintenance(view),
         *_definitions_lost(view),
@@ -62,15 +59,29 @@ def against_conviction(
     in_force: tuple[Hold, ...], host: HostView, view: ClusterView
 ) -> tuple[Hold, ...]:
     """Return the holds that keep this host from being convicted now."""
-    return tuple(
-        hold
-        for hold in in_force
-        if (hold.scope == host.name and hold.kind not in NO_BAR_TO_EVACUATION)
-        or (
-            hold.scope == CLUSTER
-            and not (hold.kind is HoldKind.START_UP and _was_lost_before(host, view))
-        )
-    )
+    return tuple(hold for hold in in_force if covers(hold, host) and _bars(hold, host, view))
+
+
+def _bars(hold: Hold, host: HostView, view: ClusterView) -> bool:
+    """Say whether a hold that covers a host keeps it from being convicted."""
+    match hold.kind:
+        case HoldKind.DEFINITIONS_LOST:
+            return hold.scope == CLUSTER
+        case HoldKind.START_UP:
+            return not _was_lost_before(host, view)
+        case HoldKind.STORM:
+            return not is_released(view, host)
+        case HoldKind.RATE:
+            return hold.scope == host.name or not is_released(view, host)
+        case _:
+            return True
+
+
+def is_passed_by_hand(kind: HoldKind) -> bool | None:
+    """Say whether a command passes a hold of this kind; None: it does not stand in its way."""
+    if kind is HoldKind.DEFINITIONS_LOST:
+        return None
+    return kind in OVERRIDABLE
 
 
 def against_action(in_force: tuple[Hold, ...], host: HostView) -> tuple[Hold, ...]:
@@ -78,9 +89,13 @@ def against_action(in_force: tuple[Hold, ...], host: HostView) -> tuple[Hold, ..
     return tuple(
         hold
         for hold in in_force
-        if hold.scope in {CLUSTER, host.name}
-        and hold.kind in {HoldKind.DISARMED, HoldKind.UNREADABLE, HoldKind.OWN_HEALTH}
+        if hold.scope in {CLUSTER, host.name} and hold.kind in _AGAINST_ACTION
     )
+
+
+_AGAINST_ACTION = frozenset(
+    {HoldKind.DISARMED, HoldKind.SHADOW, HoldKind.UNREADABLE, HoldKind.OWN_HEALTH}
+)
 
 
 def _disarmed(view: ClusterView) -> list[Hold]:
@@ -96,6 +111,13 @@ def _disarmed(view: ClusterView) -> list[Hold]:
             needs_human=True,
         )
     ]
+
+
+def _shadow(policy: Policy) -> list[Hold]:
+    if policy.mode is Mode.ACTIVE:
+        return []
+    why = 'cluster.mode = "shadow": what would be done is told, and nothing is'
+    return [Hold(kind=HoldKind.SHADOW, scope=CLUSTER, reason=why)]
 
 
 def _rolled_back(view: ClusterView) -> list[Hold]:
@@ -140,7 +162,29 @@ def _own_health(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
                 until_s=own.lagged_s + policy.holds.unhealthy_for_s,
             )
         ]
+    silent = _silent_though_registered(view, policy, now_s)
+    if silent is not None:
+        why = f"hosts with a session do not answer this controller: {silent}; it may be cut off"
+        return [Hold(kind=HoldKind.OWN_HEALTH, scope=CLUSTER, reason=why)]
     return []
+
+
+def _silent_though_registered(view: ClusterView, policy: Policy, now_s: float) -> str | None:
+    """Tell how many hosts that ZooKeeper knows to live are silent to this controller.
+
+    None: too few to mean anything. Where so many look bad from here, it is the place that is bad.
+    """
+    detection = policy.detection
+    registered = [
+        host
+        for host in view.hosts.values()
+        if host.heartbeat is not None and host.name not in view.control.value.maintenance
+    ]
+    silent = [
+        host for host in registered if is_silent(fresh_probes(host, detection, now_s), detection)
+    ]
+    is_most = len(silent) > policy.holds.blind_share_max * len(registered)
+    return f"{len(silent)} of {len(registered)}" if len(silent) > 1 and is_most else None
 
 
 def _start_up(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
@@ -171,72 +215,6 @@ def _was_lost_before(host: HostView, view: ClusterView) -> bool:
     if record.epoch < view.own.epoch:
         return True
     return host.session_lost_s is not None and host.session_lost_s < view.own.watching_since_s
-
-
-def _storm(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
-    troubled = troubled_hosts(view, policy, now_s)
-    limit = storm_limit(view, policy)
-    if len(troubled) <= limit:
-        return []
-    return [
-        Hold(
-            kind=HoldKind.STORM,
-            scope=CLUSTER,
-            reason=f"{len(troubled)} hosts lost within {policy.holds.storm_window_s:.0f} s,"
-            f" at most {limit} are handled at once: {_named(troubled)}",
-            needs_human=True,
-        )
-    ]
-
-
-def troubled_hosts(view: ClusterView, policy: Policy, now_s: float) -> tuple[str, ...]:
-    """Name the hosts that count towards a storm: missed now, or convicted within the window.
-
-    One whose session has not ended counts as soon as its planes are silent, because its power alone
-    may convict it from then on. Hosts that are alive by another witness count too: many lost
-    sessions at once point at ZooKeeper or a network, not at the hosts. Hosts without an agent do
-    not: they have no session to lose, and only a person convicts them, one by one.
-    """
-    return tuple(
-        name
-        for name, host in sorted(view.hosts.items())
-        if host.record.value is not None
-        and not host.spec.agentless
-        and name not in view.control.value.maintenance
-        and (
-            _is_lost(host, policy, now_s)
-            or (
-                host.record.value.state in _TROUBLED
-                and now_s - host.state_since_s <= policy.holds.storm_window_s
-            )
-        )
-    )
-
-
-def storm_limit(view: ClusterView, policy: Policy) -> int:
-    """Return how many hosts may be in trouble at once: count or share, the smaller, at least 1."""
-    armed = sum(
-        1
-        for name, host in view.hosts.items()
-        if host.record.value is not None
-        and not host.spec.agentless
-        and name not in view.control.value.maintenance
-    )
-    by_share = int(armed * policy.holds.storm_share_max)
-    return max(1, min(policy.holds.storm_hosts_max, by_share))
-
-
-def _is_lost(host: HostView, policy: Policy, now_s: float) -> bool:
-    record = host.record.value
-    # One that went away while it returned is convicted once more: it counts like any other.
-    may_be_convicted = LIVE_STATES | {HostState.RETURNING}
-    if record is None or record.state not in may_be_convicted:
-        return False
-    if host.heartbeat is not None:
-        return is_silent(fresh_probes(host, policy.detection, now_s), policy.detection)
-    if policy.detection.of(host.spec.policy).leaving is LeavingPolicy.EVACUATE:
-        return True
-    return host.self_.value is None or host.self_.value.leaving is None
 
 
 def _unreadable(view: ClusterView) -> list[Hold]:
@@ -280,13 +258,8 @@ def _definitions_lost(view: ClusterView) -> list[Hold]:
             if (owned := view.guests.get(guest)) is not None and owned.value.owner == name
         ]
         if lost:
-            why = f"libvirt no longer has, and nobody was seen undefining: {_named(lost)}"
+            why = f"libvirt no longer has, and nobody was seen undefining: {named(lost)}"
             found.append(
                 Hold(kind=HoldKind.DEFINITIONS_LOST, scope=name, reason=why, needs_human=True)
             )
     return found
-
-
-def _named(names: Sequence[str]) -> str:
-    """Join names for a human; of many, the first few."""
-    return ", ".join(names[:_NAMES_SHOWN]) + (" …" if len(names) > _NAMES_SHOWN else "")

@@ -1,4 +1,4 @@
-"""Switches for the whole cluster: armed or not, and which hosts are in maintenance. Pure."""
+"""Switches for the whole cluster: armed or not, maintenance, releases from a storm. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 from hamon.decide.answering import RefusedError, accepted, answer, known_host
 from hamon.decide.thought import Thought
 from hamon.model.change import CONTROL, Change, Update, Versioned
-from hamon.model.control import Control, Maintenance, Request, RequestKind
-from hamon.model.names import HostName
+from hamon.model.control import Control, Maintenance, Release, Request, RequestKind
+from hamon.model.names import CLUSTER, HostName
 from hamon.model.reason import reason
 from hamon.model.view import ClusterView
 
@@ -34,6 +34,8 @@ def switch(view: ClusterView, sequence: str, request: Versioned[Request]) -> Cha
                 control, is_armed=is_armed, reason=value.reason, who=value.who, since=view.wall
             )
             said = "armed" if is_armed else "disarmed: nothing new is started"
+        case RequestKind.RELEASE:
+            changed, said = _released(view, control, value)
         case RequestKind.MAINTENANCE_ON:
             host = known_host(view, value.host)
             changed = _maintained(view, control, host.name, value)
@@ -63,11 +65,37 @@ def _maintained(view: ClusterView, control: Control, host: HostName, request: Re
     return replace(control, maintenance={**control.maintenance, host: entry})
 
 
-def end_of_maintenance(view: ClusterView) -> Thought:
-    """Lift maintenance whose end has come.
+def _released(view: ClusterView, control: Control, request: Request) -> tuple[Control, str]:
+    """Let the named hosts pass the storm brakes, in the boots that were shown to the operator.
 
-    The end is a wall-clock time because an operator said it; that a host is looked after again a
-    little early or late decides nothing by itself (S20).
+    Raises:
+        RefusedError: no host, no end, or a host that has another boot by now.
+    """
+    if not request.boots:
+        raise RefusedError("no host is named", "name hosts, or a label that lost hosts carry")
+    if not request.until:
+        raise RefusedError("a release needs an end", "say for how long, for example --for 30m")
+    for name, boot_id in sorted(request.boots.items()):
+        if known_host(view, name).boot_id != boot_id:
+            msg = f"host {name} has rebooted since it was shown to you"
+            raise RefusedError(msg, "look again, and repeat the command if it is still needed")
+    release = Release(
+        hosts=request.boots,
+        reason=request.reason,
+        who=request.who,
+        since=view.wall,
+        until=request.until,
+    )
+    said = f"{len(request.boots)} hosts are released until {request.until}"
+    return replace(control, releases=(*control.releases, release)), said
+
+
+def end_of_switches(view: ClusterView) -> Thought:
+    """Lift maintenance and releases whose end has come.
+
+    The end is a wall-clock time because an operator said it. That a host is looked after again a
+    little early or late decides nothing by itself (S20); a release that lasts too long still needs
+    every witness of a verdict, and counts for one boot.
     """
     control = view.control.value
     over = [
@@ -75,21 +103,16 @@ def end_of_maintenance(view: ClusterView) -> Thought:
         for host, entry in sorted(control.maintenance.items())
         if entry.until and entry.until <= view.wall
     ]
-    if not over:
+    releases = tuple(release for release in control.releases if release.until > view.wall)
+    if not over and releases == control.releases:
         return Thought()
     rest = {host: entry for host, entry in control.maintenance.items() if host not in over}
-    return Thought(
-        changes=(
-            Change(
-                subject=over[0],
-                reason=reason("maintenance_ended", over[0], hosts=",".join(over)),
-                operations=(
-                    Update(
-                        key=CONTROL,
-                        version=view.control.version,
-                        value=replace(control, maintenance=rest),
-                    ),
-                ),
-            ),
-        )
+    subject = over[0] if over else CLUSTER
+    code = "maintenance_ended" if over else "release_ended"
+    write = Update(
+        key=CONTROL,
+        version=view.control.version,
+        value=replace(control, maintenance=rest, releases=releases),
     )
+    why = reason(code, subject, hosts=",".join(over))
+    return Thought(changes=(Change(subject=subject, reason=why, operations=(write,)),))

@@ -17,7 +17,7 @@ from hamon.decide.holds import against_action, holds
 from hamon.decide.live import think_live
 from hamon.decide.ownership import think_ownership, think_retirement
 from hamon.decide.requests import think_request
-from hamon.decide.switches import end_of_maintenance
+from hamon.decide.switches import end_of_switches
 from hamon.decide.thought import Thought, together
 from hamon.evacuator import flow
 from hamon.evacuator.cloud.track import track
@@ -28,7 +28,7 @@ from hamon.model.change import Change, Create, Decision, Delete, NodeKey, Update
 from hamon.model.control import Hold, RequestState
 from hamon.model.host import HostState, Right
 from hamon.model.names import HostName
-from hamon.model.policy import Policy
+from hamon.model.policy import Mode, Policy
 from hamon.model.proof import FenceProof
 from hamon.model.reason import reason
 from hamon.model.view import ClusterView, HostView, IncidentView
@@ -66,7 +66,7 @@ def decide(view: ClusterView, policy: Policy, now_s: float) -> Decision:
         # Of Nova's guests Nova knows the owner.
         thoughts += [*(think_ownership(view, host) for host in hosts), think_retirement(view)]
     if view.own.only_host is None:
-        thoughts += [end_of_maintenance(view), think_history(view, policy.recovery)]
+        thoughts += [end_of_switches(view), think_history(view, policy.recovery)]
     thought = _once_each(together(thoughts))
     return _as_decision(view, policy, in_force, thought, now_s)
 
@@ -185,7 +185,9 @@ def _as_decision(
         for hold in in_force
     )
     if view.own.is_rolled_back:
-        return Decision(reasons=reasons, wake_at_s=min(wakes) if wakes else None)
+        return Decision(reasons=reasons, holds=in_force, wake_at_s=min(wakes) if wakes else None)
+    if policy.mode is Mode.SHADOW:
+        intents = ()
     if intents and now_s < may_act_s:
         intents = ()
         wakes.append(may_act_s)
@@ -195,5 +197,6 @@ def _as_decision(
         intents=intents,
         looks=thought.looks,
         reasons=reasons,
+        holds=in_force,
         wake_at_s=min(wakes) if wakes else None,
     )

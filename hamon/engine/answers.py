@@ -65,9 +65,11 @@ class Answers:
             "is_leading": self._round.is_leading,
             "leader": leader[0] if leader else None,
             "epoch": view.own.epoch if self._round.is_leading else None,
+            "mode": self._policy.mode,
             "armed": view.control.value.is_armed,
             "controllers": [_plain(c) for _, c in sorted(view.controllers.items())],
             "holds": self._holds(),
+            "releases": [_plain(release) for release in view.control.value.releases],
             "hosts": [self._host_line(host) for _, host in sorted(view.hosts.items())],
             "incidents": [
                 self._incident_line(incident)
@@ -112,7 +114,6 @@ class Answers:
             )
         return {
             **self._host_line(host),
-            "labels": dict(host.spec.labels),
             "registered": _plain(seen) if seen is not None else None,
             "guard": _plain(host.guard.value),
             "planes": [_plain(plane) for plane in host.spec.planes],
@@ -260,6 +261,7 @@ class Answers:
             "since": record.since if record is not None else "",
             "reason": record.reason if record is not None else "",
             "boot_id": host.boot_id,
+            "labels": dict(host.spec.labels),
             "agentless": host.spec.agentless,
             "nova": self._nova(host),
             "session": host.heartbeat is not None,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 from hamon.engine.answers import Answer, Answers
+from hamon.engine.asked import request_asked
 from hamon.engine.cloud_desk import CloudDesk
 from hamon.engine.loop import Round
 from hamon.engine.ports import Cluster
 from hamon.errors import RequestRefusedError, StoreError
-from hamon.model.control import Request, RequestKind, RequestState
-from hamon.model.names import BootId, GuestId, HostName, guest_id, is_name
+from hamon.model.control import Request, RequestState
 from hamon.model.policy import Policy
 from hamon.ports.clock import Clock
 
@@ -99,7 +98,7 @@ class Desk:
 
     async def _request(self, text: dict[str, str], who: str) -> Answer:
         """Write a request and wait for the leader's answer."""
-        request = self._parse(text, who)
+        request = request_asked(text, who)
         if request.needs_password:
             self._keep_password(request, text["password"])
         try:
@@ -130,28 +129,6 @@ class Desk:
             )
         self._cloud.keep_password(request.guest, password, self._clock.now_s())
 
-    def _parse(self, text: dict[str, str], who: str) -> Request:
-        try:
-            kind = RequestKind(text.get("kind", ""))
-            host = _name(text.get("host"))
-            target = _name(text.get("target"))
-            guest: GuestId | None = guest_id(text["guest"]) if "guest" in text else None
-        except ValueError as error:
-            raise RequestRefusedError(str(error)) from error
-        return Request(
-            kind=kind,
-            nonce=uuid4().hex,
-            who=who,
-            host=host,
-            guest=guest,
-            target=target,
-            boot_id=BootId(text["boot_id"]) if text.get("boot_id") else None,
-            reason=text.get("reason", ""),
-            until=text.get("until", ""),
-            force=text.get("force") == "True",
-            needs_password=bool(text.get("password")),
-        )
-
     async def _answered(self, sequence: str, request: Request) -> Answer:
         until_s = self._clock.now_s() + ANSWER_WITHIN_S
         while self._clock.now_s() < until_s:
@@ -167,12 +144,3 @@ class Desk:
                 }
             await self._clock.sleep(POLL_S)
         return {"answer": "", "incident": None, "nonce": request.nonce, "unknown": True}
-
-
-def _name(text: str | None) -> HostName | None:
-    if text is None:
-        return None
-    if not is_name(text):
-        msg = f"{text!r} is not a host name"
-        raise ValueError(msg)
-    return HostName(text)

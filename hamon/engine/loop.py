@@ -24,6 +24,7 @@ from hamon.engine.ports import Cluster, Election, Highest, Term
 from hamon.engine.reporting import Reporter
 from hamon.errors import DeposedError, StoreError
 from hamon.model.change import Decision
+from hamon.model.control import HoldKind
 from hamon.model.host import HostSpec
 from hamon.model.names import ControllerId, Epoch, HostName
 from hamon.model.policy import Policy
@@ -102,6 +103,7 @@ class Engine:
         self._term: Term | None = None
         self._took_office_s = 0.0
         self._is_rolled_back = False
+        self._storms_s: dict[str, float] = {}
         self.last: Round | None = None
 
     @property
@@ -194,6 +196,7 @@ class Engine:
         if view is not None and term is not None:
             self._look_for_rollback(view)
             decision = decide(view, self._policy, self._clock.now_s())
+            self._remember_storms(decision)
             written = await self._executor.carry_out(decision, self._cluster, term.epoch)
         return Round(
             view=view,
@@ -211,6 +214,15 @@ class Engine:
             _log.error("generation_rolled_back", highest=highest)
             self._is_rolled_back = True
 
+    def _remember_storms(self, decision: Decision) -> None:
+        """Note where there is a storm now; a hold with an end is only its cool-down."""
+        now_s = self._clock.now_s()
+        self._storms_s |= {
+            hold.scope: now_s
+            for hold in decision.holds
+            if hold.kind is HoldKind.STORM and hold.until_s is None
+        }
+
     def _own(self) -> OwnView:
         whole_since_s = self._cluster.whole_since_s
         return OwnView(
@@ -221,6 +233,7 @@ class Engine:
             lagged_s=self._health.lagged_s,
             is_session_proven=self._health.is_session_proven,
             is_rolled_back=self._is_rolled_back,
+            storms_s=dict(self._storms_s),
             only_host=self._only_host,
         )
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from hamon.model.incident import ShotOutcome
 from hamon.model.names import HostName
 from hamon.model.proof import PowerReading
+
+T = TypeVar("T")
 
 READINGS_MAX = 12
 """Power readings kept of one host: enough for two devices to show Off twice among failures."""
@@ -36,6 +39,7 @@ class Memory:
     def __init__(self) -> None:
         self._hosts: dict[HostName, HostMemory] = {}
         self._since: dict[Hashable, tuple[object, float]] = {}
+        self._first: dict[Hashable, Any] = {}
 
     def host(self, name: HostName) -> HostMemory:
         """Return the memory of a host, empty at first."""
@@ -62,6 +66,11 @@ class Memory:
             self._since[subject] = (value, now_s)
             return now_s
         return known[1]
+
+    def first(self, subject: Hashable, value: T) -> T:
+        """Return what ``subject`` was when it was seen first; ``value``, if that is now."""
+        first: T = self._first.setdefault(subject, value)
+        return first
 
     def saw_power(self, name: HostName, reading: PowerReading) -> None:
         """Keep a power reading."""

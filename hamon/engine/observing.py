@@ -152,6 +152,7 @@ class Observer:
         return IncidentView(
             record=stored.record,
             since_s=self._memory.since(("incident", name), attempt, now_s),
+            opened_s=self._opened_s(name, stored, now_s),
             migrations={
                 guest: MigrationView(
                     record=record,
@@ -160,6 +161,11 @@ class Observer:
                 for guest, record in stored.migrations.items()
             },
         )
+
+    def _opened_s(self, name: IncidentId, stored: StoredIncident, now_s: float) -> float | None:
+        """Return when this controller first saw the incident, None: it was closed by then."""
+        was_closed = self._memory.first(("opened", name), stored.record.value.closed)
+        return None if was_closed else self._memory.since(("seen", name), None, now_s)
 
 
 def _needs_cloud(host: StoredHost) -> bool:

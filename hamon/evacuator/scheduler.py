@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from hamon.model.control import Hold
+from hamon.model.control import Hold, HoldKind
 from hamon.model.guest import GrantState, InventoryEntry, PowerState
 from hamon.model.host import HostState
 from hamon.model.names import GuestId, HostName
@@ -62,6 +62,10 @@ class Placement:
         return "; ".join(f"{host}: {why}" for host, why in sorted(self.refused.items()))
 
 
+_NO_BAR_TO_PLACEMENT = frozenset({HoldKind.PROTECTED, HoldKind.RATE})
+"""Holds of a host's fencing that say nothing against sending guests there."""
+
+
 class Scheduler:
     """One round of placements over one view.
 
@@ -76,7 +80,9 @@ class Scheduler:
     ) -> None:
         self._hosts = view.hosts
         self._policy = policy
-        self._held = {hold.scope: hold.kind for hold in in_force}
+        self._held = {
+            hold.scope: hold.kind for hold in in_force if hold.kind not in _NO_BAR_TO_PLACEMENT
+        }
         self._loads = {name: load_of(view, host) for name, host in view.hosts.items()}
 
     def place(self, wish: Wish) -> Placement:

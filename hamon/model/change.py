@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from hamon.model.action import Action, Look
-from hamon.model.control import Control, Request
+from hamon.model.control import Control, Hold, Request
 from hamon.model.guest import Grant, GuestRecord
 from hamon.model.host import HostGuard, HostRecord
 from hamon.model.incident import IncidentRecord, MigrationRecord
@@ -178,12 +178,13 @@ class Decision:
     """What one round of thinking came to.
 
     ``transitions`` and the changes of ``intents`` are to be durable before any action starts.
-    ``reasons`` also say why nothing is done. ``wake_at_s``: monotonic second of the next round,
-    None: only when something changes.
+    ``reasons`` also say why nothing is done; ``holds``: what holds back. ``wake_at_s``: monotonic
+    second of the next round, None: only when something changes.
     """
 
     transitions: tuple[Change, ...] = ()
     intents: tuple[Intent, ...] = ()
     looks: tuple[Look, ...] = ()
     reasons: tuple[Reason, ...] = ()
+    holds: tuple[Hold, ...] = ()
     wake_at_s: float | None = None

@@ -14,6 +14,8 @@ from hamon.model.action import CloudLookKind
 from hamon.model.names import GuestId
 
 COMPUTE, CONDUCTOR = "nova-compute", "nova-conductor"
+OURS = "hamon:"
+"""How the reason of a service begins that hamon disabled."""
 EVACUATION = "evacuation"
 LIVE_MIGRATION = "live-migration"
 

@@ -24,6 +24,21 @@ class Maintenance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """An operator's word that hosts held by a storm are really lost (``hamon hold release``).
+
+    ``hosts``: which, with the boot of each that was shown; another boot of it is not released.
+    ``until``: wall-clock end in ISO form; it opens a brake, so it always has one.
+    """
+
+    hosts: Mapping[HostName, BootId]
+    reason: str
+    who: str
+    since: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
     """Cluster-wide switches (znode ``control``); every intent checks this znode's version."""
 
@@ -32,12 +47,17 @@ class Control:
     who: str = ""
     since: str = ""
     maintenance: Mapping[HostName, Maintenance] = field(default_factory=dict)
+    releases: tuple[Release, ...] = ()
 
 
 class HoldKind(StrEnum):
     """Why hamon holds back."""
 
     STORM = "storm"
+    RATE = "rate"
+    SHADOW = "shadow"
+    PROTECTED = "protected"
+    OPERATOR_DISABLED = "operator_disabled"
     OWN_HEALTH = "own_health"
     START_UP = "start_up"
     MAINTENANCE = "maintenance"
@@ -52,7 +72,8 @@ class HoldKind(StrEnum):
 class Hold:
     """Something that keeps hamon from acting: visible, counted, paged; never a silent drop.
 
-    ``scope``: a host's name, or "cluster". ``until_s``: monotonic second at which it may end, None:
+    ``scope``: a host's name, a guest, ``label=value`` for the hosts that carry this label, or
+    "cluster". ``until_s``: monotonic second at which it may end, None:
     not known. ``needs_human``: it pages, because it does not end by itself.
     """
 
@@ -74,6 +95,7 @@ class RequestKind(StrEnum):
     MAINTENANCE_OFF = "maintenance_off"
     DISARM = "disarm"
     ARM = "arm"
+    RELEASE = "release"
 
 
 class RequestState(StrEnum):
@@ -91,7 +113,8 @@ class Request:
     Dies with the daemon that wrote it; the leader ignores it after 60 s. ``boot_id``: the boot of
     the host that the operator was shown. ``nonce`` makes a request recognisable in what it opened.
     ``needs_password``: one was given to the leader itself; it is nowhere but in its memory.
-    ``answer`` and ``advice`` are the leader's words; ``incident`` what was opened.
+    ``boots``: for a release, the hosts and the boots that were shown. ``answer`` and ``advice`` are
+    the leader's words; ``incident`` what was opened.
     """
 
     kind: RequestKind
@@ -104,6 +127,7 @@ class Request:
     boot_id: BootId | None = None
     reason: str = ""
     until: str = ""
+    boots: Mapping[HostName, BootId] = field(default_factory=dict)
     force: bool = False
     needs_password: bool = False
     answer: str = ""

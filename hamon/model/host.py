@@ -247,6 +247,13 @@ class FenceDeviceSpec:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
+class Carried(StrEnum):
+    """What hamon itself stands on, where it runs on a compute host."""
+
+    CONTROLLER = "controller"
+    ZOOKEEPER = "zookeeper"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSpec:
     """A host as enrolled from ``hosts.d``.
@@ -256,6 +263,7 @@ class HostSpec:
     ``service_host``: the name of its nova-compute in Nova, "": the host's own name.
     ``agentless``: no process of hamon's runs there: it is known by Nova's word and by probes, it is
     never fenced by itself, and it has no identity in ZooKeeper. ``policy``: its own choices.
+    ``carries``: what of hamon's own foundation runs there.
     """
 
     name: HostName
@@ -267,3 +275,4 @@ class HostSpec:
     service_host: str = ""
     agentless: bool = False
     policy: HostPolicy = field(default_factory=HostPolicy)
+    carries: tuple[Carried, ...] = ()

@@ -100,7 +100,14 @@ class HoldPolicy:
 
     Storm: more than ``storm_hosts_max`` hosts, or more than ``storm_share_max`` of the enrolled and
     armed ones, wanting conviction within ``storm_window_s`` hold everything (one host is always
-    allowed).
+    allowed). ``domain_labels``: hosts that share a value of one of these labels fail together (a
+    rack, a room): more than ``domain_hosts_max`` of them or ``domain_share_max`` hold that domain
+    only, which then counts as one. ``storm_cooldown_s``: for so long after a storm nothing new.
+    Rate: at most ``rate_hosts_max`` convictions within ``rate_window_s``, however slowly they come.
+    ``released_at_once``: of hosts that an operator released, so many are being fenced at a time.
+    ``blind_share_max``: when more than this part of the hosts with a session, and at least two, are
+    silent to the leader, the leader is what is ill. ``fence_controllers``: hosts that carry a
+    controller or ZooKeeper may be fenced too, while a quorum survives.
     ``tick_lag_max_s``: a leader whose loop lagged more than this lately does not convict, for
     ``unhealthy_for_s``.
     """
@@ -108,6 +115,15 @@ class HoldPolicy:
     storm_hosts_max: int = 3
     storm_share_max: float = 0.25
     storm_window_s: float = 300.0
+    storm_cooldown_s: float = 60.0
+    domain_labels: tuple[str, ...] = ()
+    domain_hosts_max: int = 3
+    domain_share_max: float = 0.5
+    rate_hosts_max: int = 10
+    rate_window_s: float = 3600.0
+    released_at_once: int = 5
+    blind_share_max: float = 0.5
+    fence_controllers: bool = False
     tick_lag_max_s: float = 2.0
     unhealthy_for_s: float = 5.0
 
@@ -197,6 +213,13 @@ class ReturnPolicy:
     incidents_kept: int = 100
 
 
+class Mode(StrEnum):
+    """Whether hamon acts, or only says what it would do."""
+
+    SHADOW = "shadow"
+    ACTIVE = "active"
+
+
 class Backend(StrEnum):
     """Who schedules and rebuilds guests: hamon with the hosts' agents, or Nova."""
 
@@ -206,9 +229,14 @@ class Backend(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """All of it, with a digest that controllers compare (``policy hash``)."""
+    """All of it, with a digest that controllers compare (``policy hash``).
+
+    ``zookeeper_servers``: of the ensemble, to tell whether a quorum survives.
+    """
 
     backend: Backend = Backend.LIBVIRT
+    mode: Mode = Mode.ACTIVE
+    zookeeper_servers: int = 1
     detection: DetectionPolicy = DetectionPolicy()
     holds: HoldPolicy = HoldPolicy()
     fencing: FencingPolicy = FencingPolicy()

@@ -83,10 +83,15 @@ class MigrationView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentView:
-    """An incident with its migrations."""
+    """An incident with its migrations.
+
+    ``since_s``: since when this controller has seen its present attempt; ``opened_s``: when it saw
+    it for the first time, None: closed before it looked.
+    """
 
     record: Versioned[IncidentRecord]
     since_s: float
+    opened_s: float | None = None
     migrations: Mapping[GuestId, MigrationView] = field(default_factory=dict)
 
 
@@ -115,6 +120,7 @@ class OwnView:
     clock last jumped beyond the limit, None: never. ``is_session_proven``: a committed write of its
     own session is younger than the session time-out. ``is_rolled_back``: the epoch is lower than
     one seen before, so the ensemble was restored from an old snapshot: nothing may be written.
+    ``storms_s``: by scope, when this controller last saw a storm there.
     ``only_host``: a stand-alone controller thinks about this host and its guests only.
     """
 
@@ -125,6 +131,7 @@ class OwnView:
     lagged_s: float | None = None
     is_session_proven: bool = True
     is_rolled_back: bool = False
+    storms_s: Mapping[str, float] = field(default_factory=dict)
     only_host: HostName | None = None
 
 

@@ -18,6 +18,7 @@ _MAY_BE_ZERO = frozenset(
         ("detection", "degraded_wait_s"),
         ("detection", "leaving_wait_s"),
         ("detection", "partitioned_wait_s"),
+        ("holds", "storm_cooldown_s"),
         ("evacuation", "reserved_ram_mib"),
         ("recovery", "quarantine_s"),
         ("recovery", "quarantine_max_s"),
@@ -62,7 +63,7 @@ def _ranges(policy: Policy) -> Iterator[Problem]:
         for field in dataclasses.fields(section):
             value = getattr(section, field.name)
             key = (table.name, field.name)
-            if isinstance(value, str | tuple) or key == ("detection", "session_timeout_s"):
+            if isinstance(value, str | tuple | bool) or key == ("detection", "session_timeout_s"):
                 continue
             if value < 0 or (value == 0 and key not in _MAY_BE_ZERO):
                 least = "at least 0" if key in _MAY_BE_ZERO else "more than 0"
@@ -141,10 +142,26 @@ def _detection(policy: DetectionPolicy) -> Iterator[Problem]:
 
 def _holds(policy: Policy) -> Iterator[Problem]:
     holds, session_s = policy.holds, policy.detection.session_timeout_s
-    if holds.storm_share_max > 1:
+    for name, share in (
+        ("storm_share_max", holds.storm_share_max),
+        ("domain_share_max", holds.domain_share_max),
+        ("blind_share_max", holds.blind_share_max),
+    ):
+        if share > 1:
+            yield _problem(
+                f"holds.{name}", f"{share:g} > 1: it is a share of hosts, 0.25 is a quarter"
+            )
+    if holds.rate_hosts_max < holds.storm_hosts_max:
         yield _problem(
-            "holds.storm_share_max",
-            f"{holds.storm_share_max:g} > 1: it is a share of all hosts, 0.25 is a quarter",
+            "holds.rate_hosts_max",
+            f"{holds.rate_hosts_max} < storm_hosts_max {holds.storm_hosts_max}: hosts that may "
+            "fail at once would be held for their rate; raise it",
+        )
+    if holds.rate_window_s < holds.storm_window_s:
+        yield _problem(
+            "holds.rate_window_s",
+            f"{holds.rate_window_s:g} < storm_window_s {holds.storm_window_s:g}: it would add "
+            "nothing to the storm's own window; raise it",
         )
     least_s = session_s + policy.detection.late_after_s
     if holds.storm_window_s < least_s:

@@ -207,6 +207,7 @@ def _entry(document: Document, draft: _Draft, found: list[ConfigError]) -> HostE
         zookeeper_digest=digest,
         labels=dict(table.labels),
         policy=table.policy,
+        carries=tuple(sorted(set(table.carries))),
         service_host=table.service_host,
         agentless=table.agentless,
     )

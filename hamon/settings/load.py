@@ -125,6 +125,8 @@ def _settings(
     # Agents and controllers use one session time-out; it is written once.
     policy = Policy(
         backend=file.cluster.backend,
+        mode=file.cluster.mode,
+        zookeeper_servers=len(zookeeper.servers),
         detection=dataclasses.replace(
             file.detection, session_timeout_s=zookeeper.session_timeout_s
         ),

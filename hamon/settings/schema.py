@@ -14,6 +14,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hamon.logs import LogFormat, LogLevel
+from hamon.model.host import Carried
 from hamon.model.names import is_name
 from hamon.model.policy import (
     Backend,
@@ -22,6 +23,7 @@ from hamon.model.policy import (
     FencingPolicy,
     HoldPolicy,
     HostPolicy,
+    Mode,
     ReturnPolicy,
 )
 
@@ -100,6 +102,8 @@ class ClusterTable(Table):
     name: Name
     controller: Name | Literal[""] = ""
     backend: Backend = Backend.LIBVIRT
+    # A new installation first shows what it would do.
+    mode: Mode = Mode.SHADOW
     hosts_dir: FilePath = "hosts.d"
     state_dir: FilePath = "/var/lib/hamon"
     run_dir: FilePath = "/run/hamon"
@@ -229,6 +233,7 @@ class HostTable(Table):
     service_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,255}$")] = ""
     agentless: bool = False
     policy: HostPolicy = HostPolicy()
+    carries: tuple[Carried, ...] = ()
 
 
 class HostsFile(Table):

@@ -13,12 +13,13 @@ from hamon.decide.holds import holds
 from hamon.decide.requests import think_request
 from hamon.decide.tick import decide
 from hamon.engine.answers import Answers
+from hamon.engine.asked import request_asked
 from hamon.engine.local_socket import LocalSocket
 from hamon.engine.loop import Round
 from hamon.errors import RequestRefusedError
 from hamon.model.change import Update
-from hamon.model.control import Request, RequestKind, RequestState
-from hamon.model.names import BootId, GuestId, HostName
+from hamon.model.control import Request, RequestState
+from hamon.model.names import HostName
 from hamon.model.policy import Policy
 from hamon.model.view import ClusterView
 from tests.builders import NOW_S, REQUEST_VERSION, a_view, at
@@ -96,17 +97,8 @@ class AnsweringDaemon:
         """Let the real rules answer, as a leader with this view would."""
         if self._is_unanswered:
             return {"answer": "", "incident": None, "nonce": "n", "unknown": True}
-        request = Request(
-            kind=RequestKind(arguments["kind"]),
-            nonce="n",
-            who="ada",
-            host=_maybe(HostName, arguments.get("host")),
-            guest=_maybe(GuestId, arguments.get("guest")),
-            target=_maybe(HostName, arguments.get("target")),
-            boot_id=_maybe(BootId, arguments.get("boot_id")),
-            reason=arguments.get("reason", ""),
-            force=arguments.get("force", False),
-        )
+        text = {key: str(value) for key, value in arguments.items() if value is not None}
+        request = replace(request_asked(text, "ada"), nonce="n")
         view = self._views[0]
         in_force = holds(view, POLICY, NOW_S)
         asked = at(REQUEST_VERSION, request)
@@ -118,10 +110,6 @@ class AnsweringDaemon:
                     raise RequestRefusedError(answered.answer, answered.advice)
                 return {"answer": answered.answer, "incident": answered.incident, "nonce": "n"}
         raise AssertionError("the request was not answered")
-
-
-def _maybe(kind: Callable[[str], Any], text: str | None) -> Any:  # noqa: ANN401 - a name or None
-    return kind(text) if text is not None else None
 
 
 def round_over(view: ClusterView, *, is_leading: bool = True) -> Round:

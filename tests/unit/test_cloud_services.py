@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from hamon.decide.cloud import (
-    OURS,
     RELIST_PERIOD_S,
     SERVICES_PERIOD_S,
     WATCH_PERIOD_S,
@@ -18,7 +17,7 @@ from hamon.decide.tick import decide
 from hamon.evacuator.cloud.denials import lift_denials
 from hamon.model.action import CloudLook, CloudLookKind, EnableService, ShutOutService
 from hamon.model.change import CONTROL, Decision, Delete, grant_of, guard_of
-from hamon.model.cloud import CallState, CloudView
+from hamon.model.cloud import OURS, CallState, CloudView
 from hamon.model.guest import Grant, GrantState, PowerState
 from hamon.model.host import HostState
 from hamon.model.incident import MigrationStatus

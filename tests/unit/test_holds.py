@@ -3,22 +3,18 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hamon.decide.holds import (
-    NO_BAR_TO_EVACUATION,
     OVERRIDABLE,
     against_action,
     against_conviction,
     holds,
-    storm_limit,
-    troubled_hosts,
+    is_passed_by_hand,
 )
 from hamon.model.control import Hold, HoldKind
-from hamon.model.host import DomainState, HostState, Leaving
+from hamon.model.host import DomainState, HostState
 from hamon.model.names import HostName
-from hamon.model.policy import HoldPolicy, LeavingPolicy, Policy
+from hamon.model.policy import Mode, Policy
 from hamon.model.view import ClusterView, HostView
 from tests.builders import (
     EPOCH,
@@ -33,6 +29,7 @@ from tests.builders import (
     an_entry,
     an_own,
     owned_by,
+    silence,
 )
 
 POLICY = Policy()
@@ -223,94 +220,6 @@ def test_start_up__loss_older_than_the_view__other_holds_stay() -> None:
     assert {HoldKind.DISARMED} == stopping(view, host)
 
 
-# -- storm ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("hosts", "in_maintenance", "expected"),
-    [(1, 0, 1), (3, 0, 1), (7, 0, 1), (8, 0, 2), (12, 0, 3), (400, 0, 3), (8, 4, 1), (0, 0, 1)],
-)
-def test_storm_limit__by_table__is_count_or_share_and_at_least_one(
-    hosts: int, in_maintenance: int, expected: int
-) -> None:
-    """Count or share of the armed hosts, whichever is smaller; one host is always allowed (S9)."""
-    view = a_view(
-        *fleet(0, hosts), maintenance=[HostName(f"well-{n}") for n in range(in_maintenance)]
-    )
-
-    assert expected == storm_limit(view, POLICY)
-
-
-def test_storm_limit__hosts_never_seen__do_not_count() -> None:
-    """Enrolled hosts that never came up do not make a storm look small."""
-    view = a_view(*fleet(0, 4), *(a_host(HostName(f"new-{n}"), None) for n in range(20)))
-
-    assert 1 == storm_limit(view, POLICY)
-
-
-@pytest.mark.parametrize(
-    ("lost", "well", "expected"), [(1, 0, False), (1, 3, False), (2, 6, False), (2, 5, True),
-                                   (3, 9, False), (3, 8, True), (4, 100, True)]
-)  # fmt: skip
-def test_storm__by_table__holds_beyond_the_limit(lost: int, well: int, *, expected: bool) -> None:
-    """Up to the limit hosts are handled; one more stops all new convictions."""
-    assert expected == (HoldKind.STORM in kinds(a_view(*fleet(lost, well))))
-
-
-@pytest.mark.parametrize(
-    ("case", "host", "expected"),
-    [
-        ("session gone, heard by probes", a_host(is_here=False, evidence=()), True),
-        ("suspected with a session", a_host(HOST, HostState.SUSPECT, is_here=True), False),
-        ("well", a_host(), False),
-        ("never seen", a_host(HOST, None, is_here=False), False),
-        ("left in order", a_lost_host(leaving=Leaving.SHUTDOWN), False),
-        ("fencing", a_host(HOST, HostState.FENCING, state_since_s=NOW_S - 1), True),
-        ("fence failed", a_host(HOST, HostState.FENCE_FAILED, state_since_s=NOW_S - 1), True),
-        ("fenced", a_host(HOST, HostState.FENCED, state_since_s=NOW_S - 1), True),
-        ("evacuating", a_host(HOST, HostState.EVACUATING, state_since_s=NOW_S - 1), True),
-        ("evacuated", a_host(HOST, HostState.EVACUATED, state_since_s=NOW_S - 300), True),
-        ("evacuated long ago", a_host(HOST, HostState.EVACUATED, state_since_s=NOW_S - 301),
-         False),
-    ],
-)  # fmt: skip
-def test_troubled__by_table__is_lost_now_or_convicted_lately(
-    case: str, host: HostView, *, expected: bool
-) -> None:
-    """The window rolls: who was convicted within it still counts, who was before does not."""
-    assert expected == (HOST in troubled_hosts(a_view(host), POLICY, NOW_S)), case
-
-
-def test_troubled__in_maintenance__does_not_count() -> None:
-    """A host that an operator takes care of is no part of a storm."""
-    assert () == troubled_hosts(a_view(a_lost_host(), maintenance=[HOST]), POLICY, NOW_S)
-
-
-def test_troubled__leaving_hosts_are_evacuated__do_count() -> None:
-    """Where a leave is a failure by policy, many leaves at once are a storm (S9)."""
-    detection = replace(POLICY.detection, leaving=LeavingPolicy.EVACUATE)
-    policy = replace(POLICY, detection=detection)
-    leaving = a_lost_host(HOST, HostState.LEAVING, leaving=Leaving.SHUTDOWN)
-
-    assert (HOST,) == troubled_hosts(a_view(leaving), policy, NOW_S)
-
-
-@given(
-    st.integers(0, 12),
-    st.integers(0, 12),
-    st.builds(HoldPolicy, storm_hosts_max=st.integers(1, 5), storm_share_max=st.floats(0.0, 1.0)),
-)
-def test_storm__whatever_the_numbers__never_more_than_allowed_go_unheld(
-    lost: int, well: int, policy: HoldPolicy
-) -> None:
-    """Without a storm hold, at most N hosts and P % are in trouble, or it is a single one (S9)."""
-    view = a_view(*fleet(lost, well))
-
-    if HoldKind.STORM not in kinds(view, replace(POLICY, holds=policy)) and lost > 1:
-        assert lost <= policy.storm_hosts_max
-        assert lost <= policy.storm_share_max * (lost + well)
-
-
 # -- what they stop -------------------------------------------------------------------------------
 
 
@@ -333,11 +242,16 @@ def test_against_conviction__of_another_host__does_not_stop(kind: HoldKind) -> N
     host = a_lost_host()
 
     assert not against_conviction(of_kind(kind, SPARE), host, a_view(host))
-    is_bar = kind not in NO_BAR_TO_EVACUATION
+    is_bar = kind is not HoldKind.DEFINITIONS_LOST
     assert is_bar == bool(against_conviction(of_kind(kind, HOST), host, a_view(host)))
 
 
-STOP_ALL = {HoldKind.DISARMED, HoldKind.UNREADABLE, HoldKind.OWN_HEALTH}
+STOP_ALL = {
+    HoldKind.DISARMED,
+    HoldKind.SHADOW,
+    HoldKind.UNREADABLE,
+    HoldKind.OWN_HEALTH,
+}
 
 
 @pytest.mark.parametrize("kind", list(HoldKind))
@@ -352,5 +266,55 @@ def test_against_action__by_kind__a_storm_leaves_no_guest_half_moved(
 
 
 def test_overridable__the_list__is_what_an_operator_can_judge() -> None:
-    """Storm, start-up and maintenance may be passed by hand; nothing else."""
-    assert {HoldKind.STORM, HoldKind.START_UP, HoldKind.MAINTENANCE} == OVERRIDABLE
+    """What others than the host itself say against its fencing may be passed; nothing else."""
+    assert {
+        HoldKind.STORM,
+        HoldKind.RATE,
+        HoldKind.START_UP,
+        HoldKind.MAINTENANCE,
+        HoldKind.OPERATOR_DISABLED,
+    } == OVERRIDABLE
+
+
+# -- is it me? ------------------------------------------------------------------------------------
+
+
+def unheard(name: str) -> HostView:
+    """A host with a session that does not answer this controller."""
+    return a_host(HostName(name), evidence=silence())
+
+
+@pytest.mark.parametrize(
+    ("silent", "heard", "expected"),
+    [(1, 0, False), (1, 1, False), (2, 2, False), (2, 1, True), (3, 0, True), (3, 4, False)],
+)
+def test_own_health__hosts_with_a_session_are_silent__the_leader_is_what_is_ill(
+    silent: int, heard: int, *, expected: bool
+) -> None:
+    """Where most of what ZooKeeper knows to live looks dead from here, here is the trouble."""
+    hosts = [unheard(f"silent-{n}") for n in range(silent)]
+    hosts += [a_host(HostName(f"heard-{n}")) for n in range(heard)]
+
+    assert expected == (HoldKind.OWN_HEALTH in kinds(a_view(*hosts)))
+
+
+def test_own_health__silent_hosts_in_maintenance__say_nothing() -> None:
+    """Who works on hosts may switch off their network."""
+    hosts = [unheard("silent-1"), unheard("silent-2")]
+    view = a_view(*hosts, maintenance=[host.name for host in hosts])
+
+    assert HoldKind.OWN_HEALTH not in kinds(view)
+
+
+# -- shadow mode ----------------------------------------------------------------------------------
+
+
+def test_shadow__mode__stops_convictions_and_actions_and_nobody_passes_it() -> None:
+    """A new installation shows what it would do."""
+    host = a_lost_host()
+    view = a_view(host, a_host(SPARE))
+    in_force = holds(view, replace(POLICY, mode=Mode.SHADOW), NOW_S)
+
+    assert [HoldKind.SHADOW] == [hold.kind for hold in against_action(in_force, host)]
+    assert HoldKind.SHADOW in {hold.kind for hold in against_conviction(in_force, host, view)}
+    assert is_passed_by_hand(HoldKind.SHADOW) is False

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hamon.decide.holds import troubled_hosts
+from hamon.decide.storms import troubled_hosts
 from hamon.model.host import HostState
 from hamon.model.policy import Policy
 from tests.builders import HOST, NEXT_BOOT, NOW_S, a_host, a_view

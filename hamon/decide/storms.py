@@ -1,0 +1,219 @@
+"""Storms and rates: how many hosts may be given up at once, where, and how fast. Pure.
+
+Rules:
+
+1. Many hosts lost at once point at a network, at ZooKeeper or at a room's power, not at the hosts:
+   nothing is fenced, somebody is paged, and what is fenced already goes on.
+2. Hosts that share a failure domain (a label) are held by themselves and count as one trouble; so a
+   lost rack does not keep hamon from another rack's single dead host.
+3. After a storm nothing new is convicted in its scope for a while; it may not be over.
+4. What comes slowly is counted too: so many convictions an hour, and no more.
+5. An operator may release hosts, in the boots that were shown: a few at a time are then fenced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hamon.detector.verdict import fresh_probes, is_silent
+from hamon.model.control import Hold, HoldKind
+from hamon.model.host import LIVE_STATES, HostState
+from hamon.model.incident import Trigger
+from hamon.model.names import CLUSTER, HostName
+from hamon.model.policy import LeavingPolicy, Policy
+from hamon.model.view import ClusterView, HostView
+
+NAMES_SHOWN = 8
+
+_TROUBLED = frozenset(
+    {
+        HostState.FENCING,
+        HostState.FENCE_FAILED,
+        HostState.FENCED,
+        HostState.EVACUATING,
+        HostState.EVACUATED,
+    },
+)
+
+
+def storm_holds(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
+    """Return the holds of storms, of their cool-downs, of rates, and of releases."""
+    storms = _storms(view, policy, now_s)
+    return [
+        *storms,
+        *_cooling_down(view, policy, now_s, {storm.scope for storm in storms}),
+        *_rate(view, policy, now_s),
+        *_queued_releases(view, policy, now_s),
+    ]
+
+
+def covers(hold: Hold, host: HostView) -> bool:
+    """Say whether a hold is about this host: all, its name, or one of its labels."""
+    return hold.scope in {CLUSTER, host.name} or hold.scope in _domains_of(host, host.spec.labels)
+
+
+def is_released(view: ClusterView, host: HostView) -> bool:
+    """Say whether an operator released the host, in the boot that it registered last."""
+    boot_id = host.boot_id
+    return boot_id is not None and any(
+        release.hosts.get(host.name) == boot_id for release in view.control.value.releases
+    )
+
+
+# -- storms ---------------------------------------------------------------------------------------
+
+
+def _storms(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
+    troubled = troubled_hosts(view, policy, now_s)
+    found: list[Hold] = []
+    explained: set[str] = set()
+    for scope, members in sorted(_members(view, policy.holds.domain_labels).items()):
+        lost = sorted(members & set(troubled))
+        limit = _limit(len(members), policy.holds.domain_hosts_max, policy.holds.domain_share_max)
+        if len(lost) > limit:
+            found.append(_storm(scope, lost, limit, policy))
+            explained |= set(lost)
+    alone = [name for name in troubled if name not in explained]
+    limit = storm_limit(view, policy)
+    if len(alone) + len(found) > limit:
+        found.append(_storm(CLUSTER, (*(hold.scope for hold in found), *alone), limit, policy))
+    return found
+
+
+def _storm(scope: str, lost: Sequence[str], limit: int, policy: Policy) -> Hold:
+    return Hold(
+        kind=HoldKind.STORM,
+        scope=scope,
+        reason=f"{len(lost)} hosts lost within {policy.holds.storm_window_s:.0f} s,"
+        f" at most {limit} are handled at once: {named(lost)}",
+        needs_human=True,
+    )
+
+
+def _cooling_down(view: ClusterView, policy: Policy, now_s: float, stormy: set[str]) -> list[Hold]:
+    found = []
+    for scope, seen_s in sorted(view.own.storms_s.items()):
+        until_s = seen_s + policy.holds.storm_cooldown_s
+        if scope not in stormy and now_s < until_s:
+            why = "a storm was here a moment ago; it may not be over"
+            found.append(Hold(kind=HoldKind.STORM, scope=scope, reason=why, until_s=until_s))
+    return found
+
+
+def troubled_hosts(view: ClusterView, policy: Policy, now_s: float) -> tuple[str, ...]:
+    """Name the hosts that count towards a storm: missed now, or convicted within the window.
+
+    One whose session has not ended counts as soon as its planes are silent, because its power alone
+    may convict it from then on. Hosts that are alive by another witness count too: many lost
+    sessions at once point at ZooKeeper or a network, not at the hosts. Hosts without an agent do
+    not: they have no session to lose, and only a person convicts them, one by one. Released hosts
+    do not: an operator has told what happened to them.
+    """
+    return tuple(
+        name
+        for name, host in sorted(view.hosts.items())
+        if host.record.value is not None
+        and not host.spec.agentless
+        and name not in view.control.value.maintenance
+        and not is_released(view, host)
+        and (
+            _is_lost(host, policy, now_s)
+            or (
+                host.record.value.state in _TROUBLED
+                and now_s - host.state_since_s <= policy.holds.storm_window_s
+            )
+        )
+    )
+
+
+def storm_limit(view: ClusterView, policy: Policy) -> int:
+    """Return how many hosts may be in trouble at once: count or share, the smaller, at least 1."""
+    armed = sum(1 for host in view.hosts.values() if _counts(view, host))
+    return _limit(armed, policy.holds.storm_hosts_max, policy.holds.storm_share_max)
+
+
+def _limit(hosts: int, most: int, share: float) -> int:
+    return max(1, min(most, int(hosts * share)))
+
+
+def _counts(view: ClusterView, host: HostView) -> bool:
+    """Say whether the host is enrolled, seen before, and armed."""
+    return (
+        host.record.value is not None
+        and not host.spec.agentless
+        and host.name not in view.control.value.maintenance
+    )
+
+
+def _members(view: ClusterView, labels: Iterable[str]) -> dict[str, set[str]]:
+    """Return the hosts of each failure domain."""
+    found: dict[str, set[str]] = {}
+    for name, host in view.hosts.items():
+        if _counts(view, host):
+            for scope in _domains_of(host, labels):
+                found.setdefault(scope, set()).add(name)
+    return found
+
+
+def _domains_of(host: HostView, labels: Iterable[str]) -> set[str]:
+    own = host.spec.labels
+    return {f"{label}={own[label]}" for label in labels if label in own}
+
+
+def _is_lost(host: HostView, policy: Policy, now_s: float) -> bool:
+    record = host.record.value
+    # One that went away while it returned is convicted once more: it counts like any other.
+    may_be_convicted = LIVE_STATES | {HostState.RETURNING}
+    if record is None or record.state not in may_be_convicted:
+        return False
+    if host.heartbeat is not None:
+        return is_silent(fresh_probes(host, policy.detection, now_s), policy.detection)
+    if policy.detection.of(host.spec.policy).leaving is LeavingPolicy.EVACUATE:
+        return True
+    return host.self_.value is None or host.self_.value.leaving is None
+
+
+# -- rates ----------------------------------------------------------------------------------------
+
+
+def _rate(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
+    """Hold when too many were convicted lately, one after another; released ones do not count."""
+    since_s = now_s - policy.holds.rate_window_s
+    convicted = [
+        incident.record.value.host
+        for _, incident in sorted(view.incidents.items())
+        if incident.record.value.trigger is Trigger.DETECTOR
+        and incident.opened_s is not None
+        and incident.opened_s > since_s
+        and not _was_released(view, incident.record.value.host)
+    ]
+    if len(convicted) < policy.holds.rate_hosts_max:
+        return []
+    minutes = policy.holds.rate_window_s / 60
+    why = f"{len(convicted)} hosts were convicted within {minutes:.0f} min: {named(convicted)}"
+    return [Hold(kind=HoldKind.RATE, scope=CLUSTER, reason=why, needs_human=True)]
+
+
+def _was_released(view: ClusterView, name: HostName) -> bool:
+    return any(name in release.hosts for release in view.control.value.releases)
+
+
+def _queued_releases(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
+    """Hold the released hosts whose turn has not come: a release is no licence to fence all."""
+    released = [host for _, host in sorted(view.hosts.items()) if _was_released(view, host.name)]
+    shooting = sum(
+        1
+        for host in released
+        if host.record.value is not None and host.record.value.state is HostState.FENCING
+    )
+    waiting = [
+        host for host in released if is_released(view, host) and _is_lost(host, policy, now_s)
+    ]
+    free = max(0, policy.holds.released_at_once - shooting)
+    why = f"released; at most {policy.holds.released_at_once} released hosts are fenced at a time"
+    return [Hold(kind=HoldKind.RATE, scope=host.name, reason=why) for host in waiting[free:]]
+
+
+def named(names: Sequence[str]) -> str:
+    """Join names for a human; of many, the first few."""
+    return ", ".join(names[:NAMES_SHOWN]) + (" …" if len(names) > NAMES_SHOWN else "")

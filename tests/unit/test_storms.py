@@ -1,0 +1,332 @@
+"""Storms, failure domains, cool-downs, rates and releases: how many hosts are given up at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hamon.decide.holds import against_conviction, holds
+from hamon.decide.storms import is_released, storm_limit, troubled_hosts
+from hamon.decide.tick import decide
+from hamon.model.control import Hold, HoldKind, Release
+from hamon.model.host import HostState, Leaving, Right
+from hamon.model.incident import Trigger
+from hamon.model.names import BootId, HostName, IncidentId
+from hamon.model.policy import HoldPolicy, LeavingPolicy, Policy
+from hamon.model.view import ClusterView, HostView, IncidentView
+from tests.builders import (
+    BOOT,
+    HOST,
+    NEXT_BOOT,
+    NOW_S,
+    WALL,
+    a_host,
+    a_lost_host,
+    a_view,
+    an_incident,
+    an_own,
+    silence,
+)
+from tests.decisions import changes_of, writes
+
+POLICY = Policy()
+RACKS = replace(POLICY, holds=HoldPolicy(domain_labels=("rack",), storm_share_max=1.0))
+
+
+def kinds(view: ClusterView, policy: Policy = POLICY) -> set[HoldKind]:
+    """The kinds of holds in force."""
+    return {hold.kind for hold in holds(view, policy, NOW_S)}
+
+
+def fleet(lost: int, well: int, *, rack: str = "") -> list[HostView]:
+    """So many lost hosts and so many well ones, perhaps of one rack."""
+    hosts = [
+        *(a_lost_host(HostName(f"lost-{rack}{number}")) for number in range(lost)),
+        *(a_host(HostName(f"well-{rack}{number}")) for number in range(well)),
+    ]
+    return [in_rack(host, rack) for host in hosts]
+
+
+def in_rack(host: HostView, rack: str) -> HostView:
+    """A host with the label of a rack."""
+    labels = {"rack": rack} if rack else {}
+    return replace(host, spec=replace(host.spec, labels=labels))
+
+
+def released(*hosts: HostView, boot_id: BootId = BOOT) -> Release:
+    """An operator's release of hosts."""
+    boots = {host.name: boot_id for host in hosts}
+    return Release(hosts=boots, reason="dark", who="ada", since=WALL, until="2099")
+
+
+def with_releases(view: ClusterView, *releases: Release) -> ClusterView:
+    """The view in which an operator released hosts."""
+    control = replace(view.control.value, releases=releases)
+    return replace(view, control=replace(view.control, value=control))
+
+
+def held(view: ClusterView, host: HostView, policy: Policy = RACKS) -> set[HoldKind]:
+    """The kinds of holds that keep a host from being convicted."""
+    in_force = holds(view, policy, NOW_S)
+    return {hold.kind for hold in against_conviction(in_force, host, view)}
+
+
+def storms(view: ClusterView, policy: Policy = RACKS) -> dict[str, Hold]:
+    """The storms by their scope."""
+    return {h.scope: h for h in holds(view, policy, NOW_S) if h.kind is HoldKind.STORM}
+
+
+def convicted(view: ClusterView, policy: Policy) -> set[str]:
+    """The hosts that lose their right to live in one round."""
+    return {
+        str(key.host)
+        for key, value in writes(*changes_of(decide(view, policy, NOW_S))).items()
+        if getattr(value, "right", None) is Right.SHUT_OUT
+    }
+
+
+# -- storm ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hosts", "in_maintenance", "expected"),
+    [(1, 0, 1), (3, 0, 1), (7, 0, 1), (8, 0, 2), (12, 0, 3), (400, 0, 3), (8, 4, 1), (0, 0, 1)],
+)
+def test_storm_limit__by_table__is_count_or_share_and_at_least_one(
+    hosts: int, in_maintenance: int, expected: int
+) -> None:
+    """Count or share of the armed hosts, whichever is smaller; one host is always allowed (S9)."""
+    view = a_view(
+        *fleet(0, hosts), maintenance=[HostName(f"well-{n}") for n in range(in_maintenance)]
+    )
+
+    assert expected == storm_limit(view, POLICY)
+
+
+def test_storm_limit__hosts_never_seen__do_not_count() -> None:
+    """Enrolled hosts that never came up do not make a storm look small."""
+    view = a_view(*fleet(0, 4), *(a_host(HostName(f"new-{n}"), None) for n in range(20)))
+
+    assert 1 == storm_limit(view, POLICY)
+
+
+@pytest.mark.parametrize(
+    ("lost", "well", "expected"), [(1, 0, False), (1, 3, False), (2, 6, False), (2, 5, True),
+                                   (3, 9, False), (3, 8, True), (4, 100, True)]
+)  # fmt: skip
+def test_storm__by_table__holds_beyond_the_limit(lost: int, well: int, *, expected: bool) -> None:
+    """Up to the limit hosts are handled; one more stops all new convictions."""
+    assert expected == (HoldKind.STORM in kinds(a_view(*fleet(lost, well))))
+
+
+@pytest.mark.parametrize(
+    ("case", "host", "expected"),
+    [
+        ("session gone, heard by probes", a_host(is_here=False, evidence=()), True),
+        ("suspected with a session", a_host(HOST, HostState.SUSPECT, is_here=True), False),
+        ("silent with a session", a_host(HOST, HostState.SUSPECT, is_here=True, evidence=silence()),
+         True),
+        ("well", a_host(), False),
+        ("never seen", a_host(HOST, None, is_here=False), False),
+        ("left in order", a_lost_host(leaving=Leaving.SHUTDOWN), False),
+        ("fencing", a_host(HOST, HostState.FENCING, state_since_s=NOW_S - 1), True),
+        ("fence failed", a_host(HOST, HostState.FENCE_FAILED, state_since_s=NOW_S - 1), True),
+        ("fenced", a_host(HOST, HostState.FENCED, state_since_s=NOW_S - 1), True),
+        ("evacuating", a_host(HOST, HostState.EVACUATING, state_since_s=NOW_S - 1), True),
+        ("evacuated", a_host(HOST, HostState.EVACUATED, state_since_s=NOW_S - 300), True),
+        ("evacuated long ago", a_host(HOST, HostState.EVACUATED, state_since_s=NOW_S - 301),
+         False),
+    ],
+)  # fmt: skip
+def test_troubled__by_table__is_lost_now_or_convicted_lately(
+    case: str, host: HostView, *, expected: bool
+) -> None:
+    """The window rolls: who was convicted within it still counts, who was before does not."""
+    assert expected == (HOST in troubled_hosts(a_view(host), POLICY, NOW_S)), case
+
+
+def test_troubled__in_maintenance__does_not_count() -> None:
+    """A host that an operator takes care of is no part of a storm."""
+    assert () == troubled_hosts(a_view(a_lost_host(), maintenance=[HOST]), POLICY, NOW_S)
+
+
+def test_troubled__leaving_hosts_are_evacuated__do_count() -> None:
+    """Where a leave is a failure by policy, many leaves at once are a storm (S9)."""
+    detection = replace(POLICY.detection, leaving=LeavingPolicy.EVACUATE)
+    policy = replace(POLICY, detection=detection)
+    leaving = a_lost_host(HOST, HostState.LEAVING, leaving=Leaving.SHUTDOWN)
+
+    assert (HOST,) == troubled_hosts(a_view(leaving), policy, NOW_S)
+
+
+@given(
+    st.integers(0, 12),
+    st.integers(0, 12),
+    st.builds(HoldPolicy, storm_hosts_max=st.integers(1, 5), storm_share_max=st.floats(0.0, 1.0)),
+)
+def test_storm__whatever_the_numbers__never_more_than_allowed_go_unheld(
+    lost: int, well: int, policy: HoldPolicy
+) -> None:
+    """Without a storm hold, at most N hosts and P % are in trouble, or it is a single one (S9)."""
+    view = a_view(*fleet(lost, well))
+
+    if HoldKind.STORM not in kinds(view, replace(POLICY, holds=policy)) and lost > 1:
+        assert lost <= policy.storm_hosts_max
+        assert lost <= policy.storm_share_max * (lost + well)
+
+
+# -- failure domains ------------------------------------------------------------------------------
+
+
+def test_domain__a_rack_is_lost__only_the_rack_is_held() -> None:
+    """A dark rack is one trouble; another rack's single dead host is still helped."""
+    dark, other = fleet(8, 0, rack="a1"), fleet(1, 30, rack="b2")
+    view = a_view(*dark, *other)
+
+    assert {"rack=a1"} == set(storms(view))
+    assert {HoldKind.STORM} == held(view, dark[0])
+    assert set() == held(view, other[0])
+
+
+def test_domain__as_many_as_may_be__are_handled() -> None:
+    """Three hosts of a large rack are three hosts."""
+    view = a_view(*fleet(3, 97, rack="a1"))
+
+    assert {} == storms(view)
+    assert 3 == len(convicted(view, RACKS))
+
+
+def test_domain__hundred_hosts_behind_one_label__one_page_and_nothing_fenced() -> None:
+    """One hold that pages, however many hosts it is about."""
+    view = a_view(*fleet(100, 0, rack="a1"), *fleet(0, 200, rack="b2"))
+
+    assert [True] == [hold.needs_human for hold in holds(view, RACKS, NOW_S)]
+    assert set() == convicted(view, RACKS)
+
+
+def test_domain__many_racks_are_lost__everything_is_held() -> None:
+    """Each domain counts as one host, and too many of them are a storm of the site."""
+    racks = [host for rack in "abcd" for host in fleet(4, 1, rack=rack)]
+    alone = fleet(1, 40, rack="z")
+    view = a_view(*racks, *alone)
+
+    assert {"rack=a", "rack=b", "rack=c", "rack=d", "cluster"} == set(storms(view))
+    assert HoldKind.STORM in held(view, alone[0])
+
+
+def test_domain__label_that_no_host_has__holds_nothing() -> None:
+    """A policy that names a label says nothing of hosts without it."""
+    assert {} == storms(a_view(*fleet(1, 9)))
+
+
+# -- after a storm --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("age_s", "expected"), [(59.0, {HoldKind.STORM}), (61.0, set())])
+def test_cool_down__after_a_storm__nothing_new_for_a_while(
+    age_s: float, expected: set[HoldKind]
+) -> None:
+    """What looked like the end of a storm may be its eye."""
+    own = an_own(storms_s={"cluster": NOW_S - age_s})
+    host = a_lost_host()
+
+    assert expected == held(a_view(host, *fleet(0, 20), own=own), host)
+
+
+def test_cool_down__of_a_domain__leaves_the_others_alone() -> None:
+    """The scope of the storm is that of its cool-down; it pages nobody, and it has an end."""
+    own = an_own(storms_s={"rack=a1": NOW_S - 1.0})
+    there, elsewhere = fleet(1, 9, rack="a1"), fleet(1, 9, rack="b2")
+    view = a_view(*there, *elsewhere, own=own)
+
+    assert {HoldKind.STORM} == held(view, there[0])
+    assert set() == held(view, elsewhere[0])
+    (hold,) = storms(view).values()
+    assert (NOW_S + 59.0, False) == (hold.until_s, hold.needs_human)
+
+
+# -- rate -----------------------------------------------------------------------------------------
+
+
+def conviction(number: int, *, age_s: float | None, **others: Any) -> IncidentView:  # noqa: ANN401
+    """A closed incident that was opened so long ago, None: before this controller looked."""
+    incident = an_incident(
+        host=HostName(f"gone-{number}"),
+        incident=IncidentId(f"gone-{number}-3"),
+        closed=True,
+        **others,
+    )
+    return replace(incident, opened_s=None if age_s is None else NOW_S - age_s)
+
+
+@pytest.mark.parametrize(
+    ("count", "age_s", "expected"),
+    [(9, 60.0, False), (10, 60.0, True), (10, 3601.0, False), (10, None, False)],
+)
+def test_rate__one_after_another__is_held_at_the_limit(
+    count: int, age_s: float | None, *, expected: bool
+) -> None:
+    """A slow roll is a storm as well (S9)."""
+    incidents = [conviction(number, age_s=age_s) for number in range(count)]
+
+    assert expected == (HoldKind.RATE in kinds(a_view(a_host(), incidents=incidents)))
+
+
+def test_rate__asked_for_by_hand__does_not_count() -> None:
+    """An operator who evacuates hosts is no storm."""
+    incidents = [conviction(number, age_s=60.0, trigger=Trigger.OPERATOR) for number in range(20)]
+
+    assert HoldKind.RATE not in kinds(a_view(a_host(), incidents=incidents))
+
+
+# -- releases -------------------------------------------------------------------------------------
+
+
+def test_release__of_a_dark_rack__lets_a_few_at_a_time_be_fenced() -> None:
+    """One command releases a rack, and still no hundred hosts are shot at once."""
+    dark = fleet(100, 0, rack="a1")
+    view = with_releases(a_view(*dark, *fleet(0, 200, rack="b2")), released(*dark))
+
+    assert {} == storms(view)
+    assert 5 == len(convicted(view, RACKS))
+
+
+def test_release__some_are_being_fenced__the_next_wait_for_their_turn() -> None:
+    """So many are being fenced at a time, not so many in a round."""
+    shooting = [in_rack(a_host(HostName(f"shot-{n}"), HostState.FENCING), "a1") for n in range(4)]
+    dark = fleet(10, 0, rack="a1")
+    view = with_releases(a_view(*shooting, *dark), released(*shooting, *dark))
+
+    assert 1 == len(convicted(view, RACKS))
+
+
+def test_release__host_with_another_boot__is_not_released() -> None:
+    """What was shown binds: a host that came back and fails again is another matter."""
+    dark = fleet(8, 0, rack="a1")
+    view = with_releases(a_view(*dark), released(*dark, boot_id=NEXT_BOOT))
+
+    assert not is_released(view, dark[0])
+    assert set() == convicted(view, RACKS)
+
+
+def test_release__of_some__leaves_the_others_held() -> None:
+    """Only those that were named pass."""
+    dark = fleet(12, 0, rack="a1")
+    view = with_releases(a_view(*dark), released(*dark[:2]))
+
+    assert {host.name for host in dark[:2]} == convicted(view, RACKS)
+
+
+def test_release__passes_the_rate__but_no_other_hold() -> None:
+    """It is about storms: a disarmed cluster stays disarmed."""
+    dark = fleet(2, 0, rack="a1")
+    incidents = [conviction(number, age_s=60.0) for number in range(10)]
+    armed = with_releases(a_view(*dark, incidents=incidents), released(*dark))
+    disarmed = with_releases(a_view(*dark, is_armed=False), released(*dark))
+
+    assert set() == held(armed, dark[0])
+    assert {HoldKind.DISARMED} == held(disarmed, dark[0])
