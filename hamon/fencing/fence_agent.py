@@ -3,7 +3,7 @@
 Rules (fence-agents.md 10):
 
 1. An absolute path, no arguments, options on standard input, a minimal environment.
-2. Only ``off`` and ``status``; never ``reboot``, never ``cycle``.
+2. Only ``off``, ``on`` and ``status``; never ``reboot``, never ``cycle``.
 3. Only keys that the program's own metadata knows: an unknown one would be ignored, and the program
    might then shoot another host; it would also be printed with its value.
 4. A false boolean is left out: many programs look only whether it is there.
@@ -15,11 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import assert_never
 from xml.etree import ElementTree as ET
 
 from hamon.errors import ConfigError, FenceError, Outcome
-from hamon.fencing.program import PATH, Ending, ProgramResult, run_program
+from hamon.fencing.program import PATH, Ending, ProgramResult, order_outcome, run_program
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power, PowerReading
@@ -201,12 +200,21 @@ class FenceAgentDevice:
 
     async def cut_power(self, start_by_s: float, deadline_s: float) -> ShotResult:
         """Run ``off``; see ``ports.FenceDevice``. Already off is DONE."""
+        return await self._order("off", start_by_s, deadline_s)
+
+    async def power_on(self, start_by_s: float, deadline_s: float) -> ShotResult:
+        """Run ``on``; see ``ports.FenceDevice``. Already on is DONE."""
+        return await self._order("on", start_by_s, deadline_s)
+
+    async def _order(self, action: str, start_by_s: float, deadline_s: float) -> ShotResult:
         try:
             password = self._password()
         except ConfigError as error:
             return ShotResult(outcome=ShotOutcome.NOT_DONE, detail=str(error))
-        answer = await self._run("off", password, start_by_s, deadline_s)
-        return ShotResult(outcome=_outcome(answer), detail=answer.detail(password))
+        answer = await self._run(action, password, start_by_s, deadline_s)
+        # A failure is UNKNOWN: it may have come after the order.
+        ended = ShotOutcome.DONE if answer.is_success else ShotOutcome.UNKNOWN
+        return ShotResult(outcome=order_outcome(answer, ended), detail=answer.detail(password))
 
     async def _run(
         self, action: str, password: str, start_by_s: float, deadline_s: float
@@ -253,18 +261,3 @@ def _power(answer: ProgramResult) -> Power:
             return Power.OFF
         case _:
             return Power.UNKNOWN
-
-
-def _outcome(answer: ProgramResult) -> ShotOutcome:
-    """Say what is known of an order. A failure is UNKNOWN: it may have come after the order."""
-    match answer.ending:
-        case Ending.ENDED:
-            return ShotOutcome.DONE if answer.is_success else ShotOutcome.UNKNOWN
-        case Ending.TOO_LATE:
-            return ShotOutcome.LATE
-        case Ending.NOT_STARTED:
-            return ShotOutcome.NOT_DONE
-        case Ending.KILLED | Ending.UNKNOWN:
-            return ShotOutcome.UNKNOWN
-        case _:
-            assert_never(answer.ending)

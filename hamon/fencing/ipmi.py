@@ -12,11 +12,10 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import assert_never
 from uuid import UUID
 
 from hamon.errors import ConfigError
-from hamon.fencing.program import PATH, Ending, ProgramResult, run_program
+from hamon.fencing.program import PATH, ProgramResult, order_outcome, run_program
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power, PowerReading
@@ -28,7 +27,7 @@ PASSWORD_MAX_BYTES = 20
 """IPMI 2.0 has no room for more; ipmitool refuses a longer one."""
 
 _POWER = {"Chassis Power is on": Power.ON, "Chassis Power is off": Power.OFF}
-_ACCEPTED = "Chassis Power Control: Down/Off"
+_ACCEPTED = {"off": "Chassis Power Control: Down/Off", "on": "Chassis Power Control: Up/On"}
 _NO_SESSION = "Unable to establish IPMI v2 / RMCP+ session"
 _GET_SYSTEM_GUID = ("raw", "0x06", "0x37")
 _GUID_BYTES = 16
@@ -91,12 +90,20 @@ class IpmiDevice:
 
     async def cut_power(self, start_by_s: float, deadline_s: float) -> ShotResult:
         """Order ``chassis power off``; see ``ports.FenceDevice``. Already off is DONE."""
+        return await self._order("off", start_by_s, deadline_s)
+
+    async def power_on(self, start_by_s: float, deadline_s: float) -> ShotResult:
+        """Order ``chassis power on``; see ``ports.FenceDevice``. Already on is DONE."""
+        return await self._order("on", start_by_s, deadline_s)
+
+    async def _order(self, power: str, start_by_s: float, deadline_s: float) -> ShotResult:
         try:
             password = self._password()
         except ConfigError as error:
             return ShotResult(outcome=ShotOutcome.NOT_DONE, detail=str(error))
-        answer = await self._run(("chassis", "power", "off"), password, start_by_s, deadline_s)
-        return ShotResult(outcome=_outcome(answer), detail=answer.detail(password))
+        answer = await self._run(("chassis", "power", power), password, start_by_s, deadline_s)
+        outcome = _outcome(answer, _ACCEPTED[power])
+        return ShotResult(outcome=outcome, detail=answer.detail(password))
 
     async def _ask(
         self, command: tuple[str, ...], password: str, give_up_s: float
@@ -122,22 +129,15 @@ class IpmiDevice:
         )
 
 
-def _outcome(answer: ProgramResult) -> ShotOutcome:
+def _outcome(answer: ProgramResult, accepted: str) -> ShotOutcome:
     """Say what is known of an order; a BMC that answers with an error may have obeyed."""
-    match answer.ending:
-        case Ending.ENDED:
-            if answer.is_success and answer.stdout.strip() == _ACCEPTED:
-                return ShotOutcome.DONE
-            # Without a session no order leaves this machine.
-            return ShotOutcome.NOT_DONE if _NO_SESSION in answer.stderr else ShotOutcome.UNKNOWN
-        case Ending.TOO_LATE:
-            return ShotOutcome.LATE
-        case Ending.NOT_STARTED:
-            return ShotOutcome.NOT_DONE
-        case Ending.KILLED | Ending.UNKNOWN:
-            return ShotOutcome.UNKNOWN
-        case _:
-            assert_never(answer.ending)
+    ended = ShotOutcome.UNKNOWN
+    if answer.is_success and answer.stdout.strip() == accepted:
+        ended = ShotOutcome.DONE
+    elif _NO_SESSION in answer.stderr:
+        # Without a session no order leaves this machine.
+        ended = ShotOutcome.NOT_DONE
+    return order_outcome(answer, ended)
 
 
 def _identity(answer: str) -> str:

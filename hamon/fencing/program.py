@@ -17,9 +17,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import assert_never
 
 from hamon.fencing import shot
 from hamon.logs import REDACTED, REDACTOR
+from hamon.model.incident import ShotOutcome
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 """Where a program may find the programs it starts itself."""
@@ -62,6 +64,29 @@ class ProgramResult:
         said = "".join(c if c.isprintable() else "?" for c in REDACTOR.clean(said))
         how = f"exit {self.code}" if self.ending is Ending.ENDED else str(self.ending)
         return f"{how}: {said[:_DETAIL_MAX_CHARACTERS]}" if said else how
+
+
+def order_outcome(answer: ProgramResult, ended: ShotOutcome) -> ShotOutcome:
+    """Say what is known of an order that a program carried.
+
+    Args:
+        answer: how the program ended.
+        ended: what is known if it ended by itself.
+
+    Returns:
+        UNKNOWN whenever it was cut short: it may have given the order before.
+    """
+    match answer.ending:
+        case Ending.ENDED:
+            return ended
+        case Ending.TOO_LATE:
+            return ShotOutcome.LATE
+        case Ending.NOT_STARTED:
+            return ShotOutcome.NOT_DONE
+        case Ending.KILLED | Ending.UNKNOWN:
+            return ShotOutcome.UNKNOWN
+        case _:
+            assert_never(answer.ending)
 
 
 async def run_program(

@@ -232,7 +232,10 @@ class PlaneAddress:
 class FenceDeviceSpec:
     """One fence device of a host, as configured; secrets stay in files.
 
-    ``options`` are the device's own (for ``kind = "agent"``: the fence-agents program's).
+    ``kind``: ``ipmi``, ``redfish``, ``agent`` or ``storage``. ``options`` are the device's own (for
+    ``agent``: the fence-agents program's). ``system``: path of the ComputerSystem of ``redfish``;
+    ``ca_file``, ``allow_insecure_tls``: whom it believes. ``program``, ``arguments``: the hook of
+    ``storage``. ``delay_s``: seconds after the conviction before it may shoot.
     """
 
     name: str
@@ -245,6 +248,29 @@ class FenceDeviceSpec:
     cipher: int = 17
     agent: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    system: str = ""
+    ca_file: str = ""
+    allow_insecure_tls: bool = False
+    program: str = ""
+    arguments: tuple[str, ...] = ()
+    delay_s: float = 0.0
+
+    @property
+    def is_revocation(self) -> bool:
+        """Whether it takes the host's storage away rather than its power.
+
+        Its Off then says nothing of power: the host may run on, shut out of its disks.
+        """
+        return self.kind == "storage"
+
+    @property
+    def names_system(self) -> bool:
+        """Whether its readings say which machine answered.
+
+        A fence-agents program and a storage hook have no way to: what their options and arguments
+        name is the operator's word.
+        """
+        return self.kind not in {"agent", "storage"}
 
 
 class Carried(StrEnum):

@@ -103,9 +103,9 @@ def settled(host: HostView, device: FenceDeviceSpec, after_s: float) -> tuple[Po
 def _is_identified(device: FenceDeviceSpec, reading: PowerReading, expected: str) -> bool:
     """Say whether the answer is about this host.
 
-    A fence-agents program has no way to say whom it answers for; its plug is the operator's word.
+    A device that cannot say whom it answers for is believed: its plug is the operator's word.
     """
-    if device.kind == "agent":
+    if not device.names_system:
         return True
     return bool(expected) and same_system(reading.identity, expected)
 

@@ -12,14 +12,19 @@ from hamon.model.proof import PowerReading
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShotResult:
-    """What became of an order to cut power. Acceptance proves nothing: the state is read apart."""
+    """What became of an order to a device. Acceptance proves nothing: the state is read apart."""
 
     outcome: ShotOutcome
     detail: str = ""
 
 
 class FenceDevice(Protocol):
-    """One way to cut one host's power, and to read it back."""
+    """One way to cut one host's power, and to read it back.
+
+    A device whose ``spec.is_revocation`` takes storage away instead of power: for it OFF means
+    "shut out of its storage" (the host may run on, and can change no disk), ON means "has its
+    storage", and to power on is to give the storage back.
+    """
 
     @property
     def spec(self) -> FenceDeviceSpec:
@@ -42,5 +47,15 @@ class FenceDevice(Protocol):
         its start, even if this process is stopped. Never raises PortError: the outcome is DONE
         (the device took the order), NOT_DONE (it surely did not), LATE (it was never given, because
         ``start_by_s`` had passed) or UNKNOWN.
+        """
+        ...
+
+    async def power_on(self, start_by_s: float, deadline_s: float) -> ShotResult:
+        """Order power on; storage given back, if that is what was taken.
+
+        Idempotent in effect: on stays on. Carried, bounded and answered like :meth:`cut_power`: the
+        child refuses to begin after ``start_by_s`` and is gone ``deadline_s`` after its start,
+        never raises PortError, and UNKNOWN means that the host may come up at any moment: treat it
+        as one that does.
         """
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
@@ -364,12 +364,23 @@ class _ChildDevice:
 
     async def cut_power(self, start_by_s: float, deadline_s: float) -> ShotResult:
         """Order power off, from a child."""
+
+        async def shoot() -> ShotResult:
+            if self._clock.now_s() <= start_by_s:
+                self._started(self._host, start_by_s)
+            return await self._inner.cut_power(start_by_s, deadline_s)
+
+        return await self._carried(shoot())
+
+    async def power_on(self, start_by_s: float, deadline_s: float) -> ShotResult:
+        """Order power on, from a child."""
+        return await self._carried(self._inner.power_on(start_by_s, deadline_s))
+
+    async def _carried(self, order: Coroutine[object, object, ShotResult]) -> ShotResult:
         answer: asyncio.Future[ShotResult] = asyncio.get_running_loop().create_future()
 
         async def carry() -> None:
-            if self._clock.now_s() <= start_by_s:
-                self._started(self._host, start_by_s)
-            result = await self._inner.cut_power(start_by_s, deadline_s)
+            result = await order
             if not answer.done():
                 answer.set_result(result)
 

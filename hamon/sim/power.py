@@ -1,10 +1,11 @@
-"""Power in memory: a device that cuts a simulated machine's power, and what can be wrong with it.
+"""Power in memory: a device that switches a simulated machine, and what can be wrong with it.
 
 Implements ``ports.FenceDevice`` and passes the same contract tests as the real devices.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
@@ -19,7 +20,7 @@ OTHER_IDENTITY = "5ca1ab1e-0000-4000-8000-0123456789ab"
 
 
 class Machine(Protocol):
-    """What a device cuts the power of."""
+    """What a device switches."""
 
     @property
     def is_on(self) -> bool:
@@ -35,6 +36,10 @@ class Machine(Protocol):
         """Stop at once. Already off is fine."""
         ...
 
+    def press_power(self) -> None:
+        """Switch on. Already on is fine."""
+        ...
+
 
 class DeviceFault(StrEnum):
     """What can be wrong with a device; several at once are possible."""
@@ -43,7 +48,8 @@ class DeviceFault(StrEnum):
     REFUSING = "refusing"  # it refuses the login
     LIES_OFF = "lies_off"  # it reads Off, whatever is true
     LIES_ON = "lies_on"  # it reads On, whatever is true
-    IGNORES_OFF = "ignores_off"  # it takes the order and does nothing
+    IGNORES_OFF = "ignores_off"  # it takes the order to go off and does nothing
+    IGNORES_ON = "ignores_on"  # it takes the order to go on and does nothing
     LOSES_ANSWER = "loses_answer"  # it obeys, but its answer to an order does not arrive
     WRONG_IDENTITY = "wrong_identity"  # it answers for another machine
 
@@ -84,8 +90,7 @@ class SimulatedFenceDevice:
         return PowerReading(
             device=self._spec.name,
             power=power,
-            # A fence-agents program cannot say whom it answers for.
-            identity="" if self._spec.kind == "agent" else identity,
+            identity=identity if self._spec.names_system else "",
             asked_s=asked_s,
             observed_s=self._clock.now_s(),
             detail="" if power is not Power.UNKNOWN else "no usable answer",
@@ -93,14 +98,26 @@ class SimulatedFenceDevice:
 
     async def cut_power(self, start_by_s: float, deadline_s: float) -> ShotResult:
         """Cut the machine's power as the faults let it; see ``ports.FenceDevice``."""
+        does = DeviceFault.IGNORES_OFF not in self.faults
+        switch = self._machine.lose_power if does else _nothing
+        return await self._order(switch, start_by_s, deadline_s)
+
+    async def power_on(self, start_by_s: float, deadline_s: float) -> ShotResult:
+        """Switch the machine on as the faults let it; see ``ports.FenceDevice``."""
+        does = DeviceFault.IGNORES_ON not in self.faults
+        switch = self._machine.press_power if does else _nothing
+        return await self._order(switch, start_by_s, deadline_s)
+
+    async def _order(
+        self, switch: Callable[[], None], start_by_s: float, deadline_s: float
+    ) -> ShotResult:
         if self._clock.now_s() > start_by_s:
             return ShotResult(outcome=ShotOutcome.LATE, detail="started too late")
         if not await self._answers_within(deadline_s):
             return ShotResult(outcome=ShotOutcome.UNKNOWN, detail="no answer")
         if DeviceFault.REFUSING in self.faults:
             return ShotResult(outcome=ShotOutcome.NOT_DONE, detail="login refused")
-        if DeviceFault.IGNORES_OFF not in self.faults:
-            self._machine.lose_power()
+        switch()
         if DeviceFault.LOSES_ANSWER in self.faults:
             return ShotResult(outcome=ShotOutcome.UNKNOWN, detail="no answer")
         return ShotResult(outcome=ShotOutcome.DONE)
@@ -119,3 +136,7 @@ class SimulatedFenceDevice:
         if DeviceFault.LIES_ON in self.faults:
             return Power.ON
         return Power.ON if self._machine.is_on else Power.OFF
+
+
+def _nothing() -> None:
+    """Do what a device does that takes orders and ignores them."""

@@ -102,7 +102,7 @@ class MemoryWorld:
 
     def ignore_orders(self) -> None:
         """See :class:`World`."""
-        self._simulated.faults.add(DeviceFault.IGNORES_OFF)
+        self._simulated.faults |= {DeviceFault.IGNORES_OFF, DeviceFault.IGNORES_ON}
 
     def delay(self, delay_s: float) -> None:
         """See :class:`World`."""
@@ -120,6 +120,10 @@ class MemoryMachine:
     def lose_power(self) -> None:
         """See :class:`hamon.sim.power.Machine`."""
         self.is_on = False
+
+    def press_power(self) -> None:
+        """See :class:`hamon.sim.power.Machine`."""
+        self.is_on = True
 
 
 class IpmiWorld:
@@ -187,6 +191,7 @@ if [ "$password" != "$(cat "$rig/accepts")" ]; then
 fi
 case "$action" in
 off) [ -e "$rig/ignores" ] || echo 0 > "$rig/power"; echo "Success: Powered OFF" ;;
+on) [ -e "$rig/ignores" ] || echo 1 > "$rig/power"; echo "Success: Powered ON" ;;
 status)
     if [ "$(cat "$rig/told" 2>/dev/null || cat "$rig/power")" = 0 ]; then
         echo "Status: OFF"

@@ -42,6 +42,11 @@ async def shoot(world: World, deadline_s: float = WITHIN_S) -> ShotOutcome:
     return (await world.device.cut_power(CLOCK.now_s() + WITHIN_S, deadline_s)).outcome
 
 
+async def switch_on(world: World) -> ShotOutcome:
+    """Order power on now."""
+    return (await world.device.power_on(CLOCK.now_s() + WITHIN_S, WITHIN_S)).outcome
+
+
 async def test_read__machine_on__says_on_and_who_answered(world: World) -> None:
     """A reading names the state, the device and the system that answered."""
     before_s = CLOCK.now_s()
@@ -71,6 +76,66 @@ async def test_cut_power__already_off__is_success(world: World) -> None:
 
     assert ShotOutcome.DONE == again
     assert Power.OFF == (await world.device.read(WITHIN_S)).power
+
+
+async def test_power_on__machine_off__is_on_and_reads_on(world: World) -> None:
+    """What was cut can be given back by the same device."""
+    await shoot(world)
+
+    outcome = await switch_on(world)
+
+    assert ShotOutcome.DONE == outcome
+    assert Power.ON == (await world.device.read(WITHIN_S)).power
+    assert world.is_on
+
+
+async def test_power_on__already_on__is_success(world: World) -> None:
+    """On stays on: an order given again does not restart the machine."""
+    outcome = await switch_on(world)
+
+    assert ShotOutcome.DONE == outcome
+    assert Power.ON == (await world.device.read(WITHIN_S)).power
+
+
+async def test_power_on__start_is_past__does_not_begin(world: World) -> None:
+    """A host that was fenced anew in the meantime is not switched on by a late order."""
+    await shoot(world)
+
+    result = await world.device.power_on(CLOCK.now_s() - 0.001, WITHIN_S)
+
+    assert ShotOutcome.LATE == result.outcome
+    assert not world.is_on
+
+
+async def test_power_on__order_ignored__reads_off(world: World) -> None:
+    """An accepted order is not power on."""
+    await shoot(world)
+    world.ignore_orders()
+
+    await switch_on(world)
+
+    assert Power.OFF == (await world.device.read(WITHIN_S)).power
+
+
+async def test_power_on__login_refused__did_nothing(world: World) -> None:
+    """Without a login no machine starts."""
+    await shoot(world)
+    await world.refuse_login()
+
+    outcome = await switch_on(world)
+
+    assert outcome in NOT_DONE_OR_UNKNOWN
+    assert not world.is_on
+
+
+async def test_power_on__device_slower_than_the_deadline__is_unknown(world: World) -> None:
+    """The order may have arrived: the machine may come up at any moment."""
+    await shoot(world)
+    world.delay(5.0)
+
+    outcome = (await world.device.power_on(CLOCK.now_s() + WITHIN_S, 0.5)).outcome
+
+    assert ShotOutcome.UNKNOWN == outcome
 
 
 async def test_cut_power__start_is_past__does_not_begin(world: World) -> None:

@@ -46,6 +46,10 @@ class Machine:
         """Stop at once."""
         self.is_on = False
 
+    def press_power(self) -> None:
+        """Switch on."""
+        self.is_on = True
+
 
 class HighestSeen:
     """What this machine has seen, in memory."""

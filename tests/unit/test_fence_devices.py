@@ -237,6 +237,11 @@ class HandDevice:
         await self._act("order")
         return ShotResult(outcome=ShotOutcome.DONE)
 
+    async def power_on(self, start_by_s: float, deadline_s: float) -> ShotResult:
+        """Wait for the test."""
+        await self._act("power on")
+        return ShotResult(outcome=ShotOutcome.DONE)
+
     async def _act(self, name: str) -> None:
         self.events.append(f"{name} begins")
         try:
@@ -313,6 +318,23 @@ async def test_turns__order_whose_lease_is_over__is_late_and_never_given() -> No
 
     assert ShotOutcome.LATE is ordered.outcome
     assert [] == device.events
+
+
+async def test_turns__power_on__is_an_order_like_the_other() -> None:
+    """It goes before a read, and is given within its lease or not at all."""
+    device = HandDevice()
+    turns = TakingTurns(device, Turns(), CLOCK)
+    read = asyncio.create_task(turns.read(WITHIN_S))
+    await device.until(1)
+
+    late = await turns.power_on(CLOCK.now_s() - 0.001, WITHIN_S)
+    order = asyncio.create_task(turns.power_on(CLOCK.now_s() + WITHIN_S, WITHIN_S))
+    await device.until(3)
+    device.answered.set()
+
+    assert (ShotOutcome.LATE, ShotOutcome.DONE) == (late.outcome, (await order).outcome)
+    assert Power.UNKNOWN is (await read).power
+    assert ["read begins", "read broken off", "power on begins"] == device.events[:3]
 
 
 async def test_turns__read_given_up__frees_the_device() -> None:
