@@ -17,11 +17,14 @@ from typing import Any
 from hamon.errors import ConfigError, FenceError
 from hamon.fencing.fence_agent import AgentMetadata, FenceAgentDevice, read_metadata
 from hamon.fencing.ipmi import PASSWORD_MAX_BYTES, IpmiDevice
+from hamon.fencing.redfish import RedfishDevice
+from hamon.fencing.revocation import RevocationDevice
 from hamon.model.host import FenceDeviceSpec, HostSpec
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power, PowerReading
 from hamon.ports.clock import Clock
 from hamon.ports.fencing import FenceDevice, ShotResult
+from hamon.settings.files import check_authorities, check_program
 from hamon.settings.secrets import read_secret
 
 AGENT_FOLDERS = ("/usr/sbin", "/usr/bin")
@@ -200,11 +203,13 @@ class DeviceBuilder:
         self._clock = clock
         self._turns: dict[str, Turns] = {}
         self._metadata: dict[str, AgentMetadata] = {}
+        self._validated: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
 
     async def build(self, host: HostSpec) -> tuple[FenceDevice, ...]:
         """Build the devices of a host, in the order of its specification.
 
-        Starts each fence-agents program once for its metadata; touches no device.
+        Starts each fence-agents program once for its metadata, and once for each set of options
+        that it is to judge; touches no device.
 
         Raises:
             ConfigError: a device cannot be used as it is configured; ``path`` names the host.
@@ -212,14 +217,14 @@ class DeviceBuilder:
         devices: list[FenceDevice] = []
         for spec in host.fence:
             try:
-                device, address = await self._build(spec)
+                device, address = await self._build(spec, host)
             except (ValueError, FenceError) as error:
                 raise ConfigError(f"host {host.name}", f"fence.{spec.name}", str(error)) from error
             turns = self._turns.setdefault(address or f"{host.name}/{spec.name}", Turns())
             devices.append(TakingTurns(device, turns, self._clock))
         return tuple(devices)
 
-    async def _build(self, spec: FenceDeviceSpec) -> tuple[FenceDevice, str]:
+    async def _build(self, spec: FenceDeviceSpec, host: HostSpec) -> tuple[FenceDevice, str]:
         """Build one device; return it and what its turns are taken at ("": it alone)."""
         if spec.username and _USERNAME.fullmatch(spec.username) is None:
             raise ValueError("username: letters, digits and _ . @ - only, no - in front")
@@ -234,15 +239,34 @@ class DeviceBuilder:
                 if len(now.encode()) > PASSWORD_MAX_BYTES:
                     raise ValueError(f"IPMI 2.0 takes at most {PASSWORD_MAX_BYTES} bytes password")
                 return IpmiDevice(spec, password, self._clock), f"{address}:{spec.port}"
+            case "redfish":
+                address = str(ipaddress.ip_address(spec.address))
+                if not spec.username or not now:
+                    raise ValueError("redfish needs a username and a password_file")
+                if not spec.system.startswith("/"):
+                    raise ValueError("redfish needs the path of its system: it may serve several")
+                if spec.ca_file:
+                    check_authorities(spec.ca_file)
+                return RedfishDevice(spec, password, self._clock), f"{address}:{spec.port}"
             case "agent":
                 address = str(ipaddress.ip_address(spec.address)) if spec.address else ""
-                program = agent_path(spec.agent)
-                if program not in self._metadata:
-                    self._metadata[program] = await read_metadata(program, self._clock)
-                metadata = self._metadata[program]
-                return FenceAgentDevice(spec, program, metadata, password, self._clock), address
+                return await self._agent(spec, password), address
+            case "storage":
+                check_program(spec.program)
+                return RevocationDevice(spec, host, self._clock), ""
             case _:
-                raise ValueError(f"kind {spec.kind!r}: there are ipmi and agent")
+                raise ValueError(f"kind {spec.kind!r}: there are ipmi, redfish, agent and storage")
+
+    async def _agent(self, spec: FenceDeviceSpec, password: Password) -> FenceAgentDevice:
+        """Build a fence-agents device whose options its program has found no fault with."""
+        program = agent_path(spec.agent)
+        if program not in self._metadata:
+            self._metadata[program] = await read_metadata(program, self._clock)
+        device = FenceAgentDevice(spec, program, self._metadata[program], password, self._clock)
+        if (program, device.look) not in self._validated:
+            await device.validate()
+            self._validated.add((program, device.look))
+        return device
 
 
 def agent_path(agent: str) -> str:

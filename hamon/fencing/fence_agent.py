@@ -13,8 +13,8 @@ Rules (fence-agents.md 10):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
 
 from hamon.errors import ConfigError, FenceError, Outcome
@@ -50,16 +50,40 @@ FORBIDDEN_OPTIONS = frozenset(
 
 PLUG_OPTIONS = ("plug", "port")
 _SECRET_WORDS = ("passw", "secret", "token", "community", "hexadecimal_kg")
+_OWN_KEYS = {
+    "ip": "address",
+    "ipaddr": "address",
+    "ipport": "port",
+    "username": "username",
+    "login": "username",
+    "password": "password_file",
+    "passwd": "password_file",
+}
+"""What the configuration calls what the programs call otherwise."""
+
 _FALSE = frozenset({"", "0", "no", "off", "false"})
 _METADATA_WITHIN_S = 10.0
+_VALIDATED_WITHIN_S = 10.0
+_VALIDATE = "validate-all"
+_TARGETS = frozenset({"plug", "port", "ip", "ipaddr", "systems_uri"})
+"""What tells one host's device from another's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentMetadata:
-    """The options a program knows, and which of them are booleans."""
+    """What a program says of its options and actions.
+
+    ``required``: without which it does not work, by their present names. ``choices``: the values
+    that an option may have, where they are few. ``renamed``: present names by former ones.
+    ``actions``: empty when the program lists none.
+    """
 
     options: frozenset[str]
     booleans: frozenset[str]
+    required: frozenset[str] = frozenset()
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    actions: frozenset[str] = frozenset()
 
     def first_known(self, *names: str) -> str:
         """Return the first of ``names`` that the program knows, "" if none."""
@@ -93,13 +117,35 @@ async def read_metadata(program: str, clock: Clock) -> AgentMetadata:
     parameters = root.findall("./parameters/parameter")
     if root.tag != "resource-agent" or not parameters:
         raise FenceError("power", "metadata", program, Outcome.NOT_DONE, "names no parameters")
+    return _metadata(parameters, root.findall("./actions/action"))
+
+
+def _metadata(parameters: Sequence[ET.Element], actions: Sequence[ET.Element]) -> AgentMetadata:
+    named = {_spelt(p.get("name", "")): p for p in parameters}
+    renamed = {
+        _spelt(old): name for name, p in named.items() if (old := p.get("obsoletes")) is not None
+    }
+    contents = {name: p.find("./content") for name, p in named.items()}
     return AgentMetadata(
-        options=frozenset(_spelt(p.get("name", "")) for p in parameters),
+        options=frozenset(named),
         booleans=frozenset(
-            _spelt(p.get("name", ""))
-            for p in parameters
-            if p.find("./content[@type='boolean']") is not None
+            name
+            for name, content in contents.items()
+            if content is not None and content.get("type") == "boolean"
         ),
+        required=frozenset(
+            renamed.get(name, name)
+            for name, p in named.items()
+            # What has a default is required only in name.
+            if p.get("required") == "1" and p.find("./content[@default]") is None
+        ),
+        choices={
+            name: tuple(option.get("value", "") for option in content.findall("./option"))
+            for name, content in contents.items()
+            if content is not None and content.get("type") == "select"
+        },
+        renamed=renamed,
+        actions=frozenset(action.get("name", "") for action in actions),
     )
 
 
@@ -107,9 +153,32 @@ def agent_options(spec: FenceDeviceSpec, metadata: AgentMetadata) -> dict[str, s
     """Work out what a device's program is sent, without action and password.
 
     Raises:
-        ValueError: an option is forbidden, secret, unknown to the program, or no single line; the
-            message names it and says what to do.
+        ValueError: an option is forbidden, secret, unknown to the program, no single line, none of
+            its choices, or missing; or the program cannot tell Off. The message names it and says
+            what to do.
     """
+    for action in ("off", "status"):
+        if metadata.actions and action not in metadata.actions:
+            raise ValueError(f"{spec.agent} has no action {action}: it can prove nothing")
+    options = _configured(spec, metadata)
+    for value, names in (
+        (spec.address, ("ip", "ipaddr")),
+        (spec.username, ("username", "login")),
+        (str(spec.port or ""), ("ipport",)),
+    ):
+        if value and not options.keys() & set(names):
+            name = metadata.first_known(*names)
+            if not name:
+                raise ValueError(f"{spec.agent} takes no {names[0]}; take it out")
+            options[name] = value
+    if spec.password_file and not metadata.first_known("password", "passwd"):
+        raise ValueError(f"{spec.agent} takes no password; take password_file out")
+    _check_required(spec, options, metadata)
+    return options
+
+
+def _configured(spec: FenceDeviceSpec, metadata: AgentMetadata) -> dict[str, str]:
+    """Check what the operator wrote below ``options``, and spell it as the program reads it."""
     options: dict[str, str] = {}
     for given, value in spec.options.items():
         name = _spelt(given)
@@ -123,23 +192,30 @@ def agent_options(spec: FenceDeviceSpec, metadata: AgentMetadata) -> dict[str, s
             raise ValueError(f"option {given} must be one line of printable text")
         if name in PLUG_OPTIONS and "," in value:
             raise ValueError(f"option {given} names several plugs; configure one device for each")
+        _check_choice(given, value, metadata.choices.get(name, ()))
         if name not in metadata.booleans:
             options[name] = value
         elif value.strip().lower() not in _FALSE:
             options[name] = "1"
-    for value, names in (
-        (spec.address, ("ip", "ipaddr")),
-        (spec.username, ("username", "login")),
-        (str(spec.port or ""), ("ipport",)),
-    ):
-        if value and not options.keys() & set(names):
-            name = metadata.first_known(*names)
-            if not name:
-                raise ValueError(f"{spec.agent} takes no {names[0]}; take it out")
-            options[name] = value
-    if spec.password_file and not metadata.first_known("password", "passwd"):
-        raise ValueError(f"{spec.agent} takes no password; take password_file out")
     return options
+
+
+def _check_choice(given: str, value: str, choices: Sequence[str]) -> None:
+    # The programs do not tell upper from lower case either.
+    if choices and value.lower() not in {choice.lower() for choice in choices}:
+        raise ValueError(f"option {given} is {value!r}; it may be {', '.join(choices)}")
+
+
+def _check_required(
+    spec: FenceDeviceSpec, options: Mapping[str, str], metadata: AgentMetadata
+) -> None:
+    sent = {"action", *options}
+    if spec.password_file:
+        sent.add(metadata.first_known("password", "passwd"))
+    missing = metadata.required - {metadata.renamed.get(name, name) for name in sent}
+    if missing:
+        names = ", ".join(sorted(_OWN_KEYS.get(name, f"options.{name}") for name in missing))
+        raise ValueError(f"{spec.agent} does not work without {names}; set it")
 
 
 class FenceAgentDevice:
@@ -167,6 +243,7 @@ class FenceAgentDevice:
     ) -> None:
         self._spec = spec
         self._program = program
+        self._metadata = metadata
         self._options = agent_options(spec, metadata)
         self._password_option = metadata.first_known("password", "passwd")
         self._password = password
@@ -176,6 +253,37 @@ class FenceAgentDevice:
     def spec(self) -> FenceDeviceSpec:
         """The device as configured."""
         return self._spec
+
+    @property
+    def look(self) -> tuple[tuple[str, str], ...]:
+        """What its program is sent, apart from what tells one host from another.
+
+        Devices that look alike are right or wrong together: one :meth:`validate` is enough.
+        """
+        sent = {**self._options, "password": "set" if self._spec.password_file else ""}
+        return tuple(sorted((key, "" if key in _TARGETS else sent[key]) for key in sent))
+
+    async def validate(self) -> bool:
+        """Have the program judge its options (``validate-all``). Idempotent; changes nothing.
+
+        Returns:
+            Whether it did. It may not offer that; and one that hangs, or that cannot be run now,
+            judged nothing: a busy machine must not keep hamon from starting.
+
+        Raises:
+            ValueError: the program finds fault with its options; the message has its words without
+                the password.
+            ConfigError: the password cannot be read.
+        """
+        if _VALIDATE not in self._metadata.actions:
+            return False
+        password = self._password()
+        start_by_s = self._clock.now_s() + _VALIDATED_WITHIN_S
+        answer = await self._run(_VALIDATE, password, start_by_s, _VALIDATED_WITHIN_S)
+        if answer.ending is Ending.ENDED and not answer.is_success:
+            said = answer.detail(password)
+            raise ValueError(f"{self._spec.agent} refuses its options ({_VALIDATE}): {said}")
+        return answer.is_success
 
     async def read(self, timeout_s: float) -> PowerReading:
         """Run ``status``; see ``ports.FenceDevice``. A program cannot say for whom it answers."""

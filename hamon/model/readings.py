@@ -60,7 +60,10 @@ def identity_of(host: HostView) -> str:
 
 
 def is_off_twice(host: HostView, gap_s: float, now_s: float, *, since_s: float) -> bool:
-    """Say whether any one level of devices reads Off twice, without asking for a shot.
+    """Say whether the power of any one level reads Off twice, without asking for a shot.
+
+    safety: storage that is taken away says nothing here. It may be left from an earlier incident,
+    and a host that lives without its storage must not be taken for one without power.
 
     Args:
         host: whose devices.
@@ -69,18 +72,24 @@ def is_off_twice(host: HostView, gap_s: float, now_s: float, *, since_s: float) 
         since_s: when life was last seen; what was asked before says nothing of what came after.
     """
     after_s = max(since_s, now_s - READING_MAX_AGE_S)
-    return any(
-        all(
-            reads_off(host, device, after_s=after_s, gap_s=gap_s)
-            for device in devices_at(host, level)
-        )
+    powers = [
+        [device for device in devices_at(host, level) if not device.is_revocation]
         for level in levels(host)
+    ]
+    return any(
+        all(reads_off(host, device, after_s=after_s, gap_s=gap_s) for device in power)
+        for power in filter(None, powers)
     )
 
 
 def reads_on(host: HostView, now_s: float) -> bool:
-    """Say whether the newest settled answer of any device is On: no proof holds against that."""
+    """Say whether the newest settled answer about power is On: no proof holds against that.
+
+    A dead host has its storage until somebody takes it away: that says nothing.
+    """
     for device in host.spec.fence:
+        if device.is_revocation:
+            continue
         answers = settled(host, device, now_s - READING_MAX_AGE_S)
         if answers and answers[-1].power is Power.ON:
             return True

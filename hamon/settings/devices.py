@@ -14,7 +14,15 @@ from pydantic import BaseModel
 from hamon.errors import ConfigError
 from hamon.model.host import FenceDeviceSpec
 from hamon.settings.document import Document, Key, validated
-from hamon.settings.schema import AgentTable, IpmiTable, KindTable
+from hamon.settings.schema import (
+    IPMI_PORT,
+    REDFISH_PORT,
+    AgentTable,
+    IpmiTable,
+    KindTable,
+    RedfishTable,
+    StorageTable,
+)
 
 IPMI_PASSWORD_BYTES_MAX = 20
 """IPMI 2.0 has room for no more; ipmitool refuses, some BMCs cut off in silence."""
@@ -51,20 +59,38 @@ _PLUG_OPTIONS = ("plug", "port")
 _TARGET_OPTIONS = (*_PLUG_OPTIONS, "systems_uri")
 """What tells one host from another behind the same address."""
 
-_BMC_AGENTS = frozenset(
+_IPMI_AGENTS = frozenset(
     {
         "fence_idrac",
-        "fence_ilo",
-        "fence_ilo2",
         "fence_ilo3",
         "fence_ilo4",
         "fence_ilo5",
         "fence_imm",
         "fence_ipmilan",
         "fence_ipmilanplus",
-        "fence_redfish",
     }
 )
+_BMC_AGENTS = _IPMI_AGENTS | {
+    "fence_amt",
+    "fence_drac",
+    "fence_drac5",
+    "fence_ilo",
+    "fence_ilo2",
+    "fence_ilo3_ssh",
+    "fence_ilo4_ssh",
+    "fence_ilo5_ssh",
+    "fence_ilo_mp",
+    "fence_ilo_ssh",
+    "fence_redfish",
+    "fence_rsa",
+    "fence_rsb",
+}
+_SCHEMAS: Mapping[str, type[BaseModel]] = {
+    "ipmi": IpmiTable,
+    "redfish": RedfishTable,
+    "agent": AgentTable,
+    "storage": StorageTable,
+}
 
 
 def device_of(
@@ -91,43 +117,95 @@ def device_of(
     kind, errors = validated(document, KindTable, table, at, *also)
     if kind is None:
         return None, errors
-    schema: type[BaseModel] = IpmiTable if kind.kind == "ipmi" else AgentTable
-    device, errors = validated(document, schema, table, at, *also)
-    match device:
-        case IpmiTable():
-            return _ipmi(name, device, resolve), ()
-        case AgentTable():
-            refused = tuple(
-                document.error((*at, *key), why, *((*place, *key) for place in also))
-                for key, why in _refusals(device)
-            )
-            return (None, refused) if refused else (_agent(name, device, resolve), ())
-        case _:
-            return None, errors
+    device, errors = validated(document, _SCHEMAS[kind.kind], table, at, *also)
+    if device is None:
+        return None, errors
+    refused = tuple(
+        document.error((*at, *key), why, *((*place, *key) for place in also))
+        for key, why in _refusals(device)
+    )
+    return (None, refused) if refused else (_spec(name, device, resolve), ())
 
 
 def is_bmc(device: FenceDeviceSpec) -> bool:
     """Say whether the device draws its power from the host it fences, and dies with it."""
-    return device.kind == "ipmi" or device.agent in _BMC_AGENTS
+    return device.kind in {"ipmi", "redfish"} or device.agent in _BMC_AGENTS
+
+
+def protocol_of(device: FenceDeviceSpec) -> str:
+    """Return what is spoken with the device; the program that speaks it does not matter."""
+    if device.kind != "agent":
+        return device.kind
+    if device.agent == "fence_redfish":
+        return "redfish"
+    return "ipmi" if device.agent in _IPMI_AGENTS else device.agent
 
 
 def outlet_of(device: FenceDeviceSpec) -> tuple[str, ...]:
-    """Return what two devices of different hosts must not have in common.
+    """Return what two devices of different hosts must not have in common, empty if nothing is.
 
-    For a BMC its address and port; for an agent its address and what it names behind it.
+    For a BMC its address and port, with Redfish also the system behind it; for an agent its address
+    and what it names behind it. A storage hook is told for which host it acts.
     """
-    if device.kind == "ipmi":
-        return ("ipmi", device.address, str(device.port))
+    if device.is_revocation:
+        return ()
+    protocol = protocol_of(device)
+    if protocol == "ipmi":
+        return (protocol, device.address, str(device.port or IPMI_PORT))
+    if protocol == "redfish":
+        system = device.system or device.options["systems_uri"]
+        port = str(device.port or REDFISH_PORT)
+        return (protocol, device.address, port, system.rstrip("/").casefold())
     named = [device.options[key] for key in _TARGET_OPTIONS if key in device.options]
     if not named and not device.address:
         named = [f"{key}={value}" for key, value in sorted(device.options.items())]
     return (device.agent, device.address, str(device.port), *named)
 
 
+def _spec(name: str, table: BaseModel, resolve: Callable[[str], Path]) -> FenceDeviceSpec:
+    match table:
+        case IpmiTable():
+            return _ipmi(name, table, resolve)
+        case RedfishTable():
+            return _redfish(name, table, resolve)
+        case AgentTable():
+            return _agent(name, table, resolve)
+        case StorageTable():
+            return FenceDeviceSpec(
+                name=name,
+                level=table.level,
+                delay_s=table.delay_s,
+                kind=table.kind,
+                address="",
+                port=0,
+                program=table.program,
+                arguments=table.arguments,
+            )
+        case _:
+            raise AssertionError(table)
+
+
+def _redfish(name: str, table: RedfishTable, resolve: Callable[[str], Path]) -> FenceDeviceSpec:
+    return FenceDeviceSpec(
+        name=name,
+        level=table.level,
+        delay_s=table.delay_s,
+        kind=table.kind,
+        address=table.address,
+        port=table.port,
+        username=table.username,
+        password_file=str(resolve(table.password_file)),
+        system=table.system,
+        ca_file=str(resolve(table.ca_file)) if table.ca_file else "",
+        allow_insecure_tls=table.allow_insecure_tls,
+    )
+
+
 def _ipmi(name: str, table: IpmiTable, resolve: Callable[[str], Path]) -> FenceDeviceSpec:
     return FenceDeviceSpec(
         name=name,
         level=table.level,
+        delay_s=table.delay_s,
         kind=table.kind,
         address=table.address,
         port=table.port,
@@ -141,6 +219,7 @@ def _agent(name: str, table: AgentTable, resolve: Callable[[str], Path]) -> Fenc
     return FenceDeviceSpec(
         name=name,
         level=table.level,
+        delay_s=table.delay_s,
         kind=table.kind,
         address=table.address,
         port=table.port,
@@ -164,7 +243,16 @@ def _options(table: AgentTable) -> dict[str, str]:
     return options
 
 
-def _refusals(table: AgentTable) -> Iterator[tuple[Key, str]]:
+def _refusals(table: BaseModel) -> Iterator[tuple[Key, str]]:
+    match table:
+        case AgentTable():
+            yield from _refused_options(table)
+        case RedfishTable() if table.ca_file and table.allow_insecure_tls:
+            why = "refused: ca_file would not be looked at; remove one of the two"
+            yield ("allow_insecure_tls",), why
+
+
+def _refused_options(table: AgentTable) -> Iterator[tuple[Key, str]]:
     for key in table.options:
         if why := REFUSED_OPTIONS.get(key.replace("-", "_")):
             yield ("options", key), f"refused: {why}"

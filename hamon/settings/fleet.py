@@ -11,8 +11,9 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from hamon.errors import ConfigError
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.policy import Backend
-from hamon.settings.devices import IPMI_PASSWORD_BYTES_MAX, is_bmc, outlet_of
+from hamon.settings.devices import IPMI_PASSWORD_BYTES_MAX, is_bmc, outlet_of, protocol_of
 from hamon.settings.document import Key
+from hamon.settings.files import check_authorities, check_program
 from hamon.settings.hosts import HostEntry
 from hamon.settings.secrets import read_secret
 
@@ -43,7 +44,9 @@ def problems(
     yield from _twice(entries, _claims)
     if backend is Backend.NOVA:
         yield from _twice(entries, _service_host)
+    yield from _one_bmc(entries)
     yield from _secrets(entries)
+    yield from _files(entries)
 
 
 def _addresses(entry: HostEntry, *, allow_loopback: bool) -> Iterator[ConfigError]:
@@ -127,12 +130,31 @@ def _claims(entry: HostEntry) -> Iterator[_Claim]:
         key = ("planes", plane.plane, "address")
         yield key, ("plane", plane.plane, plane.address), plane.address
     for device in spec.fence:
-        outlet = outlet_of(device)
-        yield (
-            ("fence", device.name),
-            ("outlet", *outlet),
-            f"fence device {' '.join(outlet)}",
-        )
+        if outlet := outlet_of(device):
+            said = f"fence device {' '.join(outlet)}"
+            yield ("fence", device.name), ("outlet", *outlet), said
+
+
+def _one_bmc(entries: Sequence[HostEntry]) -> Iterator[ConfigError]:
+    """Find two hosts behind one BMC that speaks several protocols.
+
+    Two that speak the same are told apart by port or system. On loopback, emulators of several BMCs
+    may share an address.
+    """
+    owners: dict[str, dict[str, HostEntry]] = {}
+    for entry in entries:
+        for device in filter(is_bmc, entry.spec.fence):
+            if not device.address or ipaddress.ip_address(device.address).is_loopback:
+                continue
+            speaks = owners.setdefault(device.address, {})
+            for protocol, owner in speaks.items():
+                if owner is not entry and protocol != protocol_of(device):
+                    why = (
+                        f"{device.address} is already the BMC of {owner.spec.name} in "
+                        f"{owner.document.path.name} (there by {protocol}): one BMC, one host"
+                    )
+                    yield entry.error(("fence", device.name, "address"), why)
+            speaks.setdefault(protocol_of(device), entry)
 
 
 def _secrets(entries: Sequence[HostEntry]) -> Iterator[ConfigError]:
@@ -149,6 +171,30 @@ def _secrets(entries: Sequence[HostEntry]) -> Iterator[ConfigError]:
             why = verdicts[path] or _too_long(device, lengths)
             if why:
                 yield entry.error(("fence", device.name, "password_file"), why)
+
+
+def _files(entries: Sequence[HostEntry]) -> Iterator[ConfigError]:
+    """Look once at every program and certificate that a device names."""
+    verdicts: dict[str, str | None] = {}
+    for entry in entries:
+        for device in entry.spec.fence:
+            named = (
+                ("program", device.program, check_program),
+                ("ca_file", device.ca_file, check_authorities),
+            )
+            for key, path, check in named:
+                if path and path not in verdicts:
+                    verdicts[path] = _checked(check, path)
+                if path and (why := verdicts[path]):
+                    yield entry.error(("fence", device.name, key), why)
+
+
+def _checked(check: Callable[[str], None], path: str) -> str | None:
+    try:
+        check(path)
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 def _read(path: str, lengths: dict[str, int]) -> str | None:

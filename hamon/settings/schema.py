@@ -8,6 +8,7 @@ number is declared in one place. Units are in the names: ``_s`` is seconds, ``_m
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -31,6 +32,9 @@ PORT_MAX = 65535
 ECHO_PORT = 7420
 """Where heartbeat processes answer unless told otherwise."""
 IPMI_PORT = 623
+REDFISH_PORT = 443
+_SYSTEMS = "/redfish/v1/Systems/"
+_SYSTEM = re.compile(r"/redfish(/[A-Za-z0-9._~:@%+-]+)+/?")
 
 
 def _name(text: str) -> str:
@@ -73,6 +77,24 @@ def _address(text: str) -> str:
 def _url(text: str) -> str:
     if text and not text.startswith(("http://", "https://")):
         raise ValueError("write a whole URL, for example https://192.0.2.10:5000/v3")
+    return _one_line(text)
+
+
+def _system(text: str) -> str:
+    path = text if text.startswith("/") else _SYSTEMS + text
+    steps = path.rstrip("/").split("/")
+    # The collection of all systems is none of them.
+    if _SYSTEM.fullmatch(path) is None or {".", ".."} & set(steps) or steps[-1] == "Systems":
+        raise ValueError(
+            "write the id or the path of the host's ComputerSystem, for example "
+            f"System.Embedded.1 or {_SYSTEMS}1 (the BMC lists them at {_SYSTEMS})"
+        )
+    return path.rstrip("/")
+
+
+def _program(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError("write the program's whole path, from / on")
     return _one_line(text)
 
 
@@ -184,11 +206,17 @@ class PlaneTable(Table):
     port: Port = ECHO_PORT
 
 
-class IpmiTable(Table):
+class FenceTable(Table):
+    """What ``fence.<device>`` has for every kind."""
+
+    level: Annotated[int, Field(ge=1, le=9)] = 1
+    delay_s: Annotated[float, Field(ge=0)] = 0.0
+
+
+class IpmiTable(FenceTable):
     """``fence.<device>`` with ``kind = "ipmi"``."""
 
     kind: Literal["ipmi"]
-    level: Annotated[int, Field(ge=1, le=9)] = 1
     address: Address
     port: Port = IPMI_PORT
     username: Line
@@ -197,11 +225,31 @@ class IpmiTable(Table):
     cipher: Annotated[int, Field(ge=1, le=17)] = 17
 
 
-class AgentTable(Table):
+class RedfishTable(FenceTable):
+    """``fence.<device>`` with ``kind = "redfish"``."""
+
+    kind: Literal["redfish"]
+    address: Address
+    port: Port = REDFISH_PORT
+    username: Word
+    password_file: FilePath
+    system: Annotated[str, AfterValidator(_system)]
+    ca_file: Line = ""
+    allow_insecure_tls: bool = False
+
+
+class StorageTable(FenceTable):
+    """``fence.<device>`` with ``kind = "storage"``: a program of the site's own."""
+
+    kind: Literal["storage"]
+    program: Annotated[str, AfterValidator(_program)]
+    arguments: tuple[Line, ...] = ()
+
+
+class AgentTable(FenceTable):
     """``fence.<device>`` with ``kind = "agent"``: a program of the fence-agents collection."""
 
     kind: Literal["agent"]
-    level: Annotated[int, Field(ge=1, le=9)] = 1
     agent: Annotated[str, Field(pattern=r"^fence_[a-z0-9_]+$")]
     address: Address | Literal[""] = ""
     port: Annotated[int, Field(ge=0, le=PORT_MAX)] = 0
@@ -216,7 +264,7 @@ class KindTable(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    kind: Literal["ipmi", "agent"]
+    kind: Literal["ipmi", "redfish", "agent", "storage"]
 
 
 class HostTable(Table):

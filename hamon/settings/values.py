@@ -136,5 +136,7 @@ def digest_of(cluster: str, policy: Policy, hosts: tuple[HostSpec, ...]) -> str:
 
 
 def _without_paths(host: HostSpec) -> dict[str, object]:
-    fence = tuple(dataclasses.replace(device, password_file="") for device in host.fence)
+    fence = tuple(
+        dataclasses.replace(device, password_file="", ca_file="") for device in host.fence
+    )
     return dataclasses.asdict(dataclasses.replace(host, fence=fence))

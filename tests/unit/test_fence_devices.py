@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,141 @@ def test_agent_options__unsafe_or_unknown__are_refused(options: dict[str, str]) 
         agent_options(an_agent(**options), METADATA)
 
 
+async def test_read_metadata__required_choices_and_old_names__are_understood(
+    tmp_path: Path,
+) -> None:
+    """An old name stands for the new one, and what has a default may be left out."""
+    metadata = await read_metadata(str(a_program(tmp_path, "")), CLOCK)
+
+    assert {"username", "kind"} == metadata.required
+    assert {"snmp_version": ("1", "2c")} == metadata.choices
+    assert {"login": "username"} == metadata.renamed
+    assert {"off", "status", "validate-all"} == metadata.actions
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kind": "a", "snmp_version": "3"}, "option snmp_version is '3'; it may be 1, 2c"),
+        ({}, "does not work without options.kind"),
+    ],
+)
+async def test_agent_options__impossible_or_missing__are_refused(
+    tmp_path: Path, options: dict[str, str], words: str
+) -> None:
+    """What the program would only find out at the first shot is found at start."""
+    metadata = await read_metadata(str(a_program(tmp_path, "")), CLOCK)
+
+    with pytest.raises(ValueError, match=words):
+        agent_options(replace(an_agent(**options), address=""), metadata)
+
+
+async def test_agent_options__no_username__names_the_key_to_set(tmp_path: Path) -> None:
+    """The operator knows hamon's keys, not the program's."""
+    metadata = await read_metadata(str(a_program(tmp_path, "")), CLOCK)
+    spec = replace(an_agent(kind="a"), address="", username="")
+
+    with pytest.raises(ValueError, match="does not work without username"):
+        agent_options(spec, metadata)
+
+
+async def test_agent_options__under_the_old_name_and_in_capitals__are_accepted(
+    tmp_path: Path,
+) -> None:
+    """The programs take both."""
+    metadata = await read_metadata(str(a_program(tmp_path, "")), CLOCK)
+    spec = replace(an_agent(login="me", kind="a", snmp_version="2C"), address="", username="")
+
+    assert {"login": "me", "kind": "a", "snmp_version": "2C"} == agent_options(spec, metadata)
+
+
+@pytest.mark.parametrize("lacks", ["off", "status"])
+def test_agent_options__program_that_proves_nothing__is_refused(lacks: str) -> None:
+    """Without off nothing is cut, without status nothing is read back."""
+    actions = frozenset({"on", "off", "status"}) - {lacks}
+
+    with pytest.raises(ValueError, match=f"no action {lacks}"):
+        agent_options(an_agent(plug="7"), replace(METADATA, actions=actions))
+
+
+def a_program(folder: Path, body: str) -> Path:
+    """A program with metadata; ``body`` is what it does with any other action."""
+    program = folder / "fence_rig"
+    program.write_text(PROGRAM.format(folder=folder, body=body))
+    program.chmod(0o755)
+    return program
+
+
+PROGRAM = """\
+#!/bin/sh
+given=$(cat)
+case "$given" in *action=metadata*)
+    cat <<END
+<resource-agent><parameters>
+<parameter name="action" required="1"><content type="string" default="reboot"/></parameter>
+<parameter name="login" required="1" deprecated="1"><content type="string"/></parameter>
+<parameter name="username" required="1" obsoletes="login"><content type="string"/></parameter>
+<parameter name="password"><content type="string"/></parameter>
+<parameter name="plug"><content type="string"/></parameter>
+<parameter name="kind" required="1"><content type="string"/></parameter>
+<parameter name="shape" required="1"><content type="string" default="round"/></parameter>
+<parameter name="snmp_version"><content type="select"><option value="1"/><option value="2c"/></content>
+</parameter></parameters>
+<actions><action name="off"/><action name="status"/><action name="validate-all"/></actions>
+</resource-agent>
+END
+    exit 0 ;;
+esac
+echo "$given" >> {folder}/asked
+{body}
+"""
+
+
+async def test_build__program_refuses_its_options__is_a_configuration_error(
+    tmp_path: Path,
+) -> None:
+    """Its words are passed on, without the password."""
+    program = a_program(tmp_path, 'echo "bad: $given" >&2; exit 1')
+    spec = a_validated(tmp_path, program)
+
+    with pytest.raises(ConfigError, match=r"refuses its options .*action=validate-all") as caught:
+        await DeviceBuilder(CLOCK).build(a_host(spec))
+
+    assert "host-1" in str(caught.value)
+    assert "password=[redacted]" in str(caught.value)
+    assert "secret-of-bmc" not in str(caught.value)
+
+
+async def test_build__hosts_that_differ_in_the_plug__are_judged_once(tmp_path: Path) -> None:
+    """A thousand outlets of one kind do not delay the start by a thousand programs."""
+    program = a_program(tmp_path, "exit 0")
+    builder = DeviceBuilder(CLOCK)
+
+    for options in ({"plug": "1"}, {"plug": "2"}, {"plug": "3", "snmp_version": "1"}):
+        await builder.build(a_host(a_validated(tmp_path, program, **options)))
+
+    assert 2 == (tmp_path / "asked").read_text().count("action=validate-all")
+
+
+async def test_build__program_judges_nothing__is_used(tmp_path: Path) -> None:
+    """A program that breaks down instead of judging found no fault; hamon starts."""
+    program = a_program(tmp_path, "kill -KILL $PPID; sleep 60")
+
+    (device,) = await DeviceBuilder(CLOCK).build(a_host(a_validated(tmp_path, program)))
+
+    assert "strip" == device.spec.name
+
+
+def a_validated(folder: Path, program: Path, **options: str) -> FenceDeviceSpec:
+    """A device of :data:`PROGRAM` with everything it requires."""
+    return replace(
+        an_agent(kind="a", **options),
+        address="",
+        agent=str(program),
+        password_file=a_bmc(folder).password_file,
+    )
+
+
 async def test_fence_agent__password_with_blanks__arrives_whole(tmp_path: Path) -> None:
     """The programs strip lines and one pair of quotes; a password survives both."""
     program = tmp_path / "fence_rig"
@@ -180,7 +316,13 @@ def test_detail__holds_a_secret__is_cleaned_and_short() -> None:
         {"username": ""},
         {"password_file": ""},
         {"password_file": "/nonexistent"},
-        {"kind": "redfish"},
+        {"kind": "redfish", "system": ""},
+        {"kind": "redfish", "system": "/redfish/v1/Systems/1", "username": ""},
+        {"kind": "redfish", "system": "/redfish/v1/Systems/1", "ca_file": "/etc/passwd"},
+        {"kind": "redfish", "system": "/redfish/v1/Systems/1", "address": "bmc.example.org"},
+        {"kind": "storage", "program": ""},
+        {"kind": "storage", "program": "/etc/passwd"},
+        {"kind": "telepathy"},
         {"kind": "agent", "agent": "fence_nothing_like_this"},
         {"kind": "agent", "agent": "fence_idrac"},
     ],

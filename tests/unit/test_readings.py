@@ -162,6 +162,32 @@ def test_is_off_twice__no_device__is_never_off() -> None:
     assert not is_off_twice(a_host(fence=(), readings=off_twice()), GAP_S, NOW_S, since_s=0.0)
 
 
+def test_is_off_twice__storage_revoked__is_no_loss_of_power() -> None:
+    """Storage that is still taken away from an earlier incident convicts no living host."""
+    hook = a_device("hook", kind="storage")
+    revoked = off_twice(device="hook")
+
+    assert not is_off_twice(a_host(fence=(hook,), readings=revoked), GAP_S, NOW_S, since_s=0.0)
+    both = a_host(fence=(a_device("bmc"), hook), readings=(*revoked, *off_twice()))
+    assert is_off_twice(both, GAP_S, NOW_S, since_s=0.0)
+
+
+def test_reads_off__storage_hook__needs_no_identity() -> None:
+    """A hook names no machine, like an agent: its arguments are the operator's word."""
+    hook = a_device("hook", kind="storage")
+    revoked = tuple(replace(reading, identity="") for reading in off_twice(device="hook"))
+
+    assert reads_off(a_host(fence=(hook,), readings=revoked), hook, after_s=0.0, gap_s=GAP_S)
+
+
+def test_reads_on__storage_granted__is_no_power() -> None:
+    """A dead host has its storage until somebody takes it away."""
+    hook = a_device("hook", kind="storage")
+    granted = (a_reading(Power.ON, age_s=1, device="hook"),)
+
+    assert not reads_on(a_host(fence=(hook,), readings=granted), NOW_S)
+
+
 def test_is_off_twice__old_answers__do_not_count() -> None:
     """Somebody may have pressed the button since an old Off was read."""
     host = with_readings(*off_twice(newest_age_s=READING_MAX_AGE_S + 1))

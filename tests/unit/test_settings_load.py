@@ -1,6 +1,7 @@
 """A wrong configuration is refused at start, with key, value and sum; all faults at once."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -206,7 +207,7 @@ def test_check__wrong_key_or_value__says_where_and_what(
             ["hosts.toml:16: host.x.fence.bmc.passwd: no such key"],
         ),
         (ELSEWHERE + "fence.bmc.cipher = 0\n", ["host.x.fence.bmc.cipher: 0: "]),
-        (ELSEWHERE + 'fence.bmc.kind = "redfish"\n', ["'ipmi' or 'agent'"]),
+        (ELSEWHERE + 'fence.bmc.kind = "ilo"\n', ["'redfish', 'agent' or 'storage'"]),
         (ELSEWHERE + "[host.y]\nplanes.management.address = 7\n", ["host.y.planes.management"]),
     ],
 )
@@ -246,6 +247,199 @@ agent = "fence_apc_snmp"
 
     assert words in findings
     assert "hunter2" not in findings
+
+
+REDFISH = """
+[host.x]
+planes.management.address = "192.0.2.99"
+fence.bmc.address = "203.0.113.9"
+fence.bmc.kind = "redfish"
+"""
+HOOK = """
+[host.x]
+planes.management.address = "192.0.2.99"
+fence.bmc.address = "203.0.113.9"
+fence.hook.kind = "storage"
+fence.hook.level = 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "system"),
+    [
+        ("1", "/redfish/v1/Systems/1"),
+        ("System.Embedded.1", "/redfish/v1/Systems/System.Embedded.1"),
+        ("/redfish/v1/Systems/{name}/", "/redfish/v1/Systems/x"),
+    ],
+)
+def test_load__redfish_device__is_read_whole(write: Write, written: str, system: str) -> None:
+    """An id or a path name the same system; the port is that of HTTPS."""
+    hosts = REDFISH + f'fence.bmc.system = "{written}"\nfence.bmc.delay_s = 2.5\n'
+
+    (bmc,) = load(write(hosts={"hosts.toml": HOSTS + hosts})).hosts[-1].fence
+
+    assert (bmc.system, bmc.port, bmc.delay_s) == (system, 443, 2.5)
+    assert (bmc.username, bmc.ca_file, bmc.allow_insecure_tls) == ("admin", "", False)
+    assert not bmc.is_revocation
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("", "host.x.fence.bmc.system: is missing"),
+        ('system = ""', "write the id or the path"),
+        ('system = "/redfish/v1/Systems/"', "write the id or the path"),
+        ('system = "../1"', "write the id or the path"),
+        ('system = "/redfish/v1/Systems/1?x=y"', "write the id or the path"),
+        ('system = "https://203.0.113.9/redfish/v1/Systems/1"', "write the id or the path"),
+        ('system = "1"\nfence.bmc.username = ""', "fence.bmc.username"),
+        ('system = "1"\nfence.bmc.cipher = 3', "fence.bmc.cipher: no such key"),
+        ('system = "1"\nfence.bmc.delay_s = -1', "fence.bmc.delay_s: -1: "),
+        ('system = "1"\nfence.bmc.ca_file = "../secret"', "holds no certificate"),
+        ('system = "1"\nfence.bmc.ca_file = "nowhere"', "No such file"),
+        ('system = "1"\nfence.bmc.password_file = "nowhere"', "No such file"),
+        (
+            'system = "1"\nfence.bmc.ca_file = "x"\nfence.bmc.allow_insecure_tls = true',
+            "ca_file would not be looked at",
+        ),
+    ],
+)
+def test_check__unusable_redfish_device__is_refused(write: Write, lines: str, words: str) -> None:
+    """A BMC that could not be asked, or whose answer could be anybody's, is found at start."""
+    hosts = REDFISH + (f"fence.bmc.{lines}\n" if lines else "")
+
+    findings = told(write(hosts={"hosts.toml": HOSTS + hosts}))
+
+    assert words in findings
+    assert "correct horse" not in findings
+
+
+def test_check__redfish_password_of_21_bytes__is_accepted(write: Write) -> None:
+    """The limit is that of IPMI."""
+    path = write(hosts={"hosts.toml": HOSTS + REDFISH + 'fence.bmc.system = "1"\n'})
+    secret = path.parent / "secret"
+    secret.unlink()
+    secret.write_text("x" * 21)
+    secret.chmod(0o400)
+
+    assert "host.x" not in told(path)
+
+
+AGENT_REDFISH = """
+[host.y]
+planes.management.address = "192.0.2.98"
+[host.y.fence.bmc]
+address = "203.0.113.9"
+kind = "agent"
+agent = "fence_redfish"
+"""
+"""What [defaults] has for an IPMI device fits an agent too."""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        # One BMC, spoken to in two ways.
+        (ELSEWHERE, REDFISH.replace("host.x", "host.y").replace(".99", ".98")
+         + 'fence.bmc.system = "1"\n', "203.0.113.9 is already the BMC of x"),
+        (ELSEWHERE, AGENT_REDFISH + 'options = { systems_uri = "/redfish/v1/Systems/1" }\n',
+         "203.0.113.9 is already the BMC of x"),
+        (ELSEWHERE, AGENT_REDFISH.replace("fence_redfish", "fence_ilo"),
+         "203.0.113.9 is already the BMC of x"),
+        (ELSEWHERE, AGENT_REDFISH.replace("fence_redfish", "fence_ipmilan"),
+         "fence device ipmi 203.0.113.9 623 is already that of x"),
+        # One system, named in two ways.
+        (REDFISH + 'fence.bmc.system = "1"\n',
+         AGENT_REDFISH + 'options = { systems_uri = "/redfish/v1/systems/1/" }\n',
+         "fence device redfish 203.0.113.9 443 /redfish/v1/systems/1 is already that of x"),
+    ],
+)  # fmt: skip
+def test_check__two_hosts_on_one_bmc__are_refused(
+    write: Write, first: str, second: str, words: str
+) -> None:
+    """Whatever protocol and program: the order for one host would hit the other."""
+    findings = told(write(hosts={"hosts.toml": HOSTS + first + second}))
+
+    assert words in findings
+
+
+def test_check__two_systems_of_one_redfish_service__are_two_hosts(write: Write) -> None:
+    """A chassis serves several, and each is named."""
+    first = REDFISH + 'fence.bmc.system = "1"\n'
+    second = first.replace("host.x", "host.y").replace(".99", ".98").replace('"1"', '"2"')
+
+    assert check(write(hosts={"hosts.toml": HOSTS + first + second})) == ()
+
+
+def test_check__only_a_redfish_bmc__is_bmc_only(write: Write) -> None:
+    """It dies with its host's power like any BMC."""
+    hosts = REDFISH + 'fence.bmc.system = "1"\naccept_bmc_only = false\n'
+
+    assert "bmc lose power together with the host" in told(
+        write(hosts={"hosts.toml": HOSTS + hosts})
+    )
+
+
+def test_load__storage_hook_beside_a_bmc__is_more_than_bmcs(write: Write) -> None:
+    """A hook answers when the host has no power; its arguments have their placeholders filled."""
+    hosts = HOOK + 'fence.hook.program = "/bin/true"\nfence.hook.arguments = ["vms", "{name}"]\n'
+
+    settings = load(write(hosts={"hosts.toml": HOSTS + hosts + "accept_bmc_only = false\n"}))
+
+    hook = settings.hosts[-1].fence[-1]
+    assert (hook.program, hook.arguments) == ("/bin/true", ("vms", "x"))
+    assert hook.is_revocation
+
+
+def test_load__hosts_with_one_hook__are_told_apart_by_their_names(write: Write) -> None:
+    """A hook learns the host from its environment: two hosts may use the same."""
+    first = HOOK + 'fence.hook.program = "/bin/true"\n'
+    second = first.replace("host.x", "host.y").replace(".99", ".98").replace(".113.9", ".113.8")
+
+    assert check(write(hosts={"hosts.toml": HOSTS + first + second})) == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "host.x.fence.hook.program: is missing"),
+        ('program = "hook"', "whole path"),
+        ('program = "/nonexistent/hook"', "cannot be found"),
+        ('program = "/etc/passwd"', "is no program"),
+        ('program = "/bin"', "is no program"),
+        ('program = "{hook}"', "others may change this program; run: chmod go-w hook"),
+        ('program = "/bin/true"\nfence.hook.arguments = "x"', "fence.hook.arguments"),
+        ('program = "/bin/true"\nfence.hook.address = "192.0.2.7"', "no such key"),
+    ],
+)
+def test_check__unusable_storage_hook__is_refused(
+    write: Write, tmp_path: Path, line: str, words: str
+) -> None:
+    """Whoever may change the program decides what hamon believes."""
+    hook = tmp_path / "hook"
+    hook.write_text("#!/bin/sh\n")
+    hook.chmod(0o775)
+    hosts = HOOK + (f"fence.hook.{line}\n".replace("{hook}", str(hook)) if line else "")
+
+    assert words in told(write(hosts={"hosts.toml": HOSTS + hosts}))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file away")
+def test_check__storage_hook_of_somebody_else__is_refused(write: Write, tmp_path: Path) -> None:
+    """Its owner could change it."""
+    hook = tmp_path / "hook"
+    hook.write_text("#!/bin/sh\n")
+    hook.chmod(0o755)
+    os.chown(hook, 65534, 65534)
+
+    findings = told(write(hosts={"hosts.toml": HOSTS + HOOK + f'fence.hook.program = "{hook}"\n'}))
+
+    assert "belongs to user id 65534" in findings
+
+
+def test_check__fence_redfish_without_a_system__is_refused(write: Write) -> None:
+    """It would fence the last system its service lists."""
+    assert "systems_uri: is missing" in told(write(hosts={"hosts.toml": HOSTS + AGENT_REDFISH}))
 
 
 def test_refused_options__cover_what_the_adapter_forbids() -> None:

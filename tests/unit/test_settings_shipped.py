@@ -13,10 +13,20 @@ from pydantic import BaseModel
 from hamon.model.policy import Mode, Policy
 from hamon.settings.document import dotted, known_keys
 from hamon.settings.load import load
-from hamon.settings.schema import AgentTable, HostTable, IpmiTable, MainFile, PlaneTable
+from hamon.settings.schema import (
+    AgentTable,
+    HostTable,
+    IpmiTable,
+    MainFile,
+    PlaneTable,
+    RedfishTable,
+    StorageTable,
+)
 
 CONFIG = Path(__file__).parents[2] / "config"
 COMMENTED = re.compile(r"# ([a-z_]+ = \S.*|\[[a-z]+\]$)", re.MULTILINE)
+
+OF_A_HOST = (HostTable, PlaneTable, IpmiTable, RedfishTable, AgentTable, StorageTable)
 
 WRITTEN_ELSEWHERE = {("detection", "session_timeout_s")}
 """Taken from [zookeeper]; refused in [detection]."""
@@ -95,7 +105,7 @@ def test_shipped_hamon_toml__commented_values__are_the_defaults() -> None:
     assert {key: in_code[key] for key in documented} == documented
 
 
-@pytest.mark.parametrize("model", [HostTable, PlaneTable, IpmiTable, AgentTable])
+@pytest.mark.parametrize("model", OF_A_HOST)
 def test_shipped_hosts_example__every_key__is_mentioned(model: type[BaseModel]) -> None:
     """A host's every key is explained in the example."""
     text = (CONFIG / "hosts.d/example.toml").read_text()
@@ -105,7 +115,7 @@ def test_shipped_hosts_example__every_key__is_mentioned(model: type[BaseModel]) 
     assert missing == []
 
 
-@pytest.mark.parametrize("model", [HostTable, PlaneTable, IpmiTable, AgentTable])
+@pytest.mark.parametrize("model", OF_A_HOST)
 def test_shipped_hosts_example__commented_values__are_the_defaults(
     model: type[BaseModel],
 ) -> None:

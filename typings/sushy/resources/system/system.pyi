@@ -1,0 +1,9 @@
+from sushy.resources.constants import PowerState, ResetType
+
+class System:
+    power_state: PowerState | None
+    uuid: str | None
+
+    def __init__(self, connector: object, identity: str) -> None: ...
+    def reset_system(self, value: ResetType) -> None: ...
+    def refresh(self, force: bool = True) -> None: ...
