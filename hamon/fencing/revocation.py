@@ -39,6 +39,7 @@ class RevocationDevice:
         self._clock = clock
         self._environment = {
             "PATH": PATH,
+            "LC_ALL": "C",
             "HAMON_HOST": host.name,
             "HAMON_ADDRESSES": ",".join(plane.address for plane in host.planes),
         }

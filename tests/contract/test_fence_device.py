@@ -10,6 +10,7 @@ import pytest
 
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power
+from tests.contract import redfish_rig
 from tests.contract.fence_worlds import CLOCK, World, open_world
 from tests.contract.ipmi_rig import PASSWORD, is_installed
 
@@ -28,7 +29,9 @@ WITHIN_S = 10.0
                 not is_installed(), reason="needs the packages openipmi and ipmitool"
             ),
         ),
+        "redfish",
         "agent",
+        "storage",
     ]
 )
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
@@ -187,6 +190,7 @@ async def test_device__login_refused__tells_no_secret(world: World) -> None:
     assert reading.detail
     assert result.detail
     assert PASSWORD not in reading.detail + result.detail
+    assert redfish_rig.PASSWORD not in reading.detail + result.detail
 
 
 async def test_read__device_says_off_while_on__tells_what_it_says(world: World) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hamon.clock import SystemClock
+from hamon.errors import ConfigError
 from hamon.fencing.devices import agent_path
 from hamon.fencing.fence_agent import FenceAgentDevice, read_metadata
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power
 from hamon.ports.fencing import FenceDevice
-from tests.contract.fence_worlds import build, open_world
+from tests.contract import redfish_rig
+from tests.contract.fence_worlds import build, open_world, write_password
 from tests.contract.ipmi_rig import CIPHER, PASSWORD, USERNAME, IpmiRig, is_installed
 
 CLOCK = SystemClock()
@@ -91,7 +95,9 @@ async def test_fence_ipmilan__against_a_bmc__cuts_power(tmp_path: Path) -> None:
         rig.stop()
 
 
-@pytest.mark.parametrize("kind", [pytest.param("ipmi", marks=needs_ipmi), "agent"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("ipmi", marks=needs_ipmi), "redfish", "agent", "storage"]
+)
 async def test_device__while_it_acts__shows_no_password_to_others(
     kind: str, tmp_path: Path
 ) -> None:
@@ -110,9 +116,95 @@ async def test_device__while_it_acts__shows_no_password_to_others(
             await asyncio.wait({acting}, timeout=0.01)
         await acting
 
-    marks = {"ipmi": b"ipmitool", "agent": b"fence_rig"}
+    marks = {
+        "ipmi": b"ipmitool",
+        "redfish": b"redfish_request.py",
+        "agent": b"fence_rig",
+        "storage": b"hook",
+    }
     assert any(marks[kind] in arguments for arguments in seen), "nothing was caught in the act"
-    assert not [arguments for arguments in seen if PASSWORD.encode() in arguments]
+    passwords = (PASSWORD.encode(), redfish_rig.PASSWORD.encode())
+    assert not [said for said in seen if any(password in said for password in passwords)]
+
+
+@needs_fence_agents
+@pytest.mark.parametrize(
+    ("agent", "address", "options"),
+    [
+        ("fence_dummy", "", {"status_file": "/nonexistent/power"}),
+        ("fence_redfish", "192.0.2.7", {"systems_uri": "/redfish/v1/Systems/1"}),
+        ("fence_apc_snmp", "192.0.2.7", {"plug": "4", "snmp_version": "2c"}),
+        ("fence_virsh", "192.0.2.7", {"plug": "vm-1"}),
+    ],
+)
+async def test_installed_agent__well_configured__is_accepted_by_itself(
+    tmp_path: Path, agent: str, address: str, options: dict[str, str]
+) -> None:
+    """What passes hamon's checks passes the program's own, which contacts no device for it."""
+    device = await built(tmp_path, agent, address, options)
+
+    assert await device.validate()
+
+
+@needs_fence_agents
+async def test_fence_ipmilan__well_configured__is_accepted_by_itself(tmp_path: Path) -> None:
+    """Refused for its arguments, but of one family with many that are not."""
+    program = "/usr/sbin/fence_ipmilan"
+    device = await built(tmp_path, program, "192.0.2.7", {"lanplus": "1", "privlvl": "Operator"})
+
+    assert await device.validate()
+
+
+@needs_fence_agents
+@pytest.mark.parametrize(
+    ("agent", "address", "options", "words"),
+    [
+        ("fence_apc_snmp", "192.0.2.7", {}, "does not work without options.plug"),
+        ("fence_apc_snmp", "", {"plug": "4"}, "does not work without address"),
+        ("fence_apc_snmp", "192.0.2.7", {"plug": "4", "snmp_version": "7"}, "may be 1, 2c, 3"),
+        ("fence_virsh", "192.0.2.7", {"plug": "vm-1", "identity_file": "/nonexistent"},
+         "identity file /nonexistent does not exist"),
+        ("fence_virsh", "192.0.2.7", {"plug": "vm-1", "login_timeout": "soon"},
+         "not a valid"),
+        ("fence_kdump", "", {}, "no action status"),
+        ("fence_heuristics_ping", "", {"ping_targets": "192.0.2.7"}, "no action status"),
+    ],
+)  # fmt: skip
+async def test_installed_agent__badly_configured__is_a_configuration_error(
+    tmp_path: Path, agent: str, address: str, options: dict[str, str], words: str
+) -> None:
+    """Found at start, in words that say what to do."""
+    spec = an_agent(tmp_path, agent, address, options)
+    if agent in {"fence_kdump", "fence_heuristics_ping"}:
+        spec = replace(spec, username="", password_file="")
+
+    with pytest.raises(ConfigError, match=f"(?i){re.escape(words)}"):
+        await build(spec)
+
+
+def an_agent(folder: Path, agent: str, address: str, options: dict[str, str]) -> FenceDeviceSpec:
+    """A device of an installed program; a login where there is an address."""
+    return FenceDeviceSpec(
+        name="device",
+        level=1,
+        kind="agent",
+        address=address,
+        port=0,
+        username="hamon" if address else "",
+        password_file=write_password(folder, PASSWORD) if address else "",
+        agent=agent,
+        options=options,
+    )
+
+
+async def built(
+    folder: Path, agent: str, address: str, options: dict[str, str]
+) -> FenceAgentDevice:
+    """The adapter alone, without its turns."""
+    program = agent if agent.startswith("/") else agent_path(agent)
+    metadata = await read_metadata(program, CLOCK)
+    spec = an_agent(folder, agent, address, options)
+    return FenceAgentDevice(spec, program, metadata, lambda: PASSWORD if address else "", CLOCK)
 
 
 def arguments_of_all_processes() -> set[bytes]:

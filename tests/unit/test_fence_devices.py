@@ -185,7 +185,8 @@ case "$given" in *action=metadata*)
 <parameter name="plug"><content type="string"/></parameter>
 <parameter name="kind" required="1"><content type="string"/></parameter>
 <parameter name="shape" required="1"><content type="string" default="round"/></parameter>
-<parameter name="snmp_version"><content type="select"><option value="1"/><option value="2c"/></content>
+<parameter name="snmp_version">
+<content type="select"><option value="1"/><option value="2c"/></content>
 </parameter></parameters>
 <actions><action name="off"/><action name="status"/><action name="validate-all"/></actions>
 </resource-agent>
