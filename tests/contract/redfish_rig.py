@@ -19,7 +19,10 @@ USERNAME = "hamon"
 PASSWORD = "s3cret-of-rig"
 PRODUCT_UUID = "a1234567-89ab-4def-a123-456789abcdef"
 SYSTEM = "/redfish/v1/Systems/node-1"
+ALIAS = "/redfish/v1/Systems/alias"
+"""Where it sends readers on to :data:`SYSTEM`, as iLO does to a path with a slash behind it."""
 RESET = f"{SYSTEM}/Actions/ComputerSystem.Reset"
+_REDIRECTION = range(300, 400)
 
 
 def write_certificate(folder: Path) -> tuple[Path, Path]:
@@ -108,6 +111,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Tell of the system."""
         if not self._is_let_in():
             return
+        if self.path == ALIAS:
+            self._answer(308, {})
+            return
         if self.path != SYSTEM:
             self._answer(404, {})
             return
@@ -175,6 +181,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, body: dict[str, object]) -> None:
         told = json.dumps(body).encode() if body else b""
         self.send_response(status)
+        if status in _REDIRECTION:
+            self.send_header("Location", SYSTEM)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(told)))
         self.end_headers()

@@ -14,7 +14,7 @@ from hamon.model.proof import Power
 from hamon.ports.fencing import FenceDevice, ShotResult
 from tests.contract.fence_worlds import CLOCK, a_redfish, build, open_redfish
 from tests.contract.redfish_emulator import NODES, Emulator
-from tests.contract.redfish_rig import PRODUCT_UUID, RedfishRig
+from tests.contract.redfish_rig import ALIAS, PRODUCT_UUID, RedfishRig
 
 pytestmark = pytest.mark.contract
 
@@ -82,6 +82,19 @@ async def test_read__uuid_spelt_otherwise__is_canonical(opened: Opened) -> None:
     assert PRODUCT_UUID == (await device.read(WITHIN_S)).identity
 
 
+async def test_device__system_under_another_path__is_followed(
+    opened: Opened, tmp_path: Path
+) -> None:
+    """A read may be sent on; the order goes where the system itself says."""
+    rig, _ = opened
+    spec = a_redfish(rig.port, rig.certificate, tmp_path / "rig")
+    device = await build(replace(spec, system=ALIAS))
+
+    assert Power.ON is (await device.read(WITHIN_S)).power
+    assert ShotOutcome.DONE is (await shoot(device)).outcome
+    assert not rig.is_on
+
+
 # -- orders --------------------------------------------------------------------------------------
 
 
@@ -130,6 +143,7 @@ async def test_power_on__already_on_as_an_error__is_done(opened: Opened) -> None
     [
         (401, ShotOutcome.NOT_DONE),
         (403, ShotOutcome.NOT_DONE),
+        (303, ShotOutcome.UNKNOWN),
         (307, ShotOutcome.UNKNOWN),
         (404, ShotOutcome.UNKNOWN),
         (500, ShotOutcome.UNKNOWN),

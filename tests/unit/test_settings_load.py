@@ -12,6 +12,7 @@ from hamon.fencing.fence_agent import FORBIDDEN_OPTIONS
 from hamon.model.policy import LeavingPolicy
 from hamon.settings.devices import REFUSED_OPTIONS
 from hamon.settings.load import check, load
+from hamon.settings.values import digest_of
 
 MAIN = """
 [cluster]
@@ -559,6 +560,20 @@ def test_digest__same_decisions__are_equal_and_others_are_not(write: Write) -> N
 
     assert first.digest == second.digest
     assert len({first.digest, third.digest, fourth.digest}) == 3
+
+
+def test_digest__files_lie_elsewhere__is_the_same(write: Write) -> None:
+    """Where a password and a certificate lie is each machine's own matter; the system is not."""
+    settings = load(write(hosts={"hosts.toml": HOSTS + REDFISH + 'fence.bmc.system = "1"\n'}))
+    *others, host = settings.hosts
+    (bmc,) = host.fence
+
+    def digest(**changes: str) -> str:
+        changed = dataclasses.replace(host, fence=(dataclasses.replace(bmc, **changes),))  # type: ignore[arg-type]
+        return digest_of(settings.cluster, settings.policy, (*others, changed))
+
+    assert settings.digest == digest(ca_file="/elsewhere", password_file="/elsewhere")
+    assert settings.digest != digest(system="/redfish/v1/Systems/2")
 
 
 def test_settings__are_frozen(write: Write) -> None:
