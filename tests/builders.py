@@ -58,6 +58,7 @@ from hamon.model.proof import (
 from hamon.model.view import (
     ClusterView,
     ControllerView,
+    DeviceShot,
     HostView,
     IncidentView,
     MigrationView,
@@ -217,8 +218,10 @@ def a_host(
         lost: guests whose definitions its libvirt lost.
         ram_mib: its memory.
         vcpus: its processors.
-        others: fields of the view.
+        others: fields of the view; ``is_shot_running``, ``last_shot`` and ``shot_settled_s`` are of
+            each of its devices.
     """
+    others = {"shots": _shots(fence, others), **others}
     is_live = state is None or state in LIVE_STATES
     here = is_live if is_here is None else is_here
     incident = None if is_live else IncidentId(f"{name}-{GUARD_VERSION}")
@@ -269,6 +272,16 @@ def a_host(
         inventory=inventory,
     )
     return replace(view, **others)
+
+
+def _shots(fence: tuple[FenceDeviceSpec, ...], others: dict[str, Any]) -> dict[str, DeviceShot]:
+    """Take what is said of shots from a host's other fields: the same for each of its devices."""
+    shot = DeviceShot(
+        is_running=others.pop("is_shot_running", False),
+        last=others.pop("last_shot", None),
+        settled_s=others.pop("shot_settled_s", None),
+    )
+    return {device.name: shot for device in fence} if shot != DeviceShot() else {}
 
 
 def a_lost_host(name: HostName = HOST, state: HostState = HostState.UP, **others: Any) -> HostView:  # noqa: ANN401

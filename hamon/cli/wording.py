@@ -160,6 +160,10 @@ WORDINGS: Mapping[str, Wording] = {
         "its power reads On again after the proof; it is fenced again, attempt {attempt}",
         "find out who switched it on",
     ),
+    "storage_granted_again": Wording(
+        "it has its storage again after the proof; it is fenced again, attempt {attempt}",
+        "find out who gave it back",
+    ),
     "proof_contradicted": Wording(
         "a boot that was proven dead shows life: nothing more moves before a new proof",
         "a fence device lies: look at which machine it really switches",

@@ -29,8 +29,8 @@ from hamon.model.incident import (
     OPEN_MIGRATIONS,
 )
 from hamon.model.policy import Policy
-from hamon.model.proof import FenceProof, Vote
-from hamon.model.readings import levels, reads_on
+from hamon.model.proof import FenceProof, ProofMethod, Vote
+from hamon.model.readings import is_undone, levels, reads_on
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
 
@@ -60,6 +60,8 @@ def think_evacuating(
         return Thought(reasons=(*moves.reasons, *stopped), looks=moves.looks)
     if moves.can_place and proof is None and reads_on(host, now_s):
         return Thought(changes=(climb_again(view, host, incident, "power_on_again"),))
+    if moves.can_place and proof is None and is_undone(host, incident.record.value.level, now_s):
+        return Thought(changes=(climb_again(view, host, incident, "storage_granted_again"),))
     thought = Thought(
         changes=moves.changes,
         intents=moves.intents,
@@ -129,7 +131,9 @@ def _life_of_proven_boot(
             return None
         return reason("proof_contradicted", host.name, by=stirs.by)
     dead = host.guard.value.boot_id
-    if dead is None:
+    written = incident.record.value.proof
+    if dead is None or (written is not None and written.method is ProofMethod.STORAGE):
+        # A host that lost its storage may live: that it cannot write is what was proven.
         return None
     # safety: a session from before the conviction is no life by itself: it ends only with its
     # time-out, or never (ZOOKEEPER-4837). The agent of one that lives reads that its boot is shut

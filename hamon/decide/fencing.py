@@ -48,11 +48,12 @@ def think_fencing(
     record = host.record.value
     assert record is not None
     period_s = min(policy.detection.look_period_s, policy.detection.off_gap_s)
-    looks, look_at_s = looks_due(host, period_s, now_s, since_s=host.shot_settled_s)
+    looks, look_at_s = looks_due(host, period_s, now_s, after_shots=True)
     rung = climb(
         host,
         incident.record.value,
         epoch=view.own.epoch,
+        since_s=max(incident.opened_s or now_s, view.own.took_office_s),
         detection=policy.detection,
         fencing=policy.fencing,
         now_s=now_s,
@@ -156,16 +157,15 @@ def _shoot(
 
 def _settle_shots(value: IncidentRecord, host: HostView, view: ClusterView) -> IncidentRecord:
     """Write down what became of this term's shots that have ended."""
-    if host.is_shot_running:
-        return value
-    outcome = host.last_shot if host.last_shot is not None else ShotOutcome.NOT_DONE
-    shots = tuple(
-        replace(shot, outcome=outcome)
-        if shot.outcome is ShotOutcome.PENDING and shot.epoch == view.own.epoch
-        else shot
-        for shot in value.shots
-    )
-    return replace(value, shots=shots)
+
+    def settled(shot: Shot) -> Shot:
+        own = host.shot_of(shot.device)
+        is_open = shot.outcome is ShotOutcome.PENDING and shot.epoch == view.own.epoch
+        if not is_open or own.is_running:
+            return shot
+        return replace(shot, outcome=own.last if own.last is not None else ShotOutcome.NOT_DONE)
+
+    return replace(value, shots=tuple(settled(shot) for shot in value.shots))
 
 
 def _fenced(view: ClusterView, host: HostView, incident: IncidentView, proof: FenceProof) -> Change:

@@ -106,7 +106,7 @@ def enter(
 
 
 def looks_due(
-    host: HostView, period_s: float, now_s: float, *, since_s: float | None = None
+    host: HostView, period_s: float, now_s: float, *, after_shots: bool = False
 ) -> tuple[tuple[Look, ...], float]:
     """Return the power looks that are due, and when the next one will be.
 
@@ -114,13 +114,14 @@ def looks_due(
         host: whose devices.
         period_s: least time from a device's last answer to the next question.
         now_s: monotonic seconds.
-        since_s: a device not asked since then is due at once (a shot has just settled).
+        after_shots: a device that was not asked since its last shot settled is due at once.
     """
     due: list[Look] = []
     wake_at_s = now_s + period_s
     for device in host.spec.fence:
         last = [reading for reading in host.readings if reading.device == device.name][-1:]
-        if last and (since_s is None or last[0].asked_s >= since_s):
+        shot_s = host.shot_of(device.name).settled_s if after_shots else None
+        if last and (shot_s is None or last[0].asked_s >= shot_s):
             next_s = last[0].observed_s + period_s
             if now_s < next_s:
                 wake_at_s = min(wake_at_s, next_s)

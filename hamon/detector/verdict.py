@@ -26,7 +26,7 @@ from enum import StrEnum
 from hamon.detector.views import heard_by_another, views_of_silence
 from hamon.model.policy import DetectionPolicy, LeavingPolicy
 from hamon.model.proof import Evidence, Source, Vote
-from hamon.model.readings import is_off_twice
+from hamon.model.readings import crash_notice, is_off_twice
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView
 
@@ -260,18 +260,8 @@ def _alive_on_storage(host: HostView, policy: DetectionPolicy, now_s: float) -> 
 
 
 def _crash_notice(host: HostView, policy: DetectionPolicy) -> Reason | None:
-    """Return the crash kernel's notice of a host without session; None: there is none.
-
-    One that came before the session can have been renewed last is of a former crash. Anybody can
-    send such a datagram: it counts only where nothing but a kernel is heard of the host.
-    """
-    if host.session_lost_s is None:
-        return None
-    since_s = host.session_lost_s - policy.session_timeout_s
-    for vote in host.evidence:
-        if vote.source is Source.KDUMP and vote.observed_s >= since_s:
-            return reason("crash_notice", host.name, address=vote.subject)
-    return None
+    notice = crash_notice(host, policy.session_timeout_s)
+    return None if notice is None else reason("crash_notice", host.name, address=notice.subject)
 
 
 def _beat_s(view: ClusterView, host: HostView) -> float | None:

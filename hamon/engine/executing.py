@@ -146,7 +146,7 @@ class Executor:
 
     def _start_shot(self, shoot: Shoot, *, start_by_s: float) -> None:
         device = self._devices[shoot.host][shoot.device]
-        self._memory.shot_started(shoot.host)
+        self._memory.shot_started(shoot.host, shoot.device)
         self._spawn(self._shoot(shoot, device, start_by_s))
 
     async def _shoot(self, shoot: Shoot, device: FenceDevice, start_by_s: float) -> None:
@@ -164,7 +164,7 @@ class Executor:
             )
         finally:
             ended_s = self._clock.now_s()
-            self._memory.shot_ended(shoot.host, outcome, ended_s)
+            self._memory.shot_ended(shoot.host, shoot.device, outcome, ended_s)
             self._on_shot(shoot.host, device.spec.kind, outcome, ended_s - started_s)
             self._wake()
 

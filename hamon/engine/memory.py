@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from hamon.model.incident import ShotOutcome
 from hamon.model.names import HostName
 from hamon.model.proof import PowerReading
+from hamon.model.view import DeviceShot
 
 T = TypeVar("T")
 
-READINGS_MAX = 12
-"""Power readings kept of one host: enough for two devices to show Off twice among failures."""
+READINGS_MAX = 6
+"""Power readings kept of one device: enough to show Off twice among failures."""
 
 
 @dataclass(slots=True)
@@ -27,10 +28,14 @@ class HostMemory:
 
     session_lost_s: float | None = None
     registered_s: float | None = None
-    readings: deque[PowerReading] = field(default_factory=lambda: deque(maxlen=READINGS_MAX))
-    shots_running: int = 0
-    last_shot: ShotOutcome | None = None
-    shot_settled_s: float | None = None
+    by_device: dict[str, deque[PowerReading]] = field(default_factory=dict)
+    shots: dict[str, DeviceShot] = field(default_factory=dict)
+
+    @property
+    def readings(self) -> tuple[PowerReading, ...]:
+        """The power readings of every device, newest last."""
+        every = (reading for kept in self.by_device.values() for reading in kept)
+        return tuple(sorted(every, key=lambda reading: reading.observed_s))
 
 
 class Memory:
@@ -74,15 +79,14 @@ class Memory:
 
     def saw_power(self, name: HostName, reading: PowerReading) -> None:
         """Keep a power reading."""
-        self.host(name).readings.append(reading)
+        kept = self.host(name).by_device.setdefault(reading.device, deque(maxlen=READINGS_MAX))
+        kept.append(reading)
 
-    def shot_started(self, name: HostName) -> None:
-        """Note that an order to cut the host's power is under way."""
-        self.host(name).shots_running += 1
+    def shot_started(self, name: HostName, device: str) -> None:
+        """Note that an order to one of the host's fence devices is under way."""
+        shots = self.host(name).shots
+        shots[device] = replace(shots.get(device, DeviceShot()), is_running=True)
 
-    def shot_ended(self, name: HostName, outcome: ShotOutcome, now_s: float) -> None:
+    def shot_ended(self, name: HostName, device: str, outcome: ShotOutcome, now_s: float) -> None:
         """Note what became of it."""
-        host = self.host(name)
-        host.shots_running -= 1
-        host.last_shot = outcome
-        host.shot_settled_s = now_s
+        self.host(name).shots[device] = DeviceShot(last=outcome, settled_s=now_s)

@@ -122,10 +122,8 @@ class Observer:
             evidence=tuple(
                 evidence for witness in self._witnesses for evidence in witness.evidence(spec.name)
             ),
-            readings=tuple(memory.readings),
-            is_shot_running=memory.shots_running > 0,
-            last_shot=memory.last_shot,
-            shot_settled_s=memory.shot_settled_s,
+            readings=memory.readings,
+            shots=dict(memory.shots),
             domains=stored.domains,
             capacity=stored.capacity,
             inventory=stored.inventory,

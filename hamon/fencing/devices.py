@@ -43,6 +43,10 @@ PASSWORD_IN_ARGUMENTS = frozenset(
 )
 """All one program: it hands the password to ipmitool as an argument, for everyone to read (S18)."""
 
+READS_AT_ONCE = {"ipmi": 100, "redfish": 20, "agent": 40, "storage": 40}
+"""Reads by devices of one kind at the same time: each is a program, and takes memory (Redfish
+25 MB). Orders are not counted: a hundred hosts that are read must not keep one from being shot."""
+
 Reading = Callable[[], Coroutine[Any, Any, PowerReading]]
 Order = Callable[[], Coroutine[Any, Any, ShotResult]]
 
@@ -118,9 +122,12 @@ class Turns:
 class TakingTurns:
     """A fence device that waits for its turn at its address (implements ``ports.FenceDevice``)."""
 
-    def __init__(self, device: FenceDevice, turns: Turns, clock: Clock) -> None:
+    def __init__(
+        self, device: FenceDevice, turns: Turns, crowd: asyncio.Semaphore, clock: Clock
+    ) -> None:
         self._device = device
         self._turns = turns
+        self._crowd = crowd
         self._clock = clock
 
     @property
@@ -137,7 +144,8 @@ class TakingTurns:
             return self._device.read(max(0.0, give_up_s - self._clock.now_s()))
 
         try:
-            reading = await self._turns.read(ask, timeout_s)
+            async with asyncio.timeout(timeout_s), self._crowd:
+                reading = await self._turns.read(ask, timeout_s)
             why = "gave way to an order"
         except TimeoutError:
             reading, why = None, "the device is busy"
@@ -202,6 +210,7 @@ class DeviceBuilder:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._turns: dict[str, Turns] = {}
+        self._crowds = {kind: asyncio.Semaphore(most) for kind, most in READS_AT_ONCE.items()}
         self._metadata: dict[str, AgentMetadata] = {}
         self._validated: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
 
@@ -221,7 +230,7 @@ class DeviceBuilder:
             except (ValueError, FenceError) as error:
                 raise ConfigError(f"host {host.name}", f"fence.{spec.name}", str(error)) from error
             turns = self._turns.setdefault(address or f"{host.name}/{spec.name}", Turns())
-            devices.append(TakingTurns(device, turns, self._clock))
+            devices.append(TakingTurns(device, turns, self._crowds[spec.kind], self._clock))
         return tuple(devices)
 
     async def _build(self, spec: FenceDeviceSpec, host: HostSpec) -> tuple[FenceDevice, str]:

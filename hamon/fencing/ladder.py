@@ -2,16 +2,19 @@
 
 Rules:
 
-1. Levels are climbed in order. All devices of a level must prove Off; one that fails ends it.
+1. Levels are climbed in order. All devices of a level are ordered at once, and all must prove Off;
+   one that fails ends the level.
 2. A device proves Off by two settled Off answers, asked at least ``off_gap_s`` apart, with no other
    settled answer in between, the identity of the system matching the host's (S12), both asked after
-   the shot settled. A time-out, an error, "unknown" and a transition prove nothing (S3).
+   the shot settled. A time-out, an error, "unknown" and a transition prove nothing (S3). Where
+   policy says so, two Off answers since the host fell silent need no shot.
 3. Already off is success: a device that refuses the order may still be read.
 4. Only this module builds a :class:`FenceProof`. It ages: the newest answer must be young, and a
-   fresh echo of the boot voids it: then the device lies. Of a host without an agent, which names no
-   boot, any fresh answer does.
+   fresh sign of life of the boot voids it: then the device lies. Of a host without an agent, which
+   names no boot, any fresh answer does. Storage that was taken away proves that the host cannot
+   write, whether it lives or not.
 5. An operator's word proves only the boot that was shown to the operator, and only while nothing
-   shows life.
+   shows life. So does, where policy takes it, the notice of the host's crash kernel.
 """
 
 from __future__ import annotations
@@ -26,12 +29,14 @@ from hamon.model.policy import DetectionPolicy, FencingPolicy
 from hamon.model.proof import FenceProof, ProofMethod
 from hamon.model.readings import (
     READING_MAX_AGE_S,
+    crash_notice,
     devices_at,
     is_life,
     levels,
     reads_off,
     reads_on,
     settled,
+    silent_since_s,
 )
 from hamon.model.view import HostView
 
@@ -62,40 +67,75 @@ def climb(
     incident: IncidentRecord,
     *,
     epoch: Epoch,
+    since_s: float,
     detection: DetectionPolicy,
     fencing: FencingPolicy,
     now_s: float,
 ) -> Rung:
     """Say what to do next about a host that is to be fenced.
 
+    Args:
+        host: convicted, and not proven dead.
+        incident: its incident.
+        epoch: of this leader.
+        since_s: since when this leader has known the conviction.
+        detection: how old what counts may be.
+        fencing: how long a level may take, and what needs no shot.
+        now_s: monotonic seconds.
+
     Returns:
         PROVEN with the proof; SHOOT with a device; CONFIRM: read power, come back at ``wake_at_s``;
-        WAIT: an order is under way; NEXT_LEVEL: this one failed; EXHAUSTED: all failed.
+        WAIT: an order is under way or not due; NEXT_LEVEL: this one failed; EXHAUSTED: all failed.
     """
-    if incident.proof is not None and incident.proof.method is ProofMethod.OPERATOR:
-        proof = _operator_proof(host, incident, epoch, detection, now_s)
-        if proof is not None:
-            return Rung(step=Step.PROVEN, proof=proof)
-    if host.is_shot_running:
-        return Rung(step=Step.WAIT)
+    told = _told_proof(host, incident, epoch, detection, fencing, now_s)
+    if told is not None:
+        return Rung(step=Step.PROVEN, proof=told)
     known = [level for level in levels(host) if level >= incident.level]
     if not known:
-        return Rung(step=Step.EXHAUSTED)
+        return Rung(step=Step.WAIT if host.is_shot_running else Step.EXHAUSTED)
     level = known[0]
-    for device in devices_at(host, level):
-        shot = _last_shot(incident, device, epoch)
-        if shot is None or _was_never_given(shot, incident, host):
+    devices = devices_at(host, level)
+    if fencing.off_without_shot and _is_off_unshot(host, devices, detection, now_s):
+        return Rung(step=Step.PROVEN, proof=_device_proof(host, devices, epoch, now_s))
+    waits = []
+    for device in devices:
+        if host.shot_of(device.name).is_running or _is_shot(host, incident, device, epoch):
+            continue
+        due_s = since_s + device.delay_s if incident.attempt == 1 else now_s
+        if now_s >= due_s:
             return Rung(step=Step.SHOOT, device=device)
-    settled_s = host.shot_settled_s if host.shot_settled_s is not None else now_s
-    if not _is_heard(host, detection, now_s) and all(
-        reads_off(host, device, after_s=settled_s, gap_s=detection.off_gap_s)
-        for device in devices_at(host, level)
+        waits.append(due_s)
+    if waits or host.is_shot_running:
+        return Rung(step=Step.WAIT, wake_at_s=min(waits, default=None))
+    return _confirm(host, devices, epoch, detection, fencing, now_s, is_last=len(known) == 1)
+
+
+def _confirm(
+    host: HostView,
+    devices: tuple[FenceDeviceSpec, ...],
+    epoch: Epoch,
+    detection: DetectionPolicy,
+    fencing: FencingPolicy,
+    now_s: float,
+    *,
+    is_last: bool,
+) -> Rung:
+    """Judge a level of which every device has had its order."""
+    settled_s = {device.name: _settled_s(host, device, now_s) for device in devices}
+    if not _is_voided(host, devices, detection, now_s) and all(
+        reads_off(host, device, after_s=settled_s[device.name], gap_s=detection.off_gap_s)
+        for device in devices
     ):
-        return Rung(step=Step.PROVEN, proof=_power_proof(host, level, epoch, now_s))
-    give_up_s = settled_s + fencing.confirm_timeout_s
+        return Rung(step=Step.PROVEN, proof=_device_proof(host, devices, epoch, now_s))
+    give_up_s = max(settled_s.values()) + fencing.confirm_timeout_s
     if now_s < give_up_s:
         return Rung(step=Step.CONFIRM, wake_at_s=give_up_s)
-    return Rung(step=Step.NEXT_LEVEL if len(known) > 1 else Step.EXHAUSTED)
+    return Rung(step=Step.EXHAUSTED if is_last else Step.NEXT_LEVEL)
+
+
+def _settled_s(host: HostView, device: FenceDeviceSpec, now_s: float) -> float:
+    settled_s = host.shot_of(device.name).settled_s
+    return settled_s if settled_s is not None else now_s
 
 
 def renew(
@@ -110,23 +150,39 @@ def renew(
     """Prove again that a fenced host is still off; None: not known well enough to move guests.
 
     A proof written down earlier, also by an earlier leader, is never enough by itself: this leader
-    must have read Off twice itself, and the newest answer within ``proof_fresh_s``.
+    must have read Off twice itself, and the newest answer within ``proof_fresh_s``. What ended a
+    boot for good (a crash, an operator's word) is not read again, and holds while nothing shows
+    life.
     """
     if incident.proof is None:
         return None
     if incident.proof.method is ProofMethod.OPERATOR:
         return _operator_proof(host, incident, epoch, detection, now_s)
+    if incident.proof.method is ProofMethod.KDUMP:
+        return _crash_proof(host, epoch, detection, now_s, detail=incident.proof.detail)
     known = [level for level in levels(host) if level >= incident.level]
-    if not known or _is_heard(host, detection, now_s):
+    devices = devices_at(host, known[0]) if known else ()
+    if not devices or _is_voided(host, devices, detection, now_s):
         return None
     oldest_s = now_s - READING_MAX_AGE_S
-    for device in devices_at(host, known[0]):
+    for device in devices:
         if not reads_off(host, device, after_s=oldest_s, gap_s=detection.off_gap_s):
             return None
         newest = settled(host, device, oldest_s)[-1]
         if now_s - newest.observed_s > fencing.proof_fresh_s:
             return None
-    return _power_proof(host, known[0], epoch, now_s)
+    return _device_proof(host, devices, epoch, now_s)
+
+
+# -- shots ----------------------------------------------------------------------------------------
+
+
+def _is_shot(
+    host: HostView, incident: IncidentRecord, device: FenceDeviceSpec, epoch: Epoch
+) -> bool:
+    """Say whether the device has had its order in the present attempt, under this leader."""
+    shot = _last_shot(incident, device, epoch)
+    return shot is not None and not _was_never_given(shot, host)
 
 
 def _last_shot(incident: IncidentRecord, device: FenceDeviceSpec, epoch: Epoch) -> Shot | None:
@@ -137,26 +193,111 @@ def _last_shot(incident: IncidentRecord, device: FenceDeviceSpec, epoch: Epoch) 
     return None
 
 
-def _power_proof(host: HostView, level: int, epoch: Epoch, now_s: float) -> FenceProof:
-    names = ", ".join(device.name for device in devices_at(host, level))
-    return FenceProof(
-        host=host.name,
-        boot_id=host.guard.value.boot_id,
-        method=ProofMethod.POWER,
-        epoch=epoch,
-        observed_s=now_s,
-        detail=f"power read Off twice by {names}",
-    )
-
-
-def _was_never_given(shot: Shot, incident: IncidentRecord, host: HostView) -> bool:
+def _was_never_given(shot: Shot, host: HostView) -> bool:
     """Say whether a journalled shot that is not under way was never given.
 
     Either its intent's lease had run out, or nobody confirmed its commit, so that it was not begun.
     """
-    if shot.outcome is ShotOutcome.PENDING and shot is incident.shots[-1]:
-        return host.last_shot in {None, ShotOutcome.LATE}
+    if shot.outcome is ShotOutcome.PENDING:
+        return host.shot_of(shot.device).last in {None, ShotOutcome.LATE}
     return shot.outcome is ShotOutcome.LATE
+
+
+def _is_off_unshot(
+    host: HostView,
+    devices: tuple[FenceDeviceSpec, ...],
+    detection: DetectionPolicy,
+    now_s: float,
+) -> bool:
+    """Say whether the power of a level reads Off twice since every probe fell silent.
+
+    safety: only power. Storage that reads revoked may have been revoked in an earlier incident.
+    """
+    since_s = silent_since_s(host)
+    if since_s is None or _is_heard(host, detection, now_s):
+        return False
+    after_s = max(since_s, now_s - READING_MAX_AGE_S)
+    return all(
+        not device.is_revocation
+        and reads_off(host, device, after_s=after_s, gap_s=detection.off_gap_s)
+        for device in devices
+    )
+
+
+# -- proofs ---------------------------------------------------------------------------------------
+
+
+def _device_proof(
+    host: HostView, devices: tuple[FenceDeviceSpec, ...], epoch: Epoch, now_s: float
+) -> FenceProof:
+    names = ", ".join(device.name for device in devices)
+    is_storage = all(device.is_revocation for device in devices)
+    return FenceProof(
+        host=host.name,
+        boot_id=host.guard.value.boot_id,
+        method=ProofMethod.STORAGE if is_storage else ProofMethod.POWER,
+        epoch=epoch,
+        observed_s=now_s,
+        detail=f"{'storage read revoked' if is_storage else 'power read Off'} twice by {names}",
+    )
+
+
+def _is_voided(
+    host: HostView,
+    devices: tuple[FenceDeviceSpec, ...],
+    detection: DetectionPolicy,
+    now_s: float,
+) -> bool:
+    """Say whether a sign of life voids what the devices say.
+
+    safety: not of storage. A host without access to its guests' disks cannot harm them, and its
+    agent ends their copies when it reads that its boot is shut out.
+    """
+    if all(device.is_revocation for device in devices):
+        return False
+    return _is_heard(host, detection, now_s)
+
+
+def _told_proof(
+    host: HostView,
+    incident: IncidentRecord,
+    epoch: Epoch,
+    detection: DetectionPolicy,
+    fencing: FencingPolicy,
+    now_s: float,
+) -> FenceProof | None:
+    """Return a proof that somebody told: an operator, or the crash kernel."""
+    if incident.proof is not None and incident.proof.method is ProofMethod.OPERATOR:
+        proof = _operator_proof(host, incident, epoch, detection, now_s)
+        if proof is not None:
+            return proof
+    if not fencing.kdump_is_proof or incident.attempt > 1:
+        return None
+    notice = crash_notice(host, detection.session_timeout_s)
+    if notice is None:
+        return None
+    detail = f"its crash kernel told of its end, from {notice.subject}"
+    return _crash_proof(host, epoch, detection, now_s, detail=detail)
+
+
+def _crash_proof(
+    host: HostView, epoch: Epoch, detection: DetectionPolicy, now_s: float, *, detail: str
+) -> FenceProof | None:
+    """Turn the crash kernel's notice into a proof, unless something shows life.
+
+    safety: the kernel that ran the guests is gone. That the one after it mounts none of their disks
+    is what whoever sets ``kdump_is_proof`` vouches for.
+    """
+    if host.heartbeat is not None or _is_heard(host, detection, now_s):
+        return None
+    return FenceProof(
+        host=host.name,
+        boot_id=host.guard.value.boot_id,
+        method=ProofMethod.KDUMP,
+        epoch=epoch,
+        observed_s=now_s,
+        detail=detail,
+    )
 
 
 def _is_heard(host: HostView, detection: DetectionPolicy, now_s: float) -> bool:

@@ -137,6 +137,8 @@ class FencingPolicy:
     ``retry_after_s``: pause before the ladder is climbed again when all levels failed.
     ``proof_fresh_s``: power must have been read Off within this for a guest to be offered.
     ``reread_period_s``: how often power is read again while guests are still to move.
+    ``off_without_shot``: a host whose power reads Off twice since it fell silent needs no shot to
+    be proven dead. ``kdump_is_proof``: nor does one whose crash kernel told of its end.
     """
 
     lease_s: float = 0.5
@@ -145,6 +147,8 @@ class FencingPolicy:
     retry_after_s: float = 15.0
     proof_fresh_s: float = 10.0
     reread_period_s: float = 3.0
+    off_without_shot: bool = False
+    kdump_is_proof: bool = False
 
 
 class InstanceDisks(StrEnum):

@@ -83,6 +83,8 @@ class ProofMethod(StrEnum):
     """How the death of a boot was proven."""
 
     POWER = "power"
+    STORAGE = "storage"
+    KDUMP = "kdump"
     OPERATOR = "operator"
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import Shot, ShotOutcome
 from hamon.model.names import Epoch
-from hamon.model.proof import Evidence, Power, PowerReading, Vote
+from hamon.model.proof import Evidence, Power, PowerReading, Source, Vote
 from hamon.model.view import HostView
 
 READING_MAX_AGE_S = 30.0
@@ -27,6 +27,27 @@ def is_life(host: HostView, vote: Evidence) -> bool:
     if host.spec.agentless:
         return vote.vote in {Vote.ALIVE_STRONG, Vote.ALIVE_WEAK}
     return vote.vote is Vote.ALIVE_STRONG and vote.boot_id == host.guard.value.boot_id
+
+
+def crash_notice(host: HostView, session_timeout_s: float) -> Evidence | None:
+    """Return the notice of its crash kernel of a host that lost its session; None: there is none.
+
+    One that came before the session can have been renewed last is of a former crash. Anybody can
+    send such a datagram: it counts only where nothing but a kernel is heard of the host.
+    """
+    if host.session_lost_s is None:
+        return None
+    since_s = host.session_lost_s - session_timeout_s
+    notices = (vote for vote in host.evidence if vote.source is Source.KDUMP)
+    return next((vote for vote in notices if vote.observed_s >= since_s), None)
+
+
+def silent_since_s(host: HostView) -> float | None:
+    """Return since when every probe of the host has been silent; None: one is not, or none is."""
+    votes = [v for v in host.evidence if v.source in {Source.ECHO, Source.CONNECT}]
+    if not votes or any(vote.vote is not Vote.SILENT for vote in votes):
+        return None
+    return max(vote.changed_s for vote in votes)
 
 
 def levels(host: HostView) -> tuple[int, ...]:
@@ -96,6 +117,22 @@ def reads_on(host: HostView, now_s: float) -> bool:
     return False
 
 
+def is_undone(host: HostView, level: int, now_s: float) -> bool:
+    """Say whether a device of the level that proved it reads On (or storage granted) again.
+
+    Args:
+        host: proven dead.
+        level: the lowest level still trusted; the first one from there on is meant.
+        now_s: monotonic seconds.
+    """
+    known = [one for one in levels(host) if one >= level]
+    for device in devices_at(host, known[0]) if known else ():
+        answers = settled(host, device, now_s - READING_MAX_AGE_S)
+        if answers and answers[-1].power is Power.ON:
+            return True
+    return False
+
+
 def settled(host: HostView, device: FenceDeviceSpec, after_s: float) -> tuple[PowerReading, ...]:
     """Return the device's On and Off answers about the right machine, asked after ``after_s``."""
     expected = identity_of(host)
@@ -143,5 +180,5 @@ def is_settled(
     if shot.outcome in {ShotOutcome.DONE, ShotOutcome.NOT_DONE, ShotOutcome.LATE}:
         return True
     if shot.epoch == epoch:
-        return not host.is_shot_running
+        return not host.shot_of(shot.device).is_running
     return now_s - took_office_s >= shot.deadline_s + lease_s

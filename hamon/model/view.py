@@ -25,14 +25,25 @@ from hamon.model.proof import Evidence, PowerReading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceShot:
+    """An order of this controller to one fence device.
+
+    ``is_running``: one is under way; ``last``: what became of the last one, ``settled_s``: when.
+    """
+
+    is_running: bool = False
+    last: ShotOutcome | None = None
+    settled_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostView:
     """Everything known of one enrolled host.
 
     ``heartbeat``: content of the ephemeral, None while there is none. ``session_lost_s``: monotonic
     second since when this controller has seen no heartbeat, None while there is one.
     ``registered_s``: since when it has seen the present one. ``readings``: power readings, newest
-    last, bounded. ``is_shot_running``: an order of this controller to a fence device of the host is
-    under way; ``last_shot``: what became of the last one, ``shot_settled_s``: when.
+    last, bounded. ``shots``: this controller's orders to the host's fence devices, by device.
     ``state_since_s``: since when this controller has seen the host in its present state.
     """
 
@@ -46,9 +57,7 @@ class HostView:
     state_since_s: float = 0.0
     evidence: tuple[Evidence, ...] = ()
     readings: tuple[PowerReading, ...] = ()
-    is_shot_running: bool = False
-    last_shot: ShotOutcome | None = None
-    shot_settled_s: float | None = None
+    shots: Mapping[str, DeviceShot] = field(default_factory=dict)
     domains: HostDomains | None = None
     capacity: HostCapacity | None = None
     checks: HostChecks | None = None
@@ -64,6 +73,15 @@ class HostView:
     def service_host(self) -> str:
         """The name of its nova-compute in Nova."""
         return self.spec.service_host or self.spec.name
+
+    @property
+    def is_shot_running(self) -> bool:
+        """Whether an order of this controller to any of its fence devices is under way."""
+        return any(shot.is_running for shot in self.shots.values())
+
+    def shot_of(self, device: str) -> DeviceShot:
+        """Return what is known of this controller's orders to a device."""
+        return self.shots.get(device, DeviceShot())
 
     @property
     def boot_id(self) -> BootId | None:

@@ -478,6 +478,30 @@ def test_no_later_life_of_that_boot__is_no_contradiction(case: str, host: HostVi
     assert HostState.FENCING is not state_written(decision, HOST), case
 
 
+def test_storage_proof__host_lives__is_no_contradiction() -> None:
+    """That it cannot write is what was proven; its agent ends the copies."""
+    word = replace(a_power_word(), method=ProofMethod.STORAGE)
+    host = dead(evidence=echoes(), fence=(a_device("hook", kind="storage"),))
+
+    decision = decided(world(host, an_open_incident(a_migration(), proof=word)))
+
+    assert HostState.FENCING is not state_written(decision, HOST)
+
+
+def test_storage_proof__granted_again__is_fenced_again() -> None:
+    """Somebody gave the storage back while guests are still to move."""
+    word = replace(a_power_word(), method=ProofMethod.STORAGE)
+    host = dead(
+        fence=(a_device("hook", kind="storage"),),
+        readings=(a_reading(Power.ON, age_s=0.5, device="hook"),),
+    )
+
+    decision = decided(world(host, an_open_incident(a_migration(), proof=word)))
+
+    assert HostState.FENCING is state_written(decision, HOST)
+    assert "storage_granted_again" in {change.reason.code for change in decision.transitions}
+
+
 # -- power back on --------------------------------------------------------------------------------
 
 ON_AGAIN = (*off_twice(newest_age_s=5.0), a_reading(Power.ON, age_s=0.5))

@@ -83,8 +83,8 @@ async def test_intent__durable__the_shot_is_given(world: World, controller: Cont
     assert 1 == await carried_out(controller, a_shot())
 
     assert not world.machine.is_on
-    memory = controller.memory.host(HOST)
-    assert (0, ShotOutcome.DONE) == (memory.shots_running, memory.last_shot)
+    shot = controller.memory.host(HOST).shots["bmc"]
+    assert (False, ShotOutcome.DONE) == (shot.is_running, shot.last)
     assert [(HOST, "ipmi", ShotOutcome.DONE)] == controller.shots
 
 
@@ -118,7 +118,7 @@ async def test_intent__commit_took_longer_than_the_lease__no_shot_is_given(
 
     assert 1 == await work
     assert world.machine.is_on
-    assert ShotOutcome.LATE is controller.memory.host(HOST).last_shot
+    assert ShotOutcome.LATE is controller.memory.host(HOST).shots["bmc"].last
 
 
 def told(logs: Sequence[Mapping[str, object]]) -> list[str]:
@@ -179,7 +179,7 @@ async def test_shot__answer_lost__is_unknown_and_remembered(
 
     await carried_out(controller, a_shot())
 
-    assert ShotOutcome.UNKNOWN is controller.memory.host(HOST).last_shot
+    assert ShotOutcome.UNKNOWN is controller.memory.host(HOST).shots["bmc"].last
 
 
 async def test_shot__under_way__is_counted(world: World, controller: Controller) -> None:
@@ -187,10 +187,10 @@ async def test_shot__under_way__is_counted(world: World, controller: Controller)
     world.device.delay_s = 5.0
 
     await carried_out(controller, a_shot())
-    assert 1 == controller.memory.host(HOST).shots_running
+    assert controller.memory.host(HOST).shots["bmc"].is_running
     await controller.clock.advance(5.0)
 
-    assert 0 == controller.memory.host(HOST).shots_running
+    assert not controller.memory.host(HOST).shots["bmc"].is_running
     assert controller.wake.is_set()
 
 

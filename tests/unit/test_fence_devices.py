@@ -404,7 +404,7 @@ class HandDevice:
 async def test_turns__two_reads__one_after_the_other() -> None:
     """A device is asked one thing at a time."""
     device = HandDevice()
-    turns = TakingTurns(device, Turns(), CLOCK)
+    turns = TakingTurns(device, Turns(), asyncio.Semaphore(), CLOCK)
     reads = asyncio.gather(turns.read(WITHIN_S), turns.read(WITHIN_S))
     await device.until(1)
 
@@ -417,7 +417,7 @@ async def test_turns__two_reads__one_after_the_other() -> None:
 async def test_turns__order_during_a_read__goes_first() -> None:
     """A shot must start within its lease; a read can be repeated."""
     device = HandDevice()
-    turns = TakingTurns(device, Turns(), CLOCK)
+    turns = TakingTurns(device, Turns(), asyncio.Semaphore(), CLOCK)
     reads = [asyncio.create_task(turns.read(WITHIN_S)) for _ in range(2)]
     await device.until(1)
 
@@ -440,7 +440,7 @@ async def test_turns__order_during_a_read__goes_first() -> None:
 async def test_turns__order_behind_an_order__is_not_done_when_its_lease_ends() -> None:
     """An order that could not begin in time surely did nothing."""
     device = HandDevice()
-    turns = TakingTurns(device, Turns(), CLOCK)
+    turns = TakingTurns(device, Turns(), asyncio.Semaphore(), CLOCK)
     first = asyncio.create_task(turns.cut_power(CLOCK.now_s() + WITHIN_S, WITHIN_S))
     await device.until(1)
 
@@ -454,7 +454,7 @@ async def test_turns__order_behind_an_order__is_not_done_when_its_lease_ends() -
 async def test_turns__order_whose_lease_is_over__is_late_and_never_given() -> None:
     """A controller that was paused between the journal and the device says what it was."""
     device = HandDevice()
-    turns = TakingTurns(device, Turns(), CLOCK)
+    turns = TakingTurns(device, Turns(), asyncio.Semaphore(), CLOCK)
     device.answered.set()
 
     ordered = await turns.cut_power(CLOCK.now_s() - 0.001, WITHIN_S)
@@ -463,10 +463,30 @@ async def test_turns__order_whose_lease_is_over__is_late_and_never_given() -> No
     assert [] == device.events
 
 
+async def test_turns__many_are_read_already__the_next_waits_and_an_order_does_not() -> None:
+    """Reads of many hosts are bounded; nobody's order stands in that line."""
+    crowd, device = asyncio.Semaphore(1), HandDevice()
+    busy = TakingTurns(device, Turns(), crowd, CLOCK)
+    other = TakingTurns(HandDevice(), Turns(), crowd, CLOCK)
+    shot = HandDevice()
+    shot.answered.set()
+    first = asyncio.create_task(busy.read(WITHIN_S))
+    await device.until(1)
+
+    second = await other.read(0.05)
+    ordered = await TakingTurns(shot, Turns(), crowd, CLOCK).cut_power(
+        CLOCK.now_s() + WITHIN_S, WITHIN_S
+    )
+
+    assert (Power.UNKNOWN, ShotOutcome.DONE) == (second.power, ordered.outcome)
+    device.answered.set()
+    await first
+
+
 async def test_turns__power_on__is_an_order_like_the_other() -> None:
     """It goes before a read, and is given within its lease or not at all."""
     device = HandDevice()
-    turns = TakingTurns(device, Turns(), CLOCK)
+    turns = TakingTurns(device, Turns(), asyncio.Semaphore(), CLOCK)
     read = asyncio.create_task(turns.read(WITHIN_S))
     await device.until(1)
 
@@ -483,7 +503,7 @@ async def test_turns__power_on__is_an_order_like_the_other() -> None:
 async def test_turns__read_given_up__frees_the_device() -> None:
     """A caller that goes away takes its read along and blocks nobody."""
     device = HandDevice()
-    turns = TakingTurns(device, Turns(), CLOCK)
+    turns = TakingTurns(device, Turns(), asyncio.Semaphore(), CLOCK)
     given_up = asyncio.create_task(turns.read(WITHIN_S))
     await device.until(1)
 
@@ -498,7 +518,7 @@ async def test_turns__read_given_up__frees_the_device() -> None:
 async def test_turns__busy_for_too_long__reads_unknown() -> None:
     """A read that never got its turn knows nothing."""
     device = HandDevice()
-    turns = TakingTurns(device, Turns(), CLOCK)
+    turns = TakingTurns(device, Turns(), asyncio.Semaphore(), CLOCK)
     first = asyncio.create_task(turns.read(WITHIN_S))
     await device.until(1)
 

@@ -15,8 +15,16 @@ from hamon.model.host import HostState
 from hamon.model.incident import IncidentRecord, Shot, ShotOutcome
 from hamon.model.names import BootId
 from hamon.model.policy import DetectionPolicy, FencingPolicy
-from hamon.model.proof import FenceProof, Power, PowerReading, ProofMethod, ProofRecord, Vote
-from hamon.model.view import HostView
+from hamon.model.proof import (
+    FenceProof,
+    Power,
+    PowerReading,
+    ProofMethod,
+    ProofRecord,
+    Source,
+    Vote,
+)
+from hamon.model.view import DeviceShot, HostView
 from tests.builders import (
     BOOT,
     EPOCH,
@@ -56,9 +64,23 @@ def record(*shots: Shot, **others: Any) -> IncidentRecord:  # noqa: ANN401
     return an_incident(shots=shots, **others).record.value
 
 
-def next_rung(host: HostView, incident: IncidentRecord) -> Rung:
+def next_rung(
+    host: HostView,
+    incident: IncidentRecord,
+    *,
+    fencing: FencingPolicy = FENCING,
+    known_for_s: float = 60.0,
+) -> Rung:
     """The next step at ``NOW_S``."""
-    return climb(host, incident, epoch=EPOCH, detection=DETECTION, fencing=FENCING, now_s=NOW_S)
+    return climb(
+        host,
+        incident,
+        epoch=EPOCH,
+        since_s=NOW_S - known_for_s,
+        detection=DETECTION,
+        fencing=fencing,
+        now_s=NOW_S,
+    )
 
 
 def renewed(host: HostView, incident: IncidentRecord) -> FenceProof | None:
@@ -134,13 +156,155 @@ def test_climb__journalled_with_unknown_outcome_and_never_given__shoots_again() 
     assert Step.SHOOT is next_rung(host, record(a_shot(outcome=ShotOutcome.PENDING))).step
 
 
-def test_climb__two_devices_in_a_level__shoots_one_after_the_other() -> None:
+@pytest.mark.parametrize("is_running", [False, True])
+def test_climb__two_devices_in_a_level__both_are_ordered_at_once(*, is_running: bool) -> None:
     """All devices of a level are ordered before any of them is waited for."""
-    host = fencing_host(fence=TWO_FEEDS)
+    left = DeviceShot(is_running=is_running, settled_s=None if is_running else SETTLED_S)
+    host = fencing_host(fence=TWO_FEEDS, shots={"left": left})
 
     rung = next_rung(host, record(a_shot("left")))
 
     assert (Step.SHOOT, "right") == (rung.step, rung.device.name if rung.device else None)
+
+
+def test_climb__two_devices_and_one_order_under_way__waits_for_it() -> None:
+    """What one feed says proves nothing while the other is still being cut."""
+    shots = {
+        "left": DeviceShot(last=ShotOutcome.DONE, settled_s=SETTLED_S),
+        "right": DeviceShot(is_running=True),
+    }
+    readings = (*off_twice(device="left"), *off_twice(device="right"))
+    host = fencing_host(fence=TWO_FEEDS, shots=shots, readings=readings)
+
+    assert Step.WAIT is next_rung(host, record(a_shot("left"), a_shot("right"))).step
+
+
+@pytest.mark.parametrize(
+    ("known_for_s", "attempt", "expected"),
+    [(9.0, 1, Step.WAIT), (10.0, 1, Step.SHOOT), (0.0, 2, Step.SHOOT)],
+)
+def test_climb__device_with_a_delay__shoots_so_long_after_the_conviction(
+    known_for_s: float, attempt: int, expected: Step
+) -> None:
+    """A delay leaves a crash kernel its time, once; a second attempt has waited enough."""
+    device = replace(a_device(), delay_s=10.0)
+
+    rung = next_rung(
+        fencing_host(fence=(device,)), record(attempt=attempt), known_for_s=known_for_s
+    )
+
+    assert expected is rung.step
+    assert rung.wake_at_s == (NOW_S + 1.0 if expected is Step.WAIT else None)
+
+
+# -- Off without a shot ---------------------------------------------------------------------------
+
+TRUSTS_OFF = FencingPolicy(off_without_shot=True)
+
+
+def test_climb__off_twice_since_it_fell_silent__needs_no_shot_where_policy_says_so() -> None:
+    """A rack without power is not shot, host by host, where its BMCs can be trusted."""
+    host = fencing_host(readings=off_twice(), shot_settled_s=None, last_shot=None)
+
+    assert Step.SHOOT is next_rung(host, record()).step
+    rung = next_rung(host, record(), fencing=TRUSTS_OFF)
+    assert (Step.PROVEN, ProofMethod.POWER) == (rung.step, rung.proof and rung.proof.method)
+
+
+@pytest.mark.parametrize(
+    ("case", "others"),
+    [
+        ("off before the silence", {"evidence": silence(for_s=1.0)}),
+        ("something answers", {"evidence": echoes()}),
+        ("nothing was probed", {"evidence": ()}),
+        ("off once", {"readings": off_twice()[1:]}),
+        ("another machine", {"readings": off_twice(SPARE)}),
+        ("one feed of two", {"fence": TWO_FEEDS, "readings": off_twice(device="left")}),
+        ("storage revoked", {"fence": (a_device("hook", kind="storage"),),
+                             "readings": off_twice(device="hook")}),
+    ],
+)  # fmt: skip
+def test_climb__not_surely_off_since_it_fell_silent__is_shot(
+    case: str, others: dict[str, Any]
+) -> None:
+    """Without a shot all of it must be sure."""
+    host = fencing_host(**{"readings": off_twice(), **others})
+
+    assert Step.SHOOT is next_rung(host, record(), fencing=TRUSTS_OFF).step, case
+
+
+# -- storage --------------------------------------------------------------------------------------
+
+HOOK = (a_device("hook", kind="storage"),)
+
+
+def test_climb__storage_read_revoked_twice__is_proven_by_storage_while_the_host_lives() -> None:
+    """A host that cannot write cannot harm; whether it lives says nothing."""
+    host = fencing_host(fence=HOOK, readings=off_twice(device="hook"), evidence=echoes())
+
+    rung = next_rung(host, record(a_shot("hook")))
+
+    assert (Step.PROVEN, ProofMethod.STORAGE) == (rung.step, rung.proof and rung.proof.method)
+
+
+def test_climb__power_and_storage_in_a_level__life_voids_it() -> None:
+    """Where power is part of the proof, a host that lives has shown that it lies."""
+    fence = (*HOOK, a_device())
+    readings = (*off_twice(device="hook"), *off_twice())
+    shots = record(a_shot("hook"), a_shot())
+
+    silent = fencing_host(fence=fence, readings=readings)
+    alive = fencing_host(fence=fence, readings=readings, evidence=echoes())
+
+    proven = next_rung(silent, shots)
+    assert (Step.PROVEN, ProofMethod.POWER) == (proven.step, proven.proof and proven.proof.method)
+    assert Step.CONFIRM is next_rung(alive, shots).step
+
+
+# -- crash notices --------------------------------------------------------------------------------
+
+TAKES_NOTICES = FencingPolicy(kdump_is_proof=True)
+NOTICE = a_vote(Vote.DEAD, "192.0.2.1", source=Source.KDUMP, age_s=40.0)
+
+
+def crashed(**others: Any) -> HostView:  # noqa: ANN401 - any field of the view
+    """A host of which the crash kernel told, and nothing else does."""
+    return fencing_host(**{"evidence": (*silence(), NOTICE), **others})
+
+
+def test_climb__crash_notice__is_proof_where_policy_takes_it() -> None:
+    """The dump is not cut off, and nobody has to wait for its end."""
+    assert Step.SHOOT is next_rung(crashed(), record()).step
+
+    rung = next_rung(crashed(), record(), fencing=TAKES_NOTICES)
+
+    assert (Step.PROVEN, ProofMethod.KDUMP) == (rung.step, rung.proof and rung.proof.method)
+
+
+@pytest.mark.parametrize(
+    ("case", "host", "attempt"),
+    [
+        ("the host answers", crashed(evidence=(*echoes(), NOTICE)), 1),
+        ("of a former crash", crashed(evidence=(*silence(), replace(NOTICE, observed_s=0.0))), 1),
+        ("its session is there", crashed(heartbeat=a_host().heartbeat), 1),
+        ("the proof was wrong before", crashed(), 2),
+    ],
+)
+def test_climb__crash_notice_that_may_be_wrong__is_no_proof(
+    case: str, host: HostView, attempt: int
+) -> None:
+    """Anybody can send such a datagram."""
+    rung = next_rung(host, record(attempt=attempt), fencing=TAKES_NOTICES)
+
+    assert Step.PROVEN is not rung.step, case
+
+
+def test_renew__crash__holds_until_something_shows_life() -> None:
+    """A boot that crashed is over: nothing has to be read again."""
+    word = replace(a_power_word(), method=ProofMethod.KDUMP, detail="told")
+
+    assert ProofMethod.KDUMP is getattr(renewed(crashed(), record(proof=word)), "method", None)
+    assert None is renewed(crashed(evidence=echoes()), record(proof=word))
 
 
 def test_climb__shot_settled_and_off_twice_since__is_proven() -> None:

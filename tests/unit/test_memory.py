@@ -3,6 +3,7 @@
 from hamon.engine.memory import READINGS_MAX, Memory
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power
+from hamon.model.view import DeviceShot
 from tests.builders import HOST, SPARE, a_reading
 
 
@@ -61,15 +62,27 @@ def test_readings__many__only_the_newest_are_kept() -> None:
     assert 0 == len(memory.host(SPARE).readings)
 
 
-def test_shots__one_after_another__are_counted_and_the_last_one_remembered() -> None:
-    """Fencing waits while any order is under way, and knows what became of the last."""
+def test_shots__of_two_devices__are_remembered_apart() -> None:
+    """Two feeds are cut at once, and each order has its own end."""
     memory = Memory()
-    memory.shot_started(HOST)
-    memory.shot_started(HOST)
+    memory.shot_started(HOST, "left")
+    memory.shot_started(HOST, "right")
 
-    memory.shot_ended(HOST, ShotOutcome.UNKNOWN, 5.0)
-    assert 1 == memory.host(HOST).shots_running
-    memory.shot_ended(HOST, ShotOutcome.DONE, 7.0)
+    memory.shot_ended(HOST, "left", ShotOutcome.DONE, 5.0)
 
-    host = memory.host(HOST)
-    assert (0, ShotOutcome.DONE, 7.0) == (host.shots_running, host.last_shot, host.shot_settled_s)
+    assert {
+        "left": DeviceShot(last=ShotOutcome.DONE, settled_s=5.0),
+        "right": DeviceShot(is_running=True),
+    } == memory.host(HOST).shots
+
+
+def test_readings__of_two_devices__do_not_push_each_other_out() -> None:
+    """A device that is read often leaves room for the answers of another."""
+    memory = Memory()
+    memory.saw_power(HOST, a_reading(Power.OFF, age_s=90.0, device="slow"))
+
+    for number in range(READINGS_MAX + 5):
+        memory.saw_power(HOST, a_reading(Power.OFF, age_s=80.0 - number, device="quick"))
+
+    kept = [reading.device for reading in memory.host(HOST).readings]
+    assert ["slow", *["quick"] * READINGS_MAX] == kept
