@@ -23,6 +23,8 @@ from hamon.coordination.highest import HighestSeen
 from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
 from hamon.detector.knocking import Knocker, KnockingPace
 from hamon.detector.probe import TcpProbe
+from hamon.detector.storage import StorageWatch, WatchingPace
+from hamon.detector.storage_folder import MountedFolder
 from hamon.engine.cloud_calls import CloudCalls
 from hamon.engine.cloud_desk import CloudDesk
 from hamon.engine.cloud_picture import CloudPicture
@@ -34,6 +36,7 @@ from hamon.engine.local_socket import LocalSocket
 from hamon.engine.loop import Engine, Round
 from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
+from hamon.engine.ports import Witness
 from hamon.engine.reporting import Reporter
 from hamon.errors import ConfigError, RequestRefusedError
 from hamon.evacuator.cloud.pacing import Pace
@@ -185,6 +188,7 @@ class Daemon:
                 self._clock,
                 settings.hosts,
                 cloud.picture if cloud is not None else None,
+                witnesses=self._witnesses(),
             ),
             executor=self._executor(devices, cloud),
             reporter=Reporter(
@@ -253,6 +257,29 @@ class Daemon:
         )
         watch_all(knocker, self._settings.hosts)
         return knocker
+
+    def _witnesses(self) -> tuple[Witness, ...]:
+        """Return what else sees hosts live: their heartbeats on shared storage."""
+        settings, clock = self._settings, self._clock
+        folders = [
+            MountedFolder(name, path, clock) for name, path in settings.storage.heartbeats.items()
+        ]
+        if not folders:
+            return ()
+        for folder in folders:
+            folder.start()
+            self._stack.push_async_callback(folder.close)
+        watch = StorageWatch(
+            folders,
+            beating(settings.hosts),
+            clock,
+            observer=settings.controller,
+            pace=watching_pace_of(settings.policy, settings.storage.heartbeat_period_s),
+            on_change=lambda _host: self._wake.set(),
+        )
+        watch.start()
+        self._stack.push_async_callback(watch.close)
+        return (watch,)
 
     def _cloud(self) -> CloudCalls | None:
         """Return the calls to Nova where there is one; asks no network yet.
@@ -340,6 +367,16 @@ def pace_of(policy: Policy) -> KnockingPace:
     """Return how often the planes are knocked at."""
     detection = policy.detection
     return KnockingPace(period_s=detection.probe_period_s, late_after_s=detection.late_after_s)
+
+
+def watching_pace_of(policy: Policy, period_s: float) -> WatchingPace:
+    """Return how the heartbeats on shared storage are watched; ``period_s``: how often they come."""
+    return WatchingPace(period_s=period_s, late_after_s=policy.detection.late_after_s)
+
+
+def beating(hosts: tuple[HostSpec, ...]) -> tuple[HostName, ...]:
+    """Name the hosts that can have a heartbeat on shared storage: those with an agent."""
+    return tuple(spec.name for spec in hosts if not spec.agentless)
 
 
 def watch_all(knocker: Knocker, hosts: tuple[HostSpec, ...]) -> None:

@@ -20,8 +20,13 @@ from hamon.errors import ConfigError
 from hamon.model.names import BootId, HostName, host_name, is_name
 from hamon.model.policy import Backend
 
+HEARTBEAT_PERIODS_MIN = 3
+"""A storage that took no heartbeat for less is not late: one write may just be slow."""
+
 PRODUCT_UUID_FILE = Path("/sys/class/dmi/id/product_uuid")
 _SERVER = re.compile(r"\[?[A-Za-z0-9.:-]+\]?:[0-9]{1,5}")
+_LINK = re.compile(r"[^/\s]{1,15}")
+"""What Linux takes for the name of a network interface."""
 _DIGEST = re.compile(r"controllers:[A-Za-z0-9+/]{27}=")
 _HOST_UUID = re.compile(r'^\s*host_uuid\s*=\s*"([^"]+)"', re.MULTILINE)
 
@@ -48,6 +53,11 @@ class AgentConfig:
     start_timeout_s: float
     shared_paths: tuple[str, ...]
     shared_pools: tuple[str, ...]
+    heartbeats: Mapping[str, Path]
+    heartbeat_period_s: float
+    heartbeat_late_s: float
+    checks_period_s: float
+    links: tuple[str, ...]
     folders: HostFolders
     boot_id_file: Path
     product_uuid: str
@@ -119,6 +129,11 @@ def load_config(path: Path) -> AgentConfig:
         start_timeout_s=keys.number("libvirt.start_timeout_s", 20.0, at_least=1.0),
         shared_paths=_shared_paths(keys),
         shared_pools=keys.texts("storage.shared_pools"),
+        heartbeats=_heartbeats(keys),
+        heartbeat_period_s=keys.number("storage.heartbeat_period_s", 1.0, at_least=0.1),
+        heartbeat_late_s=keys.number("storage.heartbeat_late_s", 5.0, at_least=0.1),
+        checks_period_s=keys.number("checks.period_s", 2.0, at_least=0.5),
+        links=_links(keys),
         folders=HostFolders(
             run_dir=keys.path("paths.run_dir", "/run/hamon"),
             state_dir=keys.path("paths.state_dir", "/var/lib/hamon"),
@@ -127,6 +142,13 @@ def load_config(path: Path) -> AgentConfig:
         product_uuid=_product_uuid(keys),
     )
     keys.refuse_unknown()
+    least_s = HEARTBEAT_PERIODS_MIN * config.heartbeat_period_s
+    if config.heartbeat_late_s < least_s:
+        raise keys.error(
+            "storage.heartbeat_late_s",
+            f"{config.heartbeat_late_s:g} < {HEARTBEAT_PERIODS_MIN} × heartbeat_period_s"
+            f" {config.heartbeat_period_s:g} = {least_s:g}: one slow write would count as a fault",
+        )
     if config.connect_timeout_s >= config.session_timeout_s / 2:
         raise keys.error(
             "zookeeper.connect_timeout_s",
@@ -175,6 +197,14 @@ class _Keys:
         if not path.is_absolute() or ".." in path.parts:
             raise self.error(key, f"{path} is no absolute path")
         return path
+
+    def tables(self, key: str) -> list[dict[str, str]]:
+        value = self._take(key, [])
+        tables = value if isinstance(value, list) else [value]
+        for table in tables:
+            if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):
+                raise self.error(key, f"{table!r} is no table of texts")
+        return tables
 
     def table(self, key: str) -> dict[str, str]:
         prefix = f"{key}."
@@ -267,6 +297,30 @@ def _shared_paths(keys: _Keys) -> tuple[str, ...]:
         if not path.startswith("/") or ".." in path.split("/") or path.strip("/") == "":
             raise keys.error("storage.shared_paths", f"{path!r} is no folder below /")
     return paths
+
+
+def _heartbeats(keys: _Keys) -> Mapping[str, Path]:
+    folders: dict[str, Path] = {}
+    for table in keys.tables("storage.heartbeats"):
+        if table.keys() != {"name", "path"}:
+            raise keys.error("storage.heartbeats", "each has a name and a path, and nothing else")
+        name, path = table["name"], Path(table["path"])
+        if not is_name(name):
+            raise keys.error("storage.heartbeats", f"{name!r} is no name of a storage")
+        if not path.is_absolute() or ".." in path.parts:
+            raise keys.error("storage.heartbeats", f"{path} is no absolute path")
+        if name in folders or path in folders.values():
+            raise keys.error("storage.heartbeats", f"{name} at {path}: each storage once")
+        folders[name] = path
+    return folders
+
+
+def _links(keys: _Keys) -> tuple[str, ...]:
+    links = keys.texts("checks.links")
+    for link in links:
+        if not _LINK.fullmatch(link) or link in {".", ".."}:
+            raise keys.error("checks.links", f"{link!r} is no name of a network link")
+    return links
 
 
 def _product_uuid(keys: _Keys) -> str:

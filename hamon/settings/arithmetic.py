@@ -7,10 +7,14 @@ from collections.abc import Iterator
 
 from hamon.model.policy import DetectionPolicy, Policy
 from hamon.settings.document import Key
-from hamon.settings.values import ZooKeeperSettings
+from hamon.settings.values import StorageSettings, ZooKeeperSettings
 
 OFF_GAP_MIN_S = 1.0
 """Two Off readings closer than this may be one answer of a BMC that caches."""
+
+BEAT_SEEN_PERIODS = 2.5
+"""A vote stands at the reading before the one that showed the beat: half a period. The next beat
+comes after a period and the time to write it, and is read at most half a period later."""
 
 _MAY_BE_ZERO = frozenset(
     {
@@ -51,6 +55,19 @@ def cloud(request_timeout_s: float, call_timeout_s: float) -> Iterator[Problem]:
             "while its first request may still be answered, and its thread stay busy for "
             f"{request_timeout_s:g} - {call_timeout_s:g} = {request_timeout_s - call_timeout_s:g} "
             "s more; lower it, or raise the other",
+        )
+
+
+def storage(settings: StorageSettings, policy: Policy) -> Iterator[Problem]:
+    """Say what is wrong with the period of the heartbeats on shared storage."""
+    period_s, fresh_s = settings.heartbeat_period_s, policy.detection.fresh_s
+    seen_s = BEAT_SEEN_PERIODS * period_s
+    if settings.heartbeats and seen_s > fresh_s:
+        yield _problem(
+            "storage.heartbeat_period_s",
+            f"{BEAT_SEEN_PERIODS:g} × {period_s:g} = {seen_s:g} > detection.fresh_s {fresh_s:g}: "
+            "what is said of a living host would be too old before its next beat is seen; lower "
+            "it, on the hosts too, or raise fresh_s",
         )
 
 

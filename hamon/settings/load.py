@@ -21,6 +21,7 @@ from hamon.settings.values import (
     MetricsSettings,
     NovaSettings,
     Settings,
+    StorageSettings,
     ZooKeeperSettings,
     digest_of,
 )
@@ -80,6 +81,7 @@ def _read(path: Path) -> tuple[Settings | None, tuple[ConfigError, ...]]:
     found.extend(errors)
     settings = _settings(path, file, hosts_dir, entries, nova)
     found.extend(_own_problems(document, settings))
+    found.extend(_twins(document, file))
     return settings, tuple(found)
 
 
@@ -153,6 +155,10 @@ def _settings(
             password_file=_beside(path, zookeeper.password_file),
         ),
         nova=nova,
+        storage=StorageSettings(
+            heartbeat_period_s=file.storage.heartbeat_period_s,
+            heartbeats={beat.name: Path(beat.path) for beat in file.storage.heartbeats},
+        ),
         metrics=MetricsSettings(
             address=address.removeprefix("[").removesuffix("]"), port=int(port or 0)
         ),
@@ -170,12 +176,25 @@ def _own_problems(document: Document, settings: Settings) -> Iterator[ConfigErro
     if not is_name(settings.controller):
         why = f"this machine's name {settings.controller!r} is no valid name; set the key"
         yield document.error(("cluster", "controller"), why)
-    for key, why in arithmetic.problems(settings.zookeeper, settings.policy):
+    found = arithmetic.problems(settings.zookeeper, settings.policy)
+    for key, why in (*found, *arithmetic.storage(settings.storage, settings.policy)):
         yield document.error(key, why)
     try:
         read_secret(str(settings.zookeeper.password_file))
     except ConfigError as error:
         yield document.error(("zookeeper", "password_file"), str(error))
+
+
+def _twins(document: Document, file: MainFile) -> Iterator[ConfigError]:
+    """Refuse two storages of one name, or of one folder: one witness would speak twice."""
+    beats = file.storage.heartbeats
+    for what, values in (
+        ("name", [beat.name for beat in beats]),
+        ("path", [beat.path for beat in beats]),
+    ):
+        for value in sorted({value for value in values if values.count(value) > 1}):
+            why = f"the {what} {value} stands there twice; each storage once"
+            yield document.error(("storage", "heartbeats"), why)
 
 
 def _machine_name() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -98,6 +99,13 @@ def _program(text: str) -> str:
     return _one_line(text)
 
 
+def _absolute(text: str) -> str:
+    path = PurePosixPath(text)
+    if not path.is_absolute() or ".." in path.parts:
+        raise ValueError("write an absolute path: the folder where this machine has it mounted")
+    return str(path)
+
+
 def _uuid(text: str) -> str:
     return str(UUID(text)) if text else ""
 
@@ -164,6 +172,20 @@ class NovaTable(Table):
     threads: Annotated[int, Field(ge=1, le=256)] = 16
 
 
+class HeartbeatTable(Table):
+    """One of ``storage.heartbeats``."""
+
+    name: Name
+    path: Annotated[str, AfterValidator(_absolute)]
+
+
+class StorageTable(Table):
+    """``[storage]``; what the heartbeats add up to, ``arithmetic`` knows."""
+
+    heartbeat_period_s: Seconds = 1.0
+    heartbeats: tuple[HeartbeatTable, ...] = ()
+
+
 class MetricsTable(Table):
     """``[metrics]``."""
 
@@ -189,6 +211,7 @@ class MainFile(Table):
     cluster: ClusterTable
     zookeeper: ZooKeeperTable
     nova: NovaTable | None = None
+    storage: StorageTable = StorageTable()
     metrics: MetricsTable = MetricsTable()
     log: LogTable = LogTable()
     detection: DetectionPolicy = DetectionPolicy()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hamon.logs import LogFormat, LogLevel
@@ -84,6 +85,18 @@ class NovaSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """Where this controller finds the hosts' heartbeats on shared storage.
+
+    ``heartbeats``: the folder of each storage, by its name. ``heartbeat_period_s``: how often the
+    hosts beat.
+    """
+
+    heartbeat_period_s: float = 1.0
+    heartbeats: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSettings:
     """Where metrics are served; ``address`` is empty when they are not."""
 
@@ -107,7 +120,7 @@ class Settings:
     ``nova``: None in a cluster of plain libvirt.
     ``digest``: equal on two controllers exactly if they would decide alike: made from the cluster's
     name, the policy and the hosts, not from what is each machine's own matter (addresses of this
-    controller, folders, where password files lie, how it reaches Nova).
+    controller, folders, where password files lie, how it reaches Nova, what it has mounted).
     """
 
     path: Path
@@ -118,6 +131,7 @@ class Settings:
     run_dir: Path
     zookeeper: ZooKeeperSettings
     nova: NovaSettings | None
+    storage: StorageSettings
     metrics: MetricsSettings
     log: LogSettings
     policy: Policy

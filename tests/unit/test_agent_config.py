@@ -10,6 +10,7 @@ from hamon.model.policy import Backend
 
 SHIPPED = Path(__file__).parents[2] / "config" / "agent.toml"
 DIGEST = "controllers:AAAAAAAAAAAAAAAAAAAAAAAAAAA="
+NFS1 = '{ name = "nfs1", path = "/srv/beats" }'
 LEAST = f"""\
 host = "compute-1"
 [zookeeper]
@@ -62,6 +63,33 @@ def test_config__nova__needs_no_storage(tmp_path: Path) -> None:
     assert Backend.LIBVIRT is load_config(written(tmp_path, LEAST)).backend
 
 
+def test_config__heartbeats_and_links__are_read(tmp_path: Path) -> None:
+    """Shared storages by name, beside what is said of the guests' disks."""
+    config = load_config(
+        written(
+            tmp_path,
+            f"""\
+{LEAST}
+[storage]
+shared_paths = ["/srv/guests"]
+heartbeat_period_s = 0.5
+[[storage.heartbeats]]
+name = "nfs1"
+path = "/srv/beats"
+[[storage.heartbeats]]
+name = "nfs2"
+path = "/srv/more"
+[checks]
+links = ["bond0", "br-tenant"]
+""",
+        )
+    )
+
+    assert {"nfs1": Path("/srv/beats"), "nfs2": Path("/srv/more")} == dict(config.heartbeats)
+    assert ("bond0", "br-tenant") == config.links
+    assert (0.5, ("/srv/guests",)) == (config.heartbeat_period_s, config.shared_paths)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
@@ -79,6 +107,20 @@ def test_config__nova__needs_no_storage(tmp_path: Path) -> None:
         ("[planes]", '[paths]\nrun_dir = "run"\n[planes]', "paths.run_dir"),
         ("[planes]", '[storage]\nshared_paths = ["/"]\n[planes]', "storage.shared_paths"),
         ("[planes]", "[echo]\nport = 70000\n[planes]", "echo.port"),
+        ("[planes]", "[storage]\nheartbeats = [1]\n[planes]", "storage.heartbeats"),
+        ("[planes]", f"[storage]\nheartbeats = [{NFS1}, {NFS1}]\n[planes]", "storage.heartbeats"),
+        (
+            "[planes]",
+            '[[storage.heartbeats]]\nname = "nfs1"\npath = "beats"\n[planes]',
+            "storage.heartbeats",
+        ),
+        (
+            "[planes]",
+            '[[storage.heartbeats]]\nname = "nfs1"\n[planes]',
+            "storage.heartbeats",
+        ),
+        ("[planes]", "[storage]\nheartbeat_late_s = 2\n[planes]", "storage.heartbeat_late_s"),
+        ("[planes]", '[checks]\nlinks = ["../x"]\n[planes]', "checks.links"),
     ],
 )
 def test_config__wrong__is_refused_with_its_key(

@@ -36,6 +36,7 @@ planes.management.address = "192.0.2.{n+10}"
 fence.bmc.address = "203.0.113.{n}"
 """
 
+NFS1 = '{ name = "nfs1", path = "/srv/beats" }'
 ELSEWHERE = """
 [host.x]
 planes.management.address = "192.0.2.99"
@@ -97,6 +98,14 @@ def test_load__password_of_a_host__becomes_its_digest(write: Write) -> None:
     assert host.zookeeper_digest == "host-compute-1:JISA3NR15HUD7U6k7KMHYjJWGAo="
 
 
+def test_load__storages__are_known_by_name_and_no_policy(write: Write) -> None:
+    """What a controller has mounted where is its own matter."""
+    settings = load(write(f"[storage]\nheartbeats = [{NFS1}]\n"))
+
+    assert {"nfs1": Path("/srv/beats")} == settings.storage.heartbeats
+    assert load(write("")).digest == settings.digest
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
@@ -119,6 +128,10 @@ def test_load__password_of_a_host__becomes_its_digest(write: Write) -> None:
         ("[evacuation]\nin_flight_max = 4\n", ["per_destination_max: 8 > in_flight_max 4"]),
         ("[recovery]\nquarantine_max_s = 1\n", ["quarantine_s: 300 > quarantine_max_s 1"]),
         ("[recovery]\nforget_after_s = -1\n", ["recovery.forget_after_s: -1 must be more"]),
+        (
+            f"[storage]\nheartbeat_period_s = 2\nheartbeats = [{NFS1}]\n",
+            ["storage.heartbeat_period_s: 2.5 × 2 = 5 > detection.fresh_s 3"],
+        ),
     ],
 )
 def test_check__arithmetic_that_fails__shows_key_value_and_sum(
@@ -142,6 +155,18 @@ def test_check__arithmetic_that_fails__shows_key_value_and_sum(
         ('[detection]\nleaving = "stay"\n', ["'wait', 'evacuate' or 'leave'"]),
         ('[log]\nlevel = "loud"\n', ["log.level"]),
         ('[metrics]\nlisten = "9731"\n', ["metrics.listen", "write host:port"]),
+        (
+            '[[storage.heartbeats]]\nname = "nfs1"\npath = "beats"\n',
+            ["storage.heartbeats.0.path", "write an absolute path"],
+        ),
+        (
+            '[[storage.heartbeats]]\nname = "NFS 1"\npath = "/srv/beats"\n',
+            ["storage.heartbeats.0.name", "not a name"],
+        ),
+        (
+            f"[storage]\nheartbeats = [{NFS1}, {NFS1}]\n",
+            ["the name nfs1 stands there twice", "the path /srv/beats stands there twice"],
+        ),
         ("[holds]\nstorm_hosts_max = true\n", ["holds.storm_hosts_max"]),
         ("[log\n", ["not valid TOML", "line 8"]),
     ],
