@@ -370,7 +370,7 @@ def pace_of(policy: Policy) -> KnockingPace:
 
 
 def watching_pace_of(policy: Policy, period_s: float) -> WatchingPace:
-    """Return how the heartbeats on shared storage are watched; ``period_s``: how often they come."""
+    """Return how heartbeats on shared storage are watched; ``period_s``: how often they come."""
     return WatchingPace(period_s=period_s, late_after_s=policy.detection.late_after_s)
 
 

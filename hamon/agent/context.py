@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from hamon.agent.events import EventLog
@@ -25,10 +25,24 @@ Idempotent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSources:
+    """Where a host learns how it is.
+
+    ``storage``: of each storage why it takes no heartbeat, "": it does, None: not known yet.
+    ``links``: of each link why it carries nothing. Neither may block.
+    """
+
+    period_s: float = 2.0
+    storage: Callable[[], Mapping[str, str | None]] = dict
+    links: Callable[[], Mapping[str, str]] = dict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentContext:
     """One boot of one host, and the ports to its world.
 
     ``identities``: the digests of the controllers and of this host, for what it creates.
+    ``checks``: where it learns how it is, None: it checks nothing of itself.
     """
 
     host: HostName
@@ -44,3 +58,4 @@ class AgentContext:
     identities: Identities
     readable_paths: PathCheck
     kill_guests: GuestKiller
+    checks: CheckSources | None = None

@@ -14,13 +14,15 @@ from functools import partial
 from pathlib import Path
 
 from hamon.agent.config import AgentConfig, load_config
-from hamon.agent.context import AgentContext, PathCheck
+from hamon.agent.context import AgentContext, CheckSources, PathCheck
 from hamon.agent.events import EventLog, JsonEventLog
 from hamon.agent.guests_agent import GuestsAgent
 from hamon.agent.hook_files import is_hook_installed
 from hamon.agent.host_files import FileHostFiles
+from hamon.agent.links import link_trouble
 from hamon.agent.permits import FilePermits
 from hamon.agent.service import CONFIG_ERROR_STATUS, feed_watchdog, run_until_stopped
+from hamon.agent.storage_beats import StorageBeats
 from hamon.backends.libvirt.definition import SharedStorage
 from hamon.backends.libvirt.hypervisor import LibvirtHypervisor
 from hamon.backends.libvirt.processes import kill_guests
@@ -61,6 +63,14 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
         call_timeout_s=config.call_timeout_s,
         start_timeout_s=config.start_timeout_s,
     )
+    beats = StorageBeats(
+        config.heartbeats,
+        config.host,
+        boot_id,
+        clock,
+        period_s=config.heartbeat_period_s,
+        late_after_s=config.heartbeat_late_s,
+    )
     agent = GuestsAgent(
         AgentContext(
             host=config.host,
@@ -79,11 +89,16 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
             ),
             readable_paths=path_check(PATH_TIMEOUT_S),
             kill_guests=partial(kill_guests, config.libvirt_run_dir),
+            checks=CheckSources(
+                period_s=config.checks_period_s,
+                storage=beats.trouble,
+                links=lambda: {link: link_trouble(link) for link in config.links},
+            ),
         )
     )
     notify("READY=1")
     try:
-        await run_until_stopped(_connect(store), agent.run(), feed_watchdog(clock))
+        await run_until_stopped(_connect(store), agent.run(), beats.run(), feed_watchdog(clock))
     finally:
         await store.close()
         await hypervisor.close()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from typing import assert_never
 
+from hamon.agent.checks import HostChecker
 from hamon.agent.context import AgentContext
 from hamon.agent.domain_listing import DomainListing
 from hamon.agent.inventory import Publisher
@@ -69,8 +70,11 @@ class GuestsAgent:
             AssertionError: an invariant is broken.
             AccessDeniedError: ZooKeeper refuses this host's identity.
         """
-        listing = asyncio.ensure_future(self._listing.run())
-        publishing = asyncio.ensure_future(self._publish_forever())
+        works = [self._listing.run(), self._publish_forever()]
+        if self._context.checks is not None:
+            checker = HostChecker(self._context, self._context.checks, self._listing)
+            works.append(checker.run())
+        beside = [asyncio.ensure_future(work) for work in works]
         try:
             while True:
                 await self.round()
@@ -79,9 +83,9 @@ class GuestsAgent:
                     # A broken invariant: the next process reads everything anew.
                     raise self._work.failure
         finally:
-            for task in (listing, publishing):
+            for task in beside:
                 task.cancel()
-            await asyncio.gather(listing, publishing, self._work.cancel(), return_exceptions=True)
+            await asyncio.gather(*beside, self._work.cancel(), return_exceptions=True)
 
     async def round(self) -> None:
         """Look at the guard and every grant, and begin what is missing."""

@@ -53,7 +53,7 @@ class StorageBeats:
 
         None: not known yet, the first beat is under way.
         """
-        return {name: writer.trouble() for name, writer in self._writers.items()}
+        return {name: writer.notes.trouble() for name, writer in self._writers.items()}
 
     def pids(self) -> tuple[int, ...]:
         """Return the process ids of the companions that run now."""
@@ -61,19 +61,29 @@ class StorageBeats:
         return tuple(pid for pid in pids if pid is not None)
 
 
-class _Writer:
-    """One companion, and when it last wrote."""
+class WriteNotes:
+    """When a storage last took a heartbeat, and why it does not.
 
-    def __init__(self, arguments: tuple[str, ...], clock: Clock, *, late_after_s: float) -> None:
+    Args:
+        clock: notes when.
+        late_after_s: after so long without one it is in trouble.
+    """
+
+    def __init__(self, clock: Clock, late_after_s: float) -> None:
         self._clock = clock
         self._late_after_s = late_after_s
         self._begun_s = clock.now_s()
         self._written_s: float | None = None
         self._why = ""
-        script = Path(storage_writer.__file__)
-        self.companion = Companion(script, arguments, clock, on_line=self._take)
+
+    def note(self, why: str) -> None:
+        """Note a write that failed; "": it was done."""
+        self._why = why
+        if not why:
+            self._written_s = self._clock.now_s()
 
     def trouble(self) -> str | None:
+        """Tell what is wrong; "": nothing, None: not known yet."""
         last_s = self._begun_s if self._written_s is None else self._written_s
         silent_s = self._clock.now_s() - last_s
         if self._why:
@@ -82,9 +92,18 @@ class _Writer:
             return f"nothing could be written for {silent_s:.0f} s"
         return None if self._written_s is None else ""
 
+
+class _Writer:
+    """One companion, and what it told."""
+
+    def __init__(self, arguments: tuple[str, ...], clock: Clock, *, late_after_s: float) -> None:
+        self.notes = WriteNotes(clock, late_after_s)
+        script = Path(storage_writer.__file__)
+        self.companion = Companion(script, arguments, clock, on_line=self._take)
+
     def _take(self, line: str) -> None:
         word, _, rest = line.partition(" ")
         if word == "ok":
-            self._written_s, self._why = self._clock.now_s(), ""
+            self.notes.note("")
         elif word == "failed":
-            self._why = rest or "it cannot be written"
+            self.notes.note(rest or "it cannot be written")

@@ -180,14 +180,19 @@ class OwnZnode:
         self._path = path
         self._written: tuple[bytes, int] | None = None
 
-    async def put(self, value: NodeValue) -> None:
-        """Write ``value`` unless it is there already. Idempotent; errors are those of Store."""
+    async def put(self, value: NodeValue, *, may_stay_empty: bool = False) -> None:
+        """Write ``value`` unless it is there already. Idempotent; errors are those of Store.
+
+        Args:
+            value: what is to be there.
+            may_stay_empty: that nothing was ever written says the same.
+        """
         data = encode(self._path, value)
         if self._written is None:
             node = await self._store.get(self._path)
             self._written = (node.data, node.version)
         written, version = self._written
-        if written == data:
+        if written == data or (may_stay_empty and not written):
             return
         self._written = None
         try:

@@ -40,6 +40,7 @@ def _page(answer: dict[str, Any]) -> Iterator[Any]:
     capacity = answer["capacity"]
     if capacity is not None:
         yield line(f"capacity: {capacity['ram_mib']} MiB RAM, {capacity['vcpus']} CPUs")
+    yield from _checks(answer)
     yield from thoughts(answer)
     yield from evidence(answer)
     is_stale = bool(answer.get("guests_unknown"))
@@ -60,6 +61,22 @@ def _page(answer: dict[str, Any]) -> Iterator[Any]:
             for g in answer["guests"]
         ),
     )
+
+
+def _checks(answer: dict[str, Any]) -> Iterator[Any]:
+    """Say what the host finds wrong with itself."""
+    from hamon.cli.page import ALARM, NOTE, line
+
+    checks = answer["checks"]
+    if checks is None:
+        return
+    if checks["boot_id"] != answer["boot_id"]:
+        yield line("its own checks: none yet in this boot", NOTE)
+    elif not checks["failed"]:
+        yield line("its own checks: all passed")
+    else:
+        for name, why in sorted(checks["failed"].items()):
+            yield line(f"its own check {name} failed: {why}", ALARM)
 
 
 def host_header(answer: dict[str, Any]) -> Iterator[Any]:

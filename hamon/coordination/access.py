@@ -33,6 +33,7 @@ _HOST_PERMISSIONS: Mapping[PlaceKind, frozenset[Permission]] = {
     PlaceKind.HEARTBEAT: _ALL,
     PlaceKind.DOMAINS: _READ_WRITE,
     PlaceKind.CAPACITY: _READ_WRITE,
+    PlaceKind.CHECKS: _READ_WRITE,
     PlaceKind.INVENTORY: _KEEP_CHILDREN,
     PlaceKind.INVENTORY_ENTRY: _READ_WRITE,
     PlaceKind.GRANTS: _READ,

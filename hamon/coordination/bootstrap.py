@@ -45,6 +45,7 @@ _HOST = (
     PlaceKind.ALIVE,
     PlaceKind.DOMAINS,
     PlaceKind.CAPACITY,
+    PlaceKind.CHECKS,
     PlaceKind.INVENTORY,
     PlaceKind.GRANTS,
 )

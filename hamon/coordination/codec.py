@@ -18,7 +18,15 @@ from hamon.coordination.paths import PlaceKind, parse
 from hamon.errors import Outcome, StoreError, UnreadableNodeError
 from hamon.model.control import Control, Request
 from hamon.model.guest import Grant, GuestRecord, InventoryEntry
-from hamon.model.host import Heartbeat, HostCapacity, HostDomains, HostGuard, HostRecord, HostSelf
+from hamon.model.host import (
+    Heartbeat,
+    HostCapacity,
+    HostChecks,
+    HostDomains,
+    HostGuard,
+    HostRecord,
+    HostSelf,
+)
 from hamon.model.incident import IncidentRecord, MigrationRecord
 from hamon.model.names import ControllerId
 from hamon.model.view import ControllerView
@@ -54,6 +62,7 @@ NodeValue = (
     | Heartbeat
     | HostDomains
     | HostCapacity
+    | HostChecks
     | InventoryEntry
     | Grant
     | GuestRecord
@@ -74,6 +83,7 @@ VALUE_TYPES: Mapping[PlaceKind, type[NodeValue]] = {
     PlaceKind.HEARTBEAT: Heartbeat,
     PlaceKind.DOMAINS: HostDomains,
     PlaceKind.CAPACITY: HostCapacity,
+    PlaceKind.CHECKS: HostChecks,
     PlaceKind.INVENTORY_ENTRY: InventoryEntry,
     PlaceKind.GRANT: Grant,
     PlaceKind.GUEST: GuestRecord,
@@ -86,7 +96,14 @@ VALUE_TYPES: Mapping[PlaceKind, type[NodeValue]] = {
 COMPRESSED = frozenset({PlaceKind.DOMAINS, PlaceKind.INVENTORY_ENTRY, PlaceKind.GRANT})
 
 MAY_BE_EMPTY = frozenset(
-    {PlaceKind.RECORD, PlaceKind.SELF, PlaceKind.DOMAINS, PlaceKind.CAPACITY, PlaceKind.EPOCH}
+    {
+        PlaceKind.RECORD,
+        PlaceKind.SELF,
+        PlaceKind.DOMAINS,
+        PlaceKind.CAPACITY,
+        PlaceKind.CHECKS,
+        PlaceKind.EPOCH,
+    }
 )
 """Made empty at enrolment or bootstrap: nobody has ever written them."""
 

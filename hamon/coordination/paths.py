@@ -36,6 +36,7 @@ class PlaceKind(StrEnum):
     HEARTBEAT = "/hosts/{host}/alive/hb"
     DOMAINS = "/hosts/{host}/domains"
     CAPACITY = "/hosts/{host}/capacity"
+    CHECKS = "/hosts/{host}/checks"
     INVENTORY = "/hosts/{host}/inventory"
     INVENTORY_ENTRY = "/hosts/{host}/inventory/{guest}"
     GRANTS = "/hosts/{host}/grants"

@@ -17,6 +17,7 @@ from hamon.model.guest import Grant, GuestRecord, InventoryEntry
 from hamon.model.host import (
     Heartbeat,
     HostCapacity,
+    HostChecks,
     HostDomains,
     HostGuard,
     HostRecord,
@@ -159,6 +160,7 @@ class Picture:
             heartbeat=self._value(Place(kind=PlaceKind.HEARTBEAT, host=name), Heartbeat),
             domains=self._value(Place(kind=PlaceKind.DOMAINS, host=name), HostDomains),
             capacity=self._value(Place(kind=PlaceKind.CAPACITY, host=name), HostCapacity),
+            checks=self._value(Place(kind=PlaceKind.CHECKS, host=name), HostChecks),
             inventory=self._inventory(name),
             grants=self._below(
                 Place(kind=PlaceKind.GRANTS, host=name),

@@ -119,6 +119,7 @@ class Answers:
             "planes": [_plain(plane) for plane in host.spec.planes],
             "fence": [{"name": d.name, "kind": d.kind, "level": d.level} for d in host.spec.fence],
             "capacity": _plain(host.capacity) if host.capacity is not None else None,
+            "checks": _plain(host.checks) if host.checks is not None else None,
             "evidence": self._evidence(host),
             "power": [
                 {

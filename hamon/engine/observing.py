@@ -126,6 +126,7 @@ class Observer:
             shots=dict(memory.shots),
             domains=stored.domains,
             capacity=stored.capacity,
+            checks=stored.checks,
             inventory=stored.inventory,
             grants=stored.grants,
         )

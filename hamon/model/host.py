@@ -1,13 +1,14 @@
 """A compute host as hamon knows it.
 
-What is known of it, by who may write them and how often they change:
+The records, by who may write them and how often they change:
 
 * :class:`HostGuard` (znode ``state``): whether the host may live. Changes only when that right
   changes, so that it can guard registrations and guest starts. Written by the leader.
 * :class:`HostRecord` (znode ``record``): what else the leader remembers. Written by the leader.
 * :class:`HostSelf` (znode ``self``): what the heartbeat process says of its host.
-* :class:`HostDomains`, :class:`HostCapacity`, :class:`HostChecks` (znodes ``domains``,
-  ``capacity``, ``checks``): what the guests process says of libvirt and of its host.
+* :class:`HostDomains`, :class:`HostCapacity` (znodes ``domains``, ``capacity``): what the guests
+  process says of libvirt.
+* :class:`HostChecks` (znode ``checks``): what the guests process finds wrong with its host.
 """
 
 from __future__ import annotations
@@ -210,9 +211,11 @@ LIBVIRT_CHECK = "libvirt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostChecks:
-    """What the guests process found wrong with its host, in this boot (znode ``checks``).
+    """What a host finds wrong with itself, in this boot (znode ``checks``).
 
-    ``failed``: by check (``storage:<mount>``, ``link:<interface>``, ``libvirt``) what is wrong.
+    ``failed``: a plain reason for each check that failed twice in a row and has not passed twice
+    since. Nothing is written while nothing ever failed. Checks are called ``libvirt``,
+    ``storage:<name>`` and ``link:<name>``.
     """
 
     boot_id: BootId

@@ -11,6 +11,7 @@ from hamon.model.guest import Grant, GuestRecord, InventoryEntry
 from hamon.model.host import (
     Heartbeat,
     HostCapacity,
+    HostChecks,
     HostDomains,
     HostGuard,
     HostRecord,
@@ -32,6 +33,7 @@ class StoredHost:
     heartbeat: Heartbeat | None = None
     domains: HostDomains | None = None
     capacity: HostCapacity | None = None
+    checks: HostChecks | None = None
     inventory: Mapping[GuestId, InventoryEntry] = field(default_factory=dict)
     grants: Mapping[GuestId, Versioned[Grant]] = field(default_factory=dict)
 

@@ -12,6 +12,7 @@ from hamon.coordination.access import Identities
 from hamon.coordination.cluster import ZooKeeperCluster
 from hamon.coordination.election import Election
 from hamon.detector.knocking import Knocker, KnockingPace
+from hamon.detector.storage import StorageWatch, WatchingPace
 from hamon.engine.cloud_calls import CloudCalls
 from hamon.engine.cloud_desk import CloudDesk
 from hamon.engine.cloud_picture import CloudPicture
@@ -21,6 +22,7 @@ from hamon.engine.health import OwnHealth
 from hamon.engine.loop import Engine, Round
 from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
+from hamon.engine.ports import Witness
 from hamon.engine.reporting import Reporter
 from hamon.errors import RequestRefusedError
 from hamon.evacuator.cloud.pacing import Pace
@@ -33,8 +35,10 @@ from hamon.ports.cloud import Cloud
 from hamon.ports.fencing import FenceDevice, ShotResult
 from hamon.sim.ensemble import Ensemble, ProcessStore
 from hamon.sim.events import Events
+from hamon.sim.host import BEAT_S
 from hamon.sim.network import SimulatedNetwork, SimulatedProbe
 from hamon.sim.process import Process
+from hamon.sim.storage import SimulatedStorage
 
 ShotStarted = Callable[[ControllerId, HostName, float], None]
 """Told when a child begins to carry out an order, in time: which controller's, whose power, when
@@ -67,6 +71,11 @@ class Surroundings(Protocol):
     @property
     def network(self) -> SimulatedNetwork:
         """Its planes."""
+        ...
+
+    @property
+    def storage(self) -> SimulatedStorage:
+        """What its hosts share."""
         ...
 
     @property
@@ -254,6 +263,7 @@ class SimulatedController:
                 clock,
                 world.specs,
                 cloud.picture if cloud is not None else None,
+                witnesses=self._witnesses(wake),
             ),
             executor=Executor(
                 memory,
@@ -287,6 +297,21 @@ class SimulatedController:
         if cloud is not None:
             about_nova = CloudDesk(cloud.cloud, cloud.picture, policy.evacuation)
         return engine, Desk(lambda: engine.last, cluster, policy, clock, about_nova)
+
+    def _witnesses(self, wake: asyncio.Event) -> tuple[Witness, ...]:
+        world = self._world
+        if not world.storage.mounts:
+            return ()
+        watch = StorageWatch(
+            [world.storage.folder(mount, self.name) for mount in world.storage.mounts],
+            [spec.name for spec in world.specs if not spec.agentless],
+            world.clock,
+            observer=self.name,
+            pace=WatchingPace(period_s=BEAT_S, late_after_s=world.policy.detection.late_after_s),
+            on_change=lambda _host: wake.set(),
+        )
+        watch.start()
+        return (watch,)
 
     def _calls(self, wake: asyncio.Event) -> CloudCalls | None:
         """Return the calls to Nova where there is one, as the daemon makes them."""

@@ -67,8 +67,10 @@ def heal(world: World) -> None:
         controller.resume()
         controller.start()
     heal_nova(world)
+    world.storage.heal()
     for host in world.hosts.values():
-        host.resume(heartbeat=True, guests=True)
+        host.unhang()
+        host.links_down.clear()
         host.start_heartbeat()
         host.start_guests_agent()
         _libvirtd(world, host.name, "resume")
@@ -125,6 +127,16 @@ def _agent_verb(host: SimulatedHost, what: str, *, heartbeat: bool) -> None:
             host.resume(heartbeat=heartbeat, guests=not heartbeat)
         case _:
             raise KeyError(what)
+
+
+def _userland(world: World, name: str, what: str) -> None:
+    host = _host(world, name)
+    {"hang": host.hang, "resume": host.unhang}[what]()
+
+
+def _link(world: World, name: str, link: str, what: str) -> None:
+    down = _host(world, name).links_down
+    {"down": down.add, "up": down.discard}[what](link)
 
 
 def _libvirtd(world: World, name: str, what: str) -> None:
@@ -202,6 +214,17 @@ def _plane(world: World, plane: str, party: str, what: str) -> None:
     world.cut(plane, party, is_cut={"cut": True, "restore": False}[what])
 
 
+def _storage(world: World, mount: str, party: str, what: str) -> None:
+    """``storage nfs1 PARTY cut|restore``: of one host or controller; ``all hang|resume``."""
+    if party == "all":
+        world.storage.hang(mount, hangs={"hang": True, "resume": False}[what])
+    else:
+        known = {*world.hosts, *world.controllers}
+        if party not in known:
+            raise KeyError(party)
+        world.storage.cut(mount, party, is_cut={"cut": True, "restore": False}[what])
+
+
 def _quorum(world: World, what: str) -> None:
     {"lose": world.ensemble.lose_quorum, "regain": world.ensemble.regain_quorum}[what]()
 
@@ -257,6 +280,9 @@ _VERBS: Mapping[str, Callable[..., None]] = {
     "virsh": _virsh,
     "controller": _controller,
     "plane": _plane,
+    "storage": _storage,
+    "link": _link,
+    "userland": _userland,
     "quorum": _quorum,
     "expire": _expire,
     "bmc": _bmc,

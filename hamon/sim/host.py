@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol, TypeVar
 
-from hamon.agent.context import AgentContext
+from hamon.agent.context import AgentContext, CheckSources
 from hamon.agent.guests_agent import GuestsAgent
 from hamon.agent.registration import Registration
+from hamon.agent.storage_beats import WriteNotes
 from hamon.backends.libvirt.definition import SharedStorage
 from hamon.coordination.access import Identities
 from hamon.errors import HypervisorError
+from hamon.model.beat import Beat
 from hamon.model.host import HostSelf, HostSpec, Leaving
 from hamon.model.names import BootId, GuestId, HostName
 from hamon.model.policy import Backend
@@ -27,6 +29,7 @@ from hamon.sim.events import Events
 from hamon.sim.host_files import InMemoryHostFiles, InMemoryPermits
 from hamon.sim.hypervisor import HostShape, InMemoryHypervisor
 from hamon.sim.process import Process
+from hamon.sim.storage import SimulatedStorage
 
 T = TypeVar("T")
 
@@ -39,6 +42,9 @@ STOP_GUESTS_S = 2.0
 
 START_GUEST_S = 1.0
 SHARED_PATH = "/srv/guests"
+TENANT_LINK = "tenant"
+BEAT_S = 1.0
+BEAT_LATE_S = 5.0
 
 
 class Surroundings(Protocol):
@@ -62,6 +68,11 @@ class Surroundings(Protocol):
     @property
     def ensemble(self) -> Ensemble:
         """Its ZooKeeper."""
+        ...
+
+    @property
+    def storage(self) -> SimulatedStorage:
+        """What its hosts share."""
         ...
 
     @property
@@ -111,6 +122,7 @@ class SimulatedHost:
         digest: of its identity.
         ram_mib: what it offers to guests.
         backend: who starts guests on it.
+        has_checks: whether it checks itself.
     """
 
     def __init__(
@@ -121,8 +133,10 @@ class SimulatedHost:
         *,
         ram_mib: int,
         backend: Backend = Backend.LIBVIRT,
+        has_checks: bool = False,
     ) -> None:
         self._world = world
+        self._has_checks = has_checks
         self._backend = backend
         self.spec = spec
         self.name = spec.name
@@ -144,6 +158,9 @@ class SimulatedHost:
         self._heartbeat: _Agent | None = None
         self._guests: _Agent | None = None
         self._libvirtd: Process | None = None
+        self._beating: Process | None = None
+        self._notes: dict[str, WriteNotes] = {}
+        self.links_down: set[str] = set()
         self.buried: list[Process] = []
         self.services: list[Service] = []
 
@@ -310,15 +327,53 @@ class SimulatedHost:
             identities=self._world.identities,
             readable_paths=_all_readable,
             kill_guests=self.hypervisor.kill_now,
+            checks=self._checks(),
         )
         agent.process.spawn(_run_agent(context))
         self._guests = agent
+        self._start_beats()
 
     def kill_guests_agent(self) -> None:
         """SIGKILL it; guests run on."""
         if self._guests is not None:
             self._end(self._guests)
             self._guests = None
+        if self._beating is not None:
+            # The companions die with their parent.
+            self._beating.kill()
+            self.buried.append(self._beating)
+            self._beating = None
+
+    def _start_beats(self) -> None:
+        """Start the companions that beat on the storages there are."""
+        storage, clock = self._world.storage, self._world.clock
+        self._notes = {mount: WriteNotes(clock, BEAT_LATE_S) for mount in storage.mounts}
+        if not storage.mounts:
+            return
+        self._beating = Process(f"{self.name}/beats", self._world.crashed)
+        for mount, notes in self._notes.items():
+            self._beating.spawn(self._beat(storage, mount, notes))
+
+    async def _beat(self, storage: SimulatedStorage, mount: str, notes: WriteNotes) -> None:
+        beat = Beat(host=self.name, boot_id=self.boot_id, sequence=0)
+        sequence = storage.last_sequence(mount, beat)
+        while True:
+            sequence += 1
+            why = storage.write(mount, replace(beat, sequence=sequence))
+            if why is not None:
+                notes.note(why)
+            await self._world.clock.sleep(BEAT_S)
+
+    def _checks(self) -> CheckSources | None:
+        if not self._has_checks:
+            return None
+        return CheckSources(storage=self._storage_troubles, links=self._link_troubles)
+
+    def _storage_troubles(self) -> dict[str, str | None]:
+        return {mount: notes.trouble() for mount, notes in self._notes.items()}
+
+    def _link_troubles(self) -> dict[str, str]:
+        return {TENANT_LINK: "it has no carrier" if TENANT_LINK in self.links_down else ""}
 
     def pause(self, *, heartbeat: bool, guests: bool) -> None:
         """SIGSTOP agent processes."""
@@ -332,6 +387,18 @@ class SimulatedHost:
             if agent.process.is_stopped:
                 agent.process.resume()
                 agent.store.thaw()
+
+    def hang(self) -> None:
+        """Have userland hang: no process of hamon's gets on, the kernel and the guests do."""
+        self.pause(heartbeat=True, guests=True)
+        if self._beating is not None:
+            self._beating.stop()
+
+    def unhang(self) -> None:
+        """Have userland go on."""
+        self.resume(heartbeat=True, guests=True)
+        if self._beating is not None and self._beating.is_stopped:
+            self._beating.resume()
 
     def _chosen(self, *, heartbeat: bool, guests: bool) -> list[_Agent]:
         chosen = (self._heartbeat if heartbeat else None, self._guests if guests else None)
@@ -367,7 +434,8 @@ class SimulatedHost:
     def processes(self) -> list[Process]:
         """Return every process it ever had."""
         living = [agent.process for agent in (self._heartbeat, self._guests) if agent is not None]
-        return [*self.buried, *living, *([self._libvirtd] if self._libvirtd is not None else [])]
+        living += [process for process in (self._libvirtd, self._beating) if process is not None]
+        return [*self.buried, *living]
 
 
 async def _run_agent(context: AgentContext) -> None:

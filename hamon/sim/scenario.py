@@ -5,6 +5,8 @@
     backend = "libvirt"              # or "nova"
     controllers = 2                  # how many; so many by default
     host_ram_mib = 16384
+    storage = ["nfs1"]               # optional: storages with the hosts' heartbeats
+    checks = true                    # optional: hosts check their storages, libvirt and links
     until_s = 120                    # virtual seconds; commands begin at 40 at the earliest
     [hosts]                          # RAM of a host, 0: as all
     compute-1 = 0
@@ -58,6 +60,8 @@ _INCIDENTAL = frozenset(
         "cloud_not_read",
         "cloud_reached",
         "gate_waits",
+        "check_failed",
+        "check_passed",
     }
 )
 """Events that say how, not what: left out of golden logs so that they do not tie the code."""
@@ -117,6 +121,8 @@ class Scenario:
             host_ram_mib=content.get("host_ram_mib", 16384),
             ram_mib={name: ram_mib for name, ram_mib in hosts.items() if ram_mib},
             backend=Backend(content.get("backend", "libvirt")),
+            storage=tuple(content.get("storage", ())),
+            has_checks=content.get("checks", False),
             policy=policy,
         )
         return cls(

@@ -37,6 +37,7 @@ from hamon.sim.nova_client import ClientCloud, Road
 from hamon.sim.nova_compute import SimulatedCompute
 from hamon.sim.power import DeviceFault, SimulatedFenceDevice
 from hamon.sim.process import Process
+from hamon.sim.storage import SimulatedStorage
 from hamon.sim.tree import Caller, TreeChange
 
 MANAGEMENT = "management"
@@ -62,7 +63,11 @@ class GuestPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a world begins with. ``ram_mib``: of hosts that differ from ``host_ram_mib``."""
+    """What a world begins with.
+
+    ``ram_mib``: of hosts that differ from ``host_ram_mib``. ``storage``: names of the storages on
+    which hosts leave their heartbeats. ``has_checks``: whether hosts check themselves.
+    """
 
     hosts: tuple[str, ...] = ("compute-1", "compute-2", "compute-3")
     controllers: tuple[str, ...] = ("controller-1", "controller-2")
@@ -70,6 +75,8 @@ class Plan:
     host_ram_mib: int = 16384
     ram_mib: dict[str, int] = field(default_factory=dict)
     backend: Backend = Backend.LIBVIRT
+    storage: tuple[str, ...] = ()
+    has_checks: bool = False
     policy: Policy = field(
         default_factory=lambda: Policy(detection=DetectionPolicy(session_timeout_s=6.0))
     )
@@ -108,6 +115,7 @@ class World:
         caller = Caller(digests=frozenset({self.controllers_digest}), session_id=0)
         self.ledger = Ledger(self.ensemble.tree, caller)
         self.network = SimulatedNetwork(self.clock)
+        self.storage = SimulatedStorage(self.clock, plan.storage)
         self.cuts: set[tuple[str, str]] = set()
         self.hosts: dict[HostName, SimulatedHost] = {}
         self.bmcs: dict[HostName, SimulatedFenceDevice] = {}
@@ -139,7 +147,14 @@ class World:
     def _add_host(self, spec: HostSpec) -> None:
         ram_mib = self.plan.ram_mib.get(spec.name, self.plan.host_ram_mib)
         digest, backend = spec.zookeeper_digest, self.plan.backend
-        host = SimulatedHost(self, spec, digest, ram_mib=ram_mib, backend=backend)
+        host = SimulatedHost(
+            self,
+            spec,
+            digest,
+            ram_mib=ram_mib,
+            backend=backend,
+            has_checks=self.plan.has_checks,
+        )
         self.hosts[spec.name] = host
         if self.nova is not None:
             compute = SimulatedCompute(self, host, self.nova, digest)

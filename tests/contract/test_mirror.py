@@ -144,7 +144,17 @@ async def test_mirror__directory_removed__forgets_all_below(
     watched: Watched, leader: Store
 ) -> None:
     """A host that is removed leaves nothing behind."""
-    names = ("alive", "capacity", "domains", "grants", "inventory", "record", "self", "state")
+    names = (
+        "alive",
+        "capacity",
+        "checks",
+        "domains",
+        "grants",
+        "inventory",
+        "record",
+        "self",
+        "state",
+    )
     paths = [f"/hosts/{OTHER}/{name}" for name in names]
 
     await leader.commit([DeleteNode(path=path, version=0) for path in [*paths, f"/hosts/{OTHER}"]])

@@ -38,6 +38,7 @@ async def test_host__itself__may_do_its_part(zookeeper: StoreWorld, leader: Stor
         [
             SetData(path=f"/hosts/{HOST}/domains", data=b"", version=0),
             SetData(path=f"/hosts/{HOST}/capacity", data=b"", version=0),
+            SetData(path=f"/hosts/{HOST}/checks", data=b"", version=0),
             create(entry, b"x"),
             CheckVersion(path=f"/hosts/{HOST}/state", version=0),
             SetData(path=grant, data=encode(grant, GRANT), version=0),
@@ -57,6 +58,7 @@ async def test_host__itself__may_do_its_part(zookeeper: StoreWorld, leader: Stor
         CheckVersion(path=f"/hosts/{HOST}/record", version=0),
         DeleteNode(path=f"/hosts/{HOST}/state", version=0),
         DeleteNode(path=f"/hosts/{HOST}/self", version=0),
+        DeleteNode(path=f"/hosts/{HOST}/checks", version=0),
         DeleteNode(path=f"/hosts/{HOST}/grants/{GUEST}", version=0),
         create(f"/hosts/{HOST}/grants/{GUEST[:-1]}b", b""),
         CreateNode(path="/hosts/evil", data=b"", access=access_for("/hosts", IDENTITIES)),
@@ -93,6 +95,7 @@ async def test_host__what_is_the_leader_s__is_denied(
         SetData(path=f"/hosts/{HOST}/self", data=b"", version=1),
         CheckVersion(path=f"/hosts/{HOST}/state", version=0),
         SetData(path=f"/hosts/{HOST}/domains", data=b"", version=0),
+        SetData(path=f"/hosts/{HOST}/checks", data=b"", version=0),
         create(f"/hosts/{HOST}/inventory/{GUEST}", b""),
         SetData(path=f"/hosts/{HOST}/grants/{GUEST}", data=b"", version=0),
         DeleteNode(path=f"/hosts/{HOST}/alive", version=0),

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from hamon.agent.context import AgentContext
+from hamon.agent.context import AgentContext, CheckSources
 from hamon.agent.guests_agent import GuestsAgent
 from hamon.backends.libvirt.definition import SharedStorage
 from hamon.coordination.access import Identities, access_for, digest_of, host_user
@@ -85,6 +85,7 @@ class World:
         self.log = Events()
         self.boot_id = BOOT
         self.missing_paths: set[str] = set()
+        self.checks: CheckSources | None = None
         self._store: InMemoryStore | None = None
         self._agent: asyncio.Task[None] | None = None
 
@@ -127,6 +128,7 @@ class World:
             identities=IDENTITIES,
             readable_paths=self._readable_paths,
             kill_guests=self.hypervisor.kill_now,
+            checks=self.checks,
         )
         self._agent = asyncio.create_task(GuestsAgent(context).run())
         await rest()

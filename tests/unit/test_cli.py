@@ -23,7 +23,7 @@ from hamon.cli.lazy import LazyGroup
 from hamon.cli.main import cli
 from hamon.engine.answers import Answers
 from hamon.model.guest import NotMovable
-from hamon.model.host import HostState
+from hamon.model.host import HostChecks, HostState
 from hamon.model.incident import MigrationStatus
 from hamon.model.names import HostName
 from hamon.model.view import ClusterView
@@ -132,6 +132,28 @@ def test_host_show__guest_that_cannot_move__says_why(daemon: AnsweringDaemon) ->
     page = run("host", "show", HOST, "--socket", daemon.path).stdout
 
     assert "no: local_disk" in " ".join(page.split())
+
+
+@pytest.mark.parametrize(
+    ("checks", "expected"),
+    [
+        (None, None),
+        (
+            HostChecks(boot_id=BOOT, failed={"storage:nfs1": "Input/output error"}),
+            "its own check storage:nfs1 failed: Input/output error",
+        ),
+        (HostChecks(boot_id=BOOT), "its own checks: all passed"),
+        (HostChecks(boot_id=NEXT_BOOT, failed={"libvirt": "x"}), "none yet in this boot"),
+    ],
+)
+def test_host_show__checks_of_the_host__are_those_of_this_boot(
+    path: Path, checks: HostChecks | None, expected: str | None
+) -> None:
+    """What a host finds wrong with itself, and not what a former boot did."""
+    with AnsweringDaemon(path, a_view(a_host(HOST, checks=checks))):
+        page = " ".join(run("host", "show", HOST, "--socket", path).stdout.split())
+
+    assert (expected in page) if expected is not None else ("its own check" not in page)
 
 
 @pytest.mark.parametrize("is_dead", [True, False])
