@@ -243,6 +243,22 @@ def plane(context: click.Context, machine: str, which: str, action: str, directi
 
 
 @cli.command()
+@click.argument("machine", metavar="HOST")
+@click.argument("action", type=click.Choice(["cut", "restore"]))
+@click.pass_context
+def storage(context: click.Context, machine: str, action: str) -> None:
+    """Have a host's heartbeats on shared storage fail or pass.
+
+    Its guests' disks are on another storage, which is never cut.
+    """
+    lab = _open(context)
+    if action == "cut":
+        lab.cut_storage(machine)
+    else:
+        lab.restore_storage(machine)
+
+
+@cli.command()
 @click.argument("machine")
 @click.argument("process_name", metavar="PROCESS")
 @click.argument("action", type=click.Choice(["kill", "pause", "resume", "restart"]))

@@ -13,7 +13,7 @@ from hamon.coordination.access import CONTROLLERS_USER, digest_of, host_user
 from hamon.model.names import HostName
 from lab import bmc, zookeeper
 from lab.bmc import Bmc
-from lab.names import PLANES_OF_ROLE, SHARED_STORAGE, Layout, MachineName, Plane, Role
+from lab.names import HEARTBEATS, PLANES_OF_ROLE, SHARED_STORAGE, Layout, MachineName, Plane, Role
 from lab.openstack import configuration, identity, seed
 from lab.topology import Driver, Topology
 
@@ -46,6 +46,10 @@ listen = "{metrics}"
 
 [log]
 format = "json"
+
+[[storage.heartbeats]]
+name = "shared"
+path = "{heartbeats}"
 
 [detection]
 boot_grace_s = 4.0
@@ -131,6 +135,12 @@ storage = "{storage}"
 [libvirt]
 call_timeout_s = 4.0
 start_timeout_s = 15.0
+"""
+
+_HEARTBEATS_TOML = """
+[[storage.heartbeats]]
+name = "shared"
+path = "{heartbeats}"
 """
 
 # Nova knows for itself which disks are shared.
@@ -223,6 +233,7 @@ def _configure_controller(installation: Installation, machine: MachineName, etc:
         session_timeout_s=SESSION_TICKS * installation.tick_s,
         patience="" if installation.topology.computes.driver is Driver.FAKE else _PATIENCE_TOML,
         tick_s=installation.tick_s,
+        heartbeats=HEARTBEATS,
         metrics=f"{layout.address(machine, Plane.MANAGEMENT)}:{METRICS_PORT}",
     )
     (etc / "hamon.toml").write_text(main + _nova(installation, etc))
@@ -286,7 +297,8 @@ def _configure_host(installation: Installation, machine: MachineName, etc: Path)
         storage=planes[Plane.STORAGE],
     )
     storage = "" if installation.has_cloud else _STORAGE_TOML.format(shared=SHARED_STORAGE)
-    (etc / "agent.toml").write_text(main + storage)
+    beats = _HEARTBEATS_TOML.format(heartbeats=HEARTBEATS)
+    (etc / "agent.toml").write_text(main + storage + beats)
     _copy_secret(layout.secrets / f"zookeeper-{machine}", etc / "zookeeper.password")
 
 

@@ -206,6 +206,7 @@ def make_file_system(spec: dict[str, Any]) -> None:
     # A handle on the checkout: it may lie in a folder that is hidden next.
     checkout = os.open(project, os.O_PATH | os.O_DIRECTORY)
     shared = os.open(spec["shared_storage"], os.O_PATH | os.O_DIRECTORY)
+    beats = os.open(spec["heartbeats"], os.O_PATH | os.O_DIRECTORY)
     for target, name in OVERLAYS.items():
         upper, work = folder / name / "upper", folder / name / "work"
         layers = f"lowerdir={target},upperdir={upper},workdir={work}"
@@ -222,8 +223,12 @@ def make_file_system(spec: dict[str, Any]) -> None:
         target = spec["shared_storage_target"]
         Path(target).mkdir(parents=True)
         _command("mount", "--bind", f"/proc/{me}/fd/{shared}", target)
-    os.close(checkout)
-    os.close(shared)
+    if spec["role"] != "cloud":
+        target = spec["heartbeats_target"]
+        Path(target).mkdir(parents=True)
+        _command("mount", "--bind", f"/proc/{me}/fd/{beats}", target)
+    for handle in (checkout, shared, beats):
+        os.close(handle)
     RUN.mkdir()
     boot_id = RUN / "boot_id"
     boot_id.write_text(f"{uuid.uuid4()}\n")

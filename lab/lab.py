@@ -191,6 +191,14 @@ class Lab:
         """Mend a plane of a machine. Idempotent."""
         network.restore(self.layout, self.machine(machine).name, plane)
 
+    def cut_storage(self, machine: str) -> None:
+        """Have a host's heartbeats on shared storage fail. Idempotent."""
+        self.machine(machine).cut_storage(is_cut=True)
+
+    def restore_storage(self, machine: str) -> None:
+        """Have a host's heartbeats on shared storage pass. Idempotent."""
+        self.machine(machine).cut_storage(is_cut=False)
+
     def reset(self, machine: str) -> None:
         """Cut the power of a machine and switch it on again at once."""
         self.machine(machine).power_cut()
@@ -372,6 +380,8 @@ def _wait_for_libvirt(host: Machine) -> None:
 def _repair_machine(machine: Machine) -> None:
     if not machine.powered():
         machine.power_on()
+    if machine.name.role is Role.HOST:
+        machine.cut_storage(is_cut=False)
     for name, process in machine.processes().items():
         match process["state"]:
             case "paused":

@@ -17,6 +17,7 @@ from typing import Any
 from lab import network
 from lab.init import CONTROL_SOCKET, OVERLAYS
 from lab.names import (
+    HEARTBEATS,
     PLANES_OF_ROLE,
     PREFIX_LENGTH,
     PROJECT,
@@ -65,6 +66,7 @@ class Machine:
 
     def prepare(self) -> None:
         """Make the machine's folders and configuration, before its first power-on."""
+        self.layout.heartbeats.mkdir(exist_ok=True)
         for name in (*OVERLAYS.values(), "log"):
             (self.folder / name / "upper").mkdir(parents=True, exist_ok=True)
             (self.folder / name / "work").mkdir(exist_ok=True)
@@ -182,6 +184,18 @@ class Machine:
         """Run a command in the machine with this process's terminal; return its exit status."""
         return subprocess.run(self.exec_argv(argv), check=False).returncode
 
+    def cut_storage(self, *, is_cut: bool) -> None:
+        """Have the storage of the heartbeats refuse what this machine writes, or take it again.
+
+        Its mount becomes read-only, as one does whose storage is in trouble. A power cut mends it.
+        Idempotent.
+
+        Raises:
+            LabError: the machine is off.
+        """
+        how = "ro" if is_cut else "rw"
+        self.run(["mount", "-o", f"remount,bind,{how}", str(HEARTBEATS)])
+
     def processes(self) -> dict[str, dict[str, Any]]:
         """Name, pid (inside) and state of each service and each `qemu:<guest>`."""
         if not self.powered():
@@ -272,6 +286,8 @@ class Machine:
             "hostname": str(self.name),
             "shared_storage": str(self.layout.shared_storage),
             "shared_storage_target": str(SHARED_STORAGE),
+            "heartbeats": str(self.layout.heartbeats),
+            "heartbeats_target": str(HEARTBEATS),
             "addresses": {
                 plane: f"{self.layout.address(self.name, plane)}/{PREFIX_LENGTH}"
                 for plane in PLANES_OF_ROLE[self.name.role]

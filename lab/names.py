@@ -14,6 +14,8 @@ CACHE = LABS / "cache"
 
 # The same path in every host of every lab; it exists only in their mount namespaces.
 SHARED_STORAGE = Path("/srv/hamon-lab-shared")
+# The same in every host and controller.
+HEARTBEATS = Path("/srv/hamon-lab-beats")
 
 SLOTS = 64
 PREFIX_LENGTH = 24
@@ -132,6 +134,11 @@ class Layout:
     def shared_storage(self) -> Path:
         """The folder that hosts see as `SHARED_STORAGE`."""
         return self.state / "shared"
+
+    @property
+    def heartbeats(self) -> Path:
+        """The folder that hosts and controllers see as `HEARTBEATS`."""
+        return self.state / "beats"
 
     @property
     def guest_disks(self) -> Path:

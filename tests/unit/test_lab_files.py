@@ -73,7 +73,7 @@ def test_configure__nova__leads_to_the_proxy_with_the_password_in_a_file(layout:
     address = layout.address(CLOUD, Plane.MANAGEMENT)
     assert f"{address} cloud\n" in (etc(layout, CONTROLLER) / "hosts").read_text()
     agent = read(layout, HOST, "agent.toml")
-    assert ("nova", False) == (agent["backend"], "storage" in agent)
+    assert ("nova", ["heartbeats"]) == (agent["backend"], list(agent["storage"]))
 
 
 def test_configure__libvirt__needs_no_word_of_a_backend(layout: Layout) -> None:
@@ -82,7 +82,8 @@ def test_configure__libvirt__needs_no_word_of_a_backend(layout: Layout) -> None:
 
     main, agent = read(layout, CONTROLLER, "hamon.toml"), read(layout, HOST, "agent.toml")
     assert (False, False) == ("backend" in main["cluster"], "nova" in main)
-    assert (False, True) == ("backend" in agent, "storage" in agent)
+    assert (False, True) == ("backend" in agent, "shared_paths" in agent["storage"])
+    assert main["storage"]["heartbeats"] == agent["storage"]["heartbeats"]
     assert "service_host" not in read(layout, CONTROLLER, "hosts.d/h1.toml")["host"]["h1"]
 
 
