@@ -264,14 +264,15 @@ class Daemon:
         folders = [
             MountedFolder(name, path, clock) for name, path in settings.storage.heartbeats.items()
         ]
-        if not folders:
+        hosts = beating(settings.hosts)
+        if not folders or not hosts:
             return ()
         for folder in folders:
             folder.start()
             self._stack.push_async_callback(folder.close)
         watch = StorageWatch(
             folders,
-            beating(settings.hosts),
+            hosts,
             clock,
             observer=settings.controller,
             pace=watching_pace_of(settings.policy, settings.storage.heartbeat_period_s),

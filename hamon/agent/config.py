@@ -23,6 +23,9 @@ from hamon.model.policy import Backend
 HEARTBEAT_PERIODS_MIN = 3
 """A storage that took no heartbeat for less is not late: one write may just be slow."""
 
+HEARTBEAT_PERIOD_MAX_S = 10.0
+"""No controller would call a host alive by a rarer one, and its writer would be taken for stuck."""
+
 PRODUCT_UUID_FILE = Path("/sys/class/dmi/id/product_uuid")
 _SERVER = re.compile(r"\[?[A-Za-z0-9.:-]+\]?:[0-9]{1,5}")
 _LINK = re.compile(r"[^/\s]{1,15}")
@@ -130,7 +133,9 @@ def load_config(path: Path) -> AgentConfig:
         shared_paths=_shared_paths(keys),
         shared_pools=keys.texts("storage.shared_pools"),
         heartbeats=_heartbeats(keys),
-        heartbeat_period_s=keys.number("storage.heartbeat_period_s", 1.0, at_least=0.1),
+        heartbeat_period_s=keys.number(
+            "storage.heartbeat_period_s", 1.0, at_least=0.1, at_most=HEARTBEAT_PERIOD_MAX_S
+        ),
         heartbeat_late_s=keys.number("storage.heartbeat_late_s", 5.0, at_least=0.1),
         checks_period_s=keys.number("checks.period_s", 2.0, at_least=0.5),
         links=_links(keys),

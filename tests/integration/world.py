@@ -255,15 +255,18 @@ class World:
         self.wait_reason(host, "conviction_held")
 
     def isolate(self, host: str) -> None:
-        """Cut a host from every plane but its BMC's: nobody can tell that it lives."""
+        """Cut a host from storage and every plane but its BMC's: nobody can tell that it lives."""
         self.taken_down.add(host)
+        self.lab.cut_storage(host)
         self.lab.cut(host, Plane.MANAGEMENT)
         self.lab.cut(host, Plane.STORAGE)
 
     def mend(self, host: str) -> None:
-        """Mend every plane of a machine."""
+        """Mend every plane of a machine; a power cut mends its storage."""
         for plane in (Plane.MANAGEMENT, Plane.STORAGE):
             self.lab.restore(host, plane)
+        if self.lab.host(host).powered():
+            self.lab.restore_storage(host)
 
     def bring_back(self) -> None:
         """Do what an operator does after an accident, until every host is in service."""
