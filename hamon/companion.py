@@ -16,7 +16,7 @@ PAUSE_S = 2.0
 
 STUCK_AFTER_S = 30.0
 """A program that said nothing for so long is killed: a mount that was given up and made anew is
-reached by a new one only."""
+reached by a new one only. Both programs there are print something in every period."""
 
 END_S = 1.0
 LINE_MAX_BYTES = 16 * 1024 * 1024
@@ -34,6 +34,7 @@ class Companion:
         clock: for pauses.
         on_line: called with each line it prints; on the event loop, must not block.
         on_end: called whenever it ended, or could not be started.
+        stuck_after_s: one that prints nothing for so long is killed.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Companion:
         *,
         on_line: Callable[[str], None],
         on_end: Callable[[], None] = lambda: None,
+        stuck_after_s: float = STUCK_AFTER_S,
     ) -> None:
         self._script = script
         self._arguments = arguments
         self._clock = clock
         self._on_line = on_line
         self._on_end = on_end
+        self._stuck_after_s = stuck_after_s
         self._child: asyncio.subprocess.Process | None = None
 
     @property
@@ -100,7 +103,7 @@ class Companion:
     async def _listen(self, child: asyncio.subprocess.Process) -> None:
         assert child.stdout is not None  # asked for
         with contextlib.suppress(TimeoutError, ValueError):
-            while line := await asyncio.wait_for(child.stdout.readline(), STUCK_AFTER_S):
+            while line := await asyncio.wait_for(child.stdout.readline(), self._stuck_after_s):
                 self._on_line(line.decode(errors="replace").rstrip("\n"))
 
     async def _gone(self, child: asyncio.subprocess.Process) -> None:
