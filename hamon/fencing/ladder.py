@@ -127,10 +127,26 @@ def _confirm(
         for device in devices
     ):
         return Rung(step=Step.PROVEN, proof=_device_proof(host, devices, epoch, now_s))
-    give_up_s = max(settled_s.values()) + fencing.confirm_timeout_s
+    give_up_s = max(
+        settled_s[device.name] + _patience_s(host, device, detection, fencing) for device in devices
+    )
     if now_s < give_up_s:
         return Rung(step=Step.CONFIRM, wake_at_s=give_up_s)
     return Rung(step=Step.EXHAUSTED if is_last else Step.NEXT_LEVEL)
+
+
+def _patience_s(
+    host: HostView, device: FenceDeviceSpec, detection: DetectionPolicy, fencing: FencingPolicy
+) -> float:
+    """Return how long after its order a device may take to prove Off.
+
+    One that took no order and answers nothing gets the time of one more look: the next level waits.
+    """
+    shot = host.shot_of(device.name)
+    is_mute = shot.settled_s is not None and not settled(host, device, shot.settled_s)
+    if shot.last is ShotOutcome.DONE or not is_mute:
+        return fencing.confirm_timeout_s
+    return min(fencing.confirm_timeout_s, detection.look_timeout_s + detection.off_gap_s)
 
 
 def _settled_s(host: HostView, device: FenceDeviceSpec, now_s: float) -> float:

@@ -21,7 +21,7 @@ from hamon.settings.schema import (
     IpmiTable,
     KindTable,
     RedfishTable,
-    StorageTable,
+    RevocationTable,
 )
 
 IPMI_PASSWORD_BYTES_MAX = 20
@@ -89,7 +89,7 @@ _SCHEMAS: Mapping[str, type[BaseModel]] = {
     "ipmi": IpmiTable,
     "redfish": RedfishTable,
     "agent": AgentTable,
-    "storage": StorageTable,
+    "storage": RevocationTable,
 }
 
 
@@ -170,7 +170,7 @@ def _spec(name: str, table: BaseModel, resolve: Callable[[str], Path]) -> FenceD
             return _redfish(name, table, resolve)
         case AgentTable():
             return _agent(name, table, resolve)
-        case StorageTable():
+        case RevocationTable():
             return FenceDeviceSpec(
                 name=name,
                 level=table.level,

@@ -261,7 +261,7 @@ class RedfishTable(FenceTable):
     allow_insecure_tls: bool = False
 
 
-class StorageTable(FenceTable):
+class RevocationTable(FenceTable):
     """``fence.<device>`` with ``kind = "storage"``: a program of the site's own."""
 
     kind: Literal["storage"]

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 from hamon.coordination.paths import Place, PlaceKind, to_path
+from hamon.model.control import RequestKind
 from hamon.model.host import Leaving
 from hamon.model.names import ControllerId, GuestId, HostName
 from hamon.ports.store import SetData
@@ -61,7 +63,7 @@ def heal(world: World) -> None:
         world.cut(plane, party, is_cut=False)
     if not world.ensemble.has_quorum:
         world.ensemble.regain_quorum()
-    for name in world.bmcs:
+    for name in _switches(world):
         _bmc(world, name, "ok")
     for controller in world.controllers.values():
         controller.resume()
@@ -239,9 +241,16 @@ def _expire(world: World, whose: str) -> None:
 
 
 def _bmc(world: World, name: str, what: str) -> None:
-    device: SimulatedFenceDevice = world.bmcs[HostName(name)]
+    """Have a host's first fence device, or the one named as ``host/device``, do ``what``."""
+    host, _, named = name.partition("/")
+    devices = world.switches[HostName(host)]
+    device: SimulatedFenceDevice = devices[named or next(iter(devices))]
     device.faults = set(_BMC_FAULTS[what])
     device.delay_s = SLOW_S if what == "slow" else QUICK_S
+
+
+def _switches(world: World) -> list[str]:
+    return [f"{host}/{device}" for host, named in world.switches.items() for device in named]
 
 
 def _znode(world: World, path: str, what: str) -> None:
@@ -253,6 +262,10 @@ def _znode(world: World, path: str, what: str) -> None:
 
 def _request(world: World, kind: str, host: str = "", *rest: str) -> None:
     arguments: dict[str, str] = {"kind": kind, "reason": "by scenario"}
+    if kind == RequestKind.RELEASE:
+        boots = {name: _host(world, name).boot_id for name in (host, *rest)}
+        arguments |= {"boots": json.dumps(boots), "until": "9999-12-31T00:00:00.000Z"}
+        host, rest = "", ()
     if host:
         arguments["host"] = host
     if kind in {"confirm_down", "evacuate_host"} and host:

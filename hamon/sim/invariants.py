@@ -185,6 +185,7 @@ class Referee:
             if self.now_s() - convicted_s <= window_s
             and self._is_troubled(name)
             and name not in self.ledger.control().maintenance
+            and not any(name in release.hosts for release in self.ledger.control().releases)
         ]
         share = int(len(self.hosts) * self.policy.holds.storm_share_max)
         limit = max(1, min(self.policy.holds.storm_hosts_max, share))

@@ -8,6 +8,14 @@
     storage = ["nfs1"]               # optional: storages with the hosts' heartbeats
     checks = true                    # optional: hosts check their storages, libvirt and links
     until_s = 120                    # virtual seconds; commands begin at 40 at the earliest
+    storage = ["nfs1"]               # optional: storages with heartbeats
+    checks = true                    # optional: hosts check themselves
+    [policy.holds]                   # optional: keys of a table of hamon.toml
+    storm_hosts_max = 1
+    [labels]                         # optional, by host
+    compute-1 = { rack = "a1" }
+    [fence]                          # optional: every host's devices, and their levels
+    ipmi = 1
     [hosts]                          # RAM of a host, 0: as all
     compute-1 = 0
     [guests]                         # host of each guest; "host:RAM" or "host:RAM:shutoff"
@@ -32,15 +40,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from hamon.model.guest import PowerState
-from hamon.model.policy import Backend, Policy
+from hamon.model.policy import Backend, Mode, Policy
 from hamon.sim.ensemble import Commit
 from hamon.sim.events import Event
 from hamon.sim.faults import do
 from hamon.sim.invariants import Violation
 from hamon.sim.liveness import unfinished
 from hamon.sim.loop import run_virtual
-from hamon.sim.world import SETTLED_S, GuestPlan, InvariantError, Plan, World
+from hamon.sim.plan import GuestPlan, Plan
+from hamon.sim.world import SETTLED_S, InvariantError, World
 
 GOLDEN = "log.expect"
 
@@ -107,11 +118,6 @@ class Scenario:
         """
         content = tomllib.loads((folder / "scenario.toml").read_text())
         hosts: dict[str, int] = content["hosts"]
-        policy = Policy()
-        storm = content.get("storm_hosts_max")
-        if storm is not None:
-            holds = replace(policy.holds, storm_hosts_max=storm, storm_share_max=1.0)
-            policy = replace(policy, holds=holds)
         plan = Plan(
             hosts=tuple(hosts),
             controllers=tuple(
@@ -123,7 +129,9 @@ class Scenario:
             backend=Backend(content.get("backend", "libvirt")),
             storage=tuple(content.get("storage", ())),
             has_checks=content.get("checks", False),
-            policy=policy,
+            labels=content.get("labels", {}),
+            fence=content.get("fence", {"ipmi": 1}),
+            policy=_policy(content.get("policy", {})),
         )
         return cls(
             folder=folder,
@@ -228,6 +236,18 @@ def _commands(content: list[dict[str, Any]]) -> Iterator[Command]:
         if entry["s"] < SETTLED_S:
             raise ValueError(f"nothing can be done before {SETTLED_S} s")
         yield Command(at_s=float(entry["s"]), verbs=tuple(entry["do"]))
+
+
+def _policy(changed: dict[str, Any]) -> Policy:
+    """Return the default policy with some of its tables' keys, and its mode, changed."""
+    policy = Policy(mode=Mode(changed.pop("mode", Mode.ACTIVE)))
+    tables = {
+        name: msgspec.convert(
+            {**msgspec.to_builtins(getattr(policy, name)), **keys}, type(getattr(policy, name))
+        )
+        for name, keys in changed.items()
+    }
+    return replace(policy, **tables)
 
 
 def _guest(name: str, text: str) -> GuestPlan:

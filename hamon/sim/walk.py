@@ -14,7 +14,8 @@ from hamon.sim.faults import do, heal
 from hamon.sim.invariants import Violation
 from hamon.sim.liveness import unfinished
 from hamon.sim.loop import run_virtual
-from hamon.sim.world import PLANES, GuestPlan, InvariantError, Plan, World, policy_for_walks
+from hamon.sim.plan import PLANES, GuestPlan, Plan, policy_for_walks
+from hamon.sim.world import InvariantError, World
 
 STEPS = 12
 PAUSES_S = (0.05, 0.5, 2.0, 5.0, 9.0)

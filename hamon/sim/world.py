@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 from uuid import UUID
 
-from hamon.backends.libvirt.definition import NOVA_NAMESPACE
-from hamon.coordination.access import Identities, digest_of, host_user
+from hamon.coordination.access import Identities, digest_of
 from hamon.coordination.bootstrap import bootstrap
 from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.model.guest import InventoryEntry, PowerState
-from hamon.model.host import FenceDeviceSpec, HostSpec, PlaneAddress
+from hamon.model.host import HostSpec
 from hamon.model.names import ControllerId, GuestId, HostName
-from hamon.model.policy import Backend, DetectionPolicy, InstanceDisks, Policy
+from hamon.model.policy import Backend
 from hamon.ports.fencing import FenceDevice
 from hamon.ports.hypervisor import DomainEvent
 from hamon.ports.probe import ProbeAnswer
@@ -27,7 +25,7 @@ from hamon.sim.clock import VirtualClock
 from hamon.sim.controller import SimulatedController
 from hamon.sim.ensemble import Commit, Ensemble
 from hamon.sim.events import Event, Events
-from hamon.sim.host import SHARED_PATH, SimulatedHost
+from hamon.sim.host import SimulatedHost
 from hamon.sim.invariants import Referee, Violation
 from hamon.sim.ledger import Ledger
 from hamon.sim.loop import VirtualLoop
@@ -35,52 +33,24 @@ from hamon.sim.network import SimulatedNetwork
 from hamon.sim.nova import SimulatedNova
 from hamon.sim.nova_client import ClientCloud, Road
 from hamon.sim.nova_compute import SimulatedCompute
+from hamon.sim.plan import (
+    MANAGEMENT,
+    NOVA_MARK,
+    PLANES,
+    Plan,
+    definition_of,
+    policy_of,
+    spec_of,
+)
 from hamon.sim.power import DeviceFault, SimulatedFenceDevice
 from hamon.sim.process import Process
 from hamon.sim.storage import SimulatedStorage
 from hamon.sim.tree import Caller, TreeChange
 
-MANAGEMENT = "management"
-STORAGE = "storage"
-PLANES = (MANAGEMENT, STORAGE)
-
-ECHO_PORT = 7465
 SETTLED_S = 20.0
 """After so long every host is registered, its guests are adopted, and the start-up hold is over."""
 
 PULSE_S = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestPlan:
-    """A guest as a world begins with it."""
-
-    name: str
-    host: str
-    ram_mib: int = 1024
-    wanted: PowerState = PowerState.RUNNING
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a world begins with.
-
-    ``ram_mib``: of hosts that differ from ``host_ram_mib``. ``storage``: names of the storages on
-    which hosts leave their heartbeats. ``has_checks``: whether hosts check themselves.
-    """
-
-    hosts: tuple[str, ...] = ("compute-1", "compute-2", "compute-3")
-    controllers: tuple[str, ...] = ("controller-1", "controller-2")
-    guests: tuple[GuestPlan, ...] = ()
-    host_ram_mib: int = 16384
-    ram_mib: dict[str, int] = field(default_factory=dict)
-    backend: Backend = Backend.LIBVIRT
-    storage: tuple[str, ...] = ()
-    has_checks: bool = False
-    policy: Policy = field(
-        default_factory=lambda: Policy(detection=DetectionPolicy(session_timeout_s=6.0))
-    )
-    seed: int = 0
 
 
 class InvariantError(AssertionError):
@@ -101,12 +71,12 @@ class World:
 
     def __init__(self, plan: Plan, echo: Callable[[Event], None] | None = None) -> None:
         self.plan = plan
-        self.policy = _policy_of(plan)
+        self.policy = policy_of(plan)
         self.clock = VirtualClock()
         self.random = Random(plan.seed)
         self.events = Events(self.clock.now_s, echo)
         self.controllers_digest = digest_of("controllers", "secret")
-        self.specs = tuple(_spec(index, name) for index, name in enumerate(plan.hosts, 1))
+        self.specs = tuple(spec_of(plan, index, name) for index, name in enumerate(plan.hosts, 1))
         self.identities = Identities(
             controllers=self.controllers_digest,
             hosts={spec.name: spec.zookeeper_digest for spec in self.specs},
@@ -118,7 +88,7 @@ class World:
         self.storage = SimulatedStorage(self.clock, plan.storage)
         self.cuts: set[tuple[str, str]] = set()
         self.hosts: dict[HostName, SimulatedHost] = {}
-        self.bmcs: dict[HostName, SimulatedFenceDevice] = {}
+        self.switches: dict[HostName, dict[str, SimulatedFenceDevice]] = {}
         self.devices: dict[HostName, dict[str, FenceDevice]] = {}
         self.nova = self._nova()
         self.computes: dict[HostName, SimulatedCompute] = {}
@@ -160,9 +130,11 @@ class World:
             compute = SimulatedCompute(self, host, self.nova, digest)
             self.computes[spec.name] = compute
             host.services.append(compute)
-        device = SimulatedFenceDevice(spec.fence[0], host, self.clock)
-        self.bmcs[spec.name] = device
-        self.devices[spec.name] = {spec.fence[0].name: device}
+        switches = {
+            device.name: SimulatedFenceDevice(device, host, self.clock) for device in spec.fence
+        }
+        self.switches[spec.name] = switches
+        self.devices[spec.name] = dict(switches)
         for place in spec.planes:
             self.network.attach(place.plane, spec.name, place.address, place.port, host)
 
@@ -286,8 +258,8 @@ class World:
 
     def definition(self, guest: GuestId) -> str:
         """Return the domain of a guest, as whoever runs guests here makes it."""
-        mark = _NOVA_MARK if self.nova is not None else ""
-        return _definition(guest, self.guests[guest], mark)
+        mark = NOVA_MARK if self.nova is not None else ""
+        return definition_of(guest, self.guests[guest], mark)
 
     def evacuation_sent(self, controller: ControllerId, guest: GuestId) -> None:
         """Judge a request to Nova, the moment it is sent."""
@@ -326,11 +298,11 @@ class World:
 
     def liars(self) -> tuple[HostName, ...]:
         """Name the hosts whose device says Off whatever is true."""
-        return tuple(host for host in sorted(self.bmcs) if self.has_liar(host))
+        return tuple(host for host in sorted(self.switches) if self.has_liar(host))
 
     def has_liar(self, host: HostName) -> bool:
         """Say whether the host's device says Off whatever is true."""
-        return DeviceFault.LIES_OFF in self.bmcs[host].faults
+        return any(DeviceFault.LIES_OFF in one.faults for one in self.switches[host].values())
 
     # -- who hears whom ---------------------------------------------------------------------------
 
@@ -369,48 +341,3 @@ class World:
         if not controller.is_alive or controller.is_paused:
             return False
         return any(not {(plane, host), (plane, controller.name)} & self.cuts for plane in PLANES)
-
-
-def policy_for_walks() -> Policy:
-    """Return the default policy, but for what more happens by in a short walk.
-
-    A storm limit lets two hosts of five be handled, and closed incidents are soon forgotten.
-    """
-    policy = Policy(detection=DetectionPolicy(session_timeout_s=6.0))
-    return replace(
-        policy,
-        holds=replace(policy.holds, storm_share_max=0.5),
-        recovery=replace(policy.recovery, incidents_kept=1),
-    )
-
-
-def _spec(index: int, name: str) -> HostSpec:
-    device = FenceDeviceSpec(name="ipmi", level=1, kind="ipmi", address=f"192.0.2.{index}")
-    return HostSpec(
-        name=HostName(name),
-        planes=tuple(
-            PlaneAddress(plane=plane, address=f"198.51.{100 + number}.{index}", port=ECHO_PORT)
-            for number, plane in enumerate(PLANES)
-        ),
-        fence=(device,),
-        product_uuid=str(UUID(int=index << 64 | 0x4000 << 64 | 0x8 << 60)),
-        zookeeper_digest=digest_of(host_user(HostName(name)), "secret"),
-    )
-
-
-def _policy_of(plan: Plan) -> Policy:
-    """Return the plan's policy, for its backend and the disks that a world has: shared ones."""
-    evacuation = replace(plan.policy.evacuation, instance_disks=InstanceDisks.SHARED)
-    return replace(plan.policy, backend=plan.backend, evacuation=evacuation)
-
-
-_NOVA_MARK = f'<metadata><nova:instance xmlns:nova="{NOVA_NAMESPACE}1"/></metadata>'
-
-
-def _definition(guest: GuestId, planned: GuestPlan, mark: str) -> str:
-    return f"""\
-<domain type="qemu"><name>{planned.name}</name><uuid>{guest}</uuid>{mark}
-<memory unit="MiB">{planned.ram_mib}</memory><vcpu>1</vcpu>
-<os><type arch="x86_64">hvm</type></os><devices>
-<disk type="file" device="disk"><source file="{SHARED_PATH}/{planned.name}.img"/>
-<target dev="vda"/></disk></devices></domain>"""

@@ -10,7 +10,8 @@ from hamon.model.proof import Source, Vote
 from hamon.model.view import HostView
 from hamon.sim.faults import do, heal
 from hamon.sim.loop import run_virtual
-from hamon.sim.world import GuestPlan, Plan, World
+from hamon.sim.plan import GuestPlan, Plan
+from hamon.sim.world import World
 
 HOST = HostName("compute-1")
 PLAN = Plan(

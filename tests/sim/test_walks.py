@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hamon.model.policy import Backend
+from hamon.sim.plan import GuestPlan, Plan
 from hamon.sim.scenario import Command, Crash, Played, Scenario, run
 from hamon.sim.walk import walk
-from hamon.sim.world import GuestPlan, Plan
 
 QUICK_SEEDS = 4
 SLOW_SEEDS = 500

@@ -197,6 +197,26 @@ def test_climb__device_with_a_delay__shoots_so_long_after_the_conviction(
     assert rung.wake_at_s == (NOW_S + 1.0 if expected is Step.WAIT else None)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "readings", "expected"),
+    [
+        (ShotOutcome.UNKNOWN, (), Step.NEXT_LEVEL),
+        (ShotOutcome.NOT_DONE, (a_reading(Power.UNKNOWN, age_s=1.0),), Step.NEXT_LEVEL),
+        (ShotOutcome.NOT_DONE, (a_reading(Power.ON, age_s=1.0),), Step.CONFIRM),
+        (ShotOutcome.DONE, (), Step.CONFIRM),
+    ],
+)
+def test_climb__device_that_says_nothing__is_left_for_the_next_level_sooner(
+    outcome: ShotOutcome, readings: tuple[PowerReading, ...], expected: Step
+) -> None:
+    """A dead BMC took no order and answers nothing: guests wait for what is behind it."""
+    host = fencing_host(
+        fence=TWO_LEVELS, last_shot=outcome, shot_settled_s=NOW_S - 7.0, readings=readings
+    )
+
+    assert expected is next_rung(host, record(a_shot(outcome=outcome))).step
+
+
 # -- Off without a shot ---------------------------------------------------------------------------
 
 TRUSTS_OFF = FencingPolicy(off_without_shot=True)

@@ -20,13 +20,13 @@ from hamon.settings.schema import (
     MainFile,
     PlaneTable,
     RedfishTable,
-    StorageTable,
+    RevocationTable,
 )
 
 CONFIG = Path(__file__).parents[2] / "config"
 COMMENTED = re.compile(r"# ([a-z_]+ = \S.*|\[[a-z]+\]$)", re.MULTILINE)
 
-OF_A_HOST = (HostTable, PlaneTable, IpmiTable, RedfishTable, AgentTable, StorageTable)
+OF_A_HOST = (HostTable, PlaneTable, IpmiTable, RedfishTable, AgentTable, RevocationTable)
 
 WRITTEN_ELSEWHERE = {("detection", "session_timeout_s")}
 """Taken from [zookeeper]; refused in [detection]."""

@@ -1,0 +1,105 @@
+"""What a simulated world begins with: hosts, guests, storages, policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from hamon.backends.libvirt.definition import NOVA_NAMESPACE
+from hamon.coordination.access import digest_of, host_user
+from hamon.model.guest import PowerState
+from hamon.model.host import FenceDeviceSpec, HostSpec, PlaneAddress
+from hamon.model.names import GuestId, HostName
+from hamon.model.policy import Backend, DetectionPolicy, InstanceDisks, Policy
+from hamon.sim.host import SHARED_PATH
+
+MANAGEMENT = "management"
+STORAGE = "storage"
+PLANES = (MANAGEMENT, STORAGE)
+
+ECHO_PORT = 7465
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestPlan:
+    """A guest as a world begins with it."""
+
+    name: str
+    host: str
+    ram_mib: int = 1024
+    wanted: PowerState = PowerState.RUNNING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a world begins with.
+
+    ``ram_mib``: of hosts that differ from ``host_ram_mib``. ``storage``: names of the storages on
+    which hosts leave their heartbeats. ``has_checks``: whether hosts check themselves. ``labels``:
+    by host. ``fence``: the level of each device that every host has.
+    """
+
+    hosts: tuple[str, ...] = ("compute-1", "compute-2", "compute-3")
+    controllers: tuple[str, ...] = ("controller-1", "controller-2")
+    guests: tuple[GuestPlan, ...] = ()
+    host_ram_mib: int = 16384
+    ram_mib: dict[str, int] = field(default_factory=dict)
+    backend: Backend = Backend.LIBVIRT
+    storage: tuple[str, ...] = ()
+    has_checks: bool = False
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    fence: dict[str, int] = field(default_factory=lambda: {"ipmi": 1})
+    policy: Policy = field(
+        default_factory=lambda: Policy(detection=DetectionPolicy(session_timeout_s=6.0))
+    )
+    seed: int = 0
+
+
+def policy_for_walks() -> Policy:
+    """Return the default policy, but for what more happens by in a short walk.
+
+    A storm limit lets two hosts of five be handled, and closed incidents are soon forgotten.
+    """
+    policy = Policy(detection=DetectionPolicy(session_timeout_s=6.0))
+    return replace(
+        policy,
+        holds=replace(policy.holds, storm_share_max=0.5),
+        recovery=replace(policy.recovery, incidents_kept=1),
+    )
+
+
+def spec_of(plan: Plan, index: int, name: str) -> HostSpec:
+    """Return how a host is enrolled; ``index`` gives it addresses and an identity."""
+    return HostSpec(
+        name=HostName(name),
+        planes=tuple(
+            PlaneAddress(plane=plane, address=f"198.51.{100 + number}.{index}", port=ECHO_PORT)
+            for number, plane in enumerate(PLANES)
+        ),
+        fence=tuple(
+            FenceDeviceSpec(name=device, level=level, kind="ipmi", address=f"192.0.{level}.{index}")
+            for device, level in plan.fence.items()
+        ),
+        product_uuid=str(UUID(int=index << 64 | 0x4000 << 64 | 0x8 << 60)),
+        zookeeper_digest=digest_of(host_user(HostName(name)), "secret"),
+        labels=plan.labels.get(name, {}),
+    )
+
+
+def policy_of(plan: Plan) -> Policy:
+    """Return the plan's policy, for its backend and the disks that a world has: shared ones."""
+    evacuation = replace(plan.policy.evacuation, instance_disks=InstanceDisks.SHARED)
+    return replace(plan.policy, backend=plan.backend, evacuation=evacuation)
+
+
+NOVA_MARK = f'<metadata><nova:instance xmlns:nova="{NOVA_NAMESPACE}1"/></metadata>'
+
+
+def definition_of(guest: GuestId, planned: GuestPlan, mark: str) -> str:
+    """Return the domain of a guest; ``mark``: what its definition says of Nova."""
+    return f"""\
+<domain type="qemu"><name>{planned.name}</name><uuid>{guest}</uuid>{mark}
+<memory unit="MiB">{planned.ram_mib}</memory><vcpu>1</vcpu>
+<os><type arch="x86_64">hvm</type></os><devices>
+<disk type="file" device="disk"><source file="{SHARED_PATH}/{planned.name}.img"/>
+<target dev="vda"/></disk></devices></domain>"""
