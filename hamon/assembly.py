@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from hamon.coordination.cluster import ZooKeeperCluster
 from hamon.coordination.election import Election
 from hamon.coordination.highest import HighestSeen
 from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
+from hamon.detector.kdump import KdumpListener, listen, senders_of
 from hamon.detector.knocking import Knocker, KnockingPace
 from hamon.detector.probe import TcpProbe
 from hamon.detector.storage import StorageWatch, WatchingPace
@@ -150,7 +152,10 @@ class Daemon:
         cluster = ZooKeeperCluster(store, self._clock, settings.controller, settings.hosts, digest)
         stack.push_async_callback(cluster.stop)
         cloud = self._cloud()
-        engine = self._engine(store, cluster, devices, cloud, Identities(controllers=digest))
+        witnesses = await self._witnesses()
+        engine = self._engine(
+            store, cluster, devices, cloud, witnesses, Identities(controllers=digest)
+        )
         stack.push_async_callback(engine.close)
         # Before ZooKeeper is reached, so that whoever asks is told that it is not.
         await self._open_socket(engine, cluster, cloud)
@@ -167,6 +172,7 @@ class Daemon:
         cluster: ZooKeeperCluster,
         devices: Devices,
         cloud: CloudCalls | None,
+        witnesses: tuple[Witness, ...],
         identities: Identities,
     ) -> Engine:
         settings = self._settings
@@ -188,7 +194,7 @@ class Daemon:
                 self._clock,
                 settings.hosts,
                 cloud.picture if cloud is not None else None,
-                witnesses=self._witnesses(),
+                witnesses=(*witnesses, *self._witnesses()),
             ),
             executor=self._executor(devices, cloud),
             reporter=Reporter(
@@ -246,6 +252,35 @@ class Daemon:
             spec.name: {device.spec.name: device for device in await builder.build(spec)}
             for spec in self._settings.hosts
         }
+
+    async def _witnesses(self) -> tuple[Witness, ...]:
+        """Return what sees hosts live or die besides the probes.
+
+        Raises:
+            ConfigError: crash notices cannot be listened for.
+        """
+        settings = self._settings
+        place = settings.kdump
+        if not place.address:
+            return ()
+        kdump = KdumpListener(
+            self._clock,
+            senders_of(settings.hosts),
+            observer=settings.controller,
+            on_change=lambda _host: self._wake.set(),
+            on_datagram=self._instruments.count_kdump_datagram,
+        )
+        try:
+            endpoint = await listen(kdump, place.address, place.port)
+        except OSError as error:
+            # asyncio's own words repeat address and port.
+            why = (
+                f"cannot listen on {place.address} UDP port {place.port}: "
+                f"{os.strerror(error.errno or 0)}; set another one"
+            )
+            raise ConfigError(str(settings.path), "kdump.listen", why) from error
+        self._stack.callback(endpoint.close)
+        return (kdump,)
 
     def _knocker(self) -> Knocker:
         knocker = Knocker(

@@ -60,6 +60,7 @@ class Instruments:
         self._fences = _counter(metrics.FENCES, registry)
         self._fence_duration = _histogram(metrics.FENCE_DURATION, registry)
         self._readings = _counter(metrics.READINGS, registry)
+        self._kdump_datagrams = _counter(metrics.KDUMP_DATAGRAMS, registry)
 
     # -- leading and seeing
 
@@ -135,6 +136,10 @@ class Instruments:
     def count_reading(self, kind: str, power: Power) -> None:
         """Note the answer of a fence device of ``kind``."""
         self._readings.labels(kind, power).inc()
+
+    def count_kdump_datagram(self, heard: str) -> None:
+        """Note what arrived where crash notices are listened for."""
+        self._kdump_datagrams.labels(heard).inc()
 
     def count_port_error(self, error: PortError) -> None:
         """Note a failed call to an outside system."""

@@ -220,6 +220,12 @@ READINGS = Metric(
     labels=("kind", "power"),
     meaning="Power readings, by kind of device and answer.",
 )
+KDUMP_DATAGRAMS = Metric(
+    name="hamon_kdump_datagrams_total",
+    kind=Kind.COUNTER,
+    labels=("heard",),
+    meaning="What arrived where crash notices are listened for: notice, malformed, unknown_sender.",
+)
 
 ALL: tuple[Metric, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Metric)

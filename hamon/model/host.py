@@ -293,6 +293,7 @@ class HostSpec:
     ``agentless``: no process of hamon's runs there: it is known by Nova's word and by probes, it is
     never fenced by itself, and it has no identity in ZooKeeper. ``policy``: its own choices.
     ``carries``: what of hamon's own foundation runs there.
+    ``kdump_addresses``: whence its crash kernel sends, besides the addresses of its planes.
     """
 
     name: HostName
@@ -305,3 +306,4 @@ class HostSpec:
     agentless: bool = False
     policy: HostPolicy = field(default_factory=HostPolicy)
     carries: tuple[Carried, ...] = ()
+    kdump_addresses: tuple[str, ...] = ()

@@ -58,6 +58,9 @@ def _addresses(entry: HostEntry, *, allow_loopback: bool) -> Iterator[ConfigErro
         if (other := planes.setdefault(plane.address, plane.plane)) != plane.plane:
             why = f"{plane.address} is also plane {other}: two planes on one are one witness"
             yield entry.error(key, why)
+    for address in entry.spec.kdump_addresses:
+        if why := _unusable(address, allow_loopback=allow_loopback):
+            yield entry.error(("kdump_addresses",), why)
     for device in entry.spec.fence:
         if not device.address:
             continue
@@ -128,7 +131,10 @@ def _claims(entry: HostEntry) -> Iterator[_Claim]:
         yield ("product_uuid",), ("uuid", spec.product_uuid), spec.product_uuid
     for plane in spec.planes:
         key = ("planes", plane.plane, "address")
-        yield key, ("plane", plane.plane, plane.address), plane.address
+        # On whichever plane: a crash notice is known by its source address alone.
+        yield key, ("address", plane.address), plane.address
+    for address in spec.kdump_addresses:
+        yield ("kdump_addresses",), ("address", address), address
     for device in spec.fence:
         if outlet := outlet_of(device):
             said = f"fence device {' '.join(outlet)}"

@@ -210,6 +210,7 @@ def _entry(document: Document, draft: _Draft, found: list[ConfigError]) -> HostE
         carries=tuple(sorted(set(table.carries))),
         service_host=table.service_host,
         agentless=table.agentless,
+        kdump_addresses=table.kdump_addresses,
     )
     return HostEntry(
         document=document,

@@ -17,6 +17,7 @@ from hamon.settings.nova import nova_settings
 from hamon.settings.schema import MainFile
 from hamon.settings.secrets import read_secret
 from hamon.settings.values import (
+    KdumpSettings,
     LogSettings,
     MetricsSettings,
     NovaSettings,
@@ -138,7 +139,8 @@ def _settings(
         recovery=file.recovery,
     )
     hosts = tuple(entry.spec for entry in entries)
-    address, _, port = file.metrics.listen.rpartition(":")
+    address, port = _place(file.metrics.listen)
+    kdump_address, kdump_port = _place(file.kdump.listen)
     return Settings(
         path=path.absolute(),
         cluster=file.cluster.name,
@@ -159,9 +161,8 @@ def _settings(
             heartbeat_period_s=file.storage.heartbeat_period_s,
             heartbeats={beat.name: Path(beat.path) for beat in file.storage.heartbeats},
         ),
-        metrics=MetricsSettings(
-            address=address.removeprefix("[").removesuffix("]"), port=int(port or 0)
-        ),
+        metrics=MetricsSettings(address=address, port=port),
+        kdump=KdumpSettings(address=kdump_address, port=kdump_port),
         log=LogSettings(level=file.log.level, format=file.log.format),
         policy=policy,
         hosts=hosts,
@@ -195,6 +196,12 @@ def _twins(document: Document, file: MainFile) -> Iterator[ConfigError]:
         for value in sorted({value for value in values if values.count(value) > 1}):
             why = f"the {what} {value} stands there twice; each storage once"
             yield document.error(("storage", "heartbeats"), why)
+
+
+def _place(listen: str) -> tuple[str, int]:
+    """Split what is listened on; no address and 0: nothing is."""
+    address, _, port = listen.rpartition(":")
+    return address.removeprefix("[").removesuffix("]"), int(port or 0)
 
 
 def _machine_name() -> str:

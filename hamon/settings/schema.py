@@ -192,6 +192,12 @@ class MetricsTable(Table):
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9731"
 
 
+class KdumpTable(Table):
+    """``[kdump]``."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = ""
+
+
 class LogTable(Table):
     """``[log]``."""
 
@@ -213,6 +219,7 @@ class MainFile(Table):
     nova: NovaTable | None = None
     storage: StorageTable = StorageTable()
     metrics: MetricsTable = MetricsTable()
+    kdump: KdumpTable = KdumpTable()
     log: LogTable = LogTable()
     detection: DetectionPolicy = DetectionPolicy()
     holds: HoldPolicy = HoldPolicy()
@@ -305,6 +312,7 @@ class HostTable(Table):
     agentless: bool = False
     policy: HostPolicy = HostPolicy()
     carries: tuple[Carried, ...] = ()
+    kdump_addresses: tuple[Address, ...] = ()
 
 
 class HostsFile(Table):

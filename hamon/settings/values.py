@@ -105,6 +105,14 @@ class MetricsSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KdumpSettings:
+    """Where crash notices are listened for (UDP); ``address`` is empty when they are not."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """What is logged, and how a line looks."""
 
@@ -133,6 +141,7 @@ class Settings:
     nova: NovaSettings | None
     storage: StorageSettings
     metrics: MetricsSettings
+    kdump: KdumpSettings
     log: LogSettings
     policy: Policy
     hosts: tuple[HostSpec, ...]

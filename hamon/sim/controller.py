@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from hamon.coordination.access import Identities
 from hamon.coordination.cluster import ZooKeeperCluster
 from hamon.coordination.election import Election
+from hamon.detector.kdump import KdumpListener, senders_of
 from hamon.detector.knocking import Knocker, KnockingPace
 from hamon.detector.storage import StorageWatch, WatchingPace
 from hamon.engine.cloud_calls import CloudCalls
@@ -119,6 +120,7 @@ class _Life:
     store: ProcessStore
     engine: Engine
     desk: Desk
+    kdump: KdumpListener
 
 
 class SimulatedController:
@@ -174,10 +176,9 @@ class SimulatedController:
 
         async def begin() -> None:
             # Within the process, so that every task that wiring makes belongs to it.
-            engine, desk = self._wire(process, store)
-            ready.append(_Life(process, store, engine, desk))
+            ready.append(self._wire(process, store))
             self._life = ready[0]
-            await engine.run()
+            await ready[0].engine.run()
 
         process.spawn(begin())
 
@@ -222,11 +223,16 @@ class SimulatedController:
         else:
             self._world.events.add("request_answered", {**asked, "answer": answer["answer"]})
 
+    def hear(self, datagram: bytes, source: str) -> None:
+        """Have a datagram arrive; one that comes while the daemon is paused waits for it."""
+        if self._life is not None:
+            self._life.process.bind(self._life.kdump.hear)(datagram, source)
+
     def processes(self) -> list[Process]:
         """Return every process it ever had."""
         return [*self.buried, *([self._life.process] if self._life is not None else [])]
 
-    def _wire(self, process: Process, store: ProcessStore) -> tuple[Engine, Desk]:
+    def _wire(self, process: Process, store: ProcessStore) -> _Life:
         world, clock, policy = self._world, self._world.clock, self._world.policy
         wake = asyncio.Event()
         memory = Memory()
@@ -244,6 +250,12 @@ class SimulatedController:
         )
         for spec in world.specs:
             knocker.watch(spec.name, spec.planes)
+        kdump = KdumpListener(
+            clock,
+            senders_of(world.specs),
+            observer=self.name,
+            on_change=lambda _host: wake.set(),
+        )
         health = OwnHealth(
             clock,
             lag_max_s=policy.holds.tick_lag_max_s,
@@ -263,7 +275,7 @@ class SimulatedController:
                 clock,
                 world.specs,
                 cloud.picture if cloud is not None else None,
-                witnesses=self._witnesses(wake),
+                witnesses=(kdump, *self._witnesses(wake)),
             ),
             executor=Executor(
                 memory,
@@ -296,7 +308,8 @@ class SimulatedController:
         about_nova = None
         if cloud is not None:
             about_nova = CloudDesk(cloud.cloud, cloud.picture, policy.evacuation)
-        return engine, Desk(lambda: engine.last, cluster, policy, clock, about_nova)
+        desk = Desk(lambda: engine.last, cluster, policy, clock, about_nova)
+        return _Life(process, store, engine, desk, kdump)
 
     def _witnesses(self, wake: asyncio.Event) -> tuple[Witness, ...]:
         world = self._world

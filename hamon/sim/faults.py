@@ -97,6 +97,10 @@ def _reboot(world: World, name: str) -> None:
     host.press_power(boot_s=QUICK_BOOT_S)
 
 
+def _panic(world: World, name: str, dump_s: str) -> None:
+    _host(world, name).panic(float(dump_s))
+
+
 def _leave(world: World, name: str, why: str) -> None:
     host = _host(world, name)
     if host.is_running:
@@ -286,6 +290,7 @@ def guard_path(host: str) -> str:
 _VERBS: Mapping[str, Callable[..., None]] = {
     "power": _power,
     "reboot": _reboot,
+    "panic": _panic,
     "leave": _leave,
     "heartbeat": _heartbeat,
     "guests-agent": _guests_agent,

@@ -28,6 +28,7 @@ from hamon.sim.ensemble import Ensemble, ProcessStore
 from hamon.sim.events import Events
 from hamon.sim.host_files import InMemoryHostFiles, InMemoryPermits
 from hamon.sim.hypervisor import HostShape, InMemoryHypervisor
+from hamon.sim.kdump import SimulatedKdump
 from hamon.sim.process import Process
 from hamon.sim.storage import SimulatedStorage
 
@@ -82,6 +83,10 @@ class Surroundings(Protocol):
 
     def crashed(self, process: Process, error: BaseException) -> None:
         """Be told of a process that ended by an exception."""
+        ...
+
+    def send_notice(self, host: HostName, notice: bytes) -> None:
+        """Carry a crash notice of a host to the controllers."""
         ...
 
     def domain_changed(self, host: HostName, guest: GuestId, event: DomainEvent) -> None:
@@ -181,6 +186,29 @@ class SimulatedHost:
         if not self.is_on:
             return
         self.is_on = False
+        self._die()
+        self._world.events.add("power_lost", {"host": self.name})
+
+    def panic(self, dump_s: float) -> None:
+        """Have the kernel crash: a crash kernel dumps memory, tells of it, and then reboots.
+
+        Power stays on; nothing answers meanwhile.
+        """
+        if not self.is_running:
+            return
+        self._die()
+        self._world.events.add("panicked", {"host": self.name})
+        outside(self._dump(self._power_cycles, dump_s))
+
+    async def _dump(self, cycle: int, dump_s: float) -> None:
+        kdump = SimulatedKdump(
+            self._world.clock, lambda notice: self._world.send_notice(self.name, notice)
+        )
+        await kdump.dump(dump_s, lambda: cycle != self._power_cycles)
+        await self._boot_later(cycle, BOOT_S)
+
+    def _die(self) -> None:
+        """Have everything that runs here end at once."""
         self._power_cycles += 1
         self._kill_services()
         self.kill_heartbeat()
@@ -192,7 +220,6 @@ class SimulatedHost:
         self.hypervisor.power_cut()
         self.files.reboot()
         self._session = 0
-        self._world.events.add("power_lost", {"host": self.name})
 
     def press_power(self, boot_s: float = BOOT_S) -> None:
         """Switch on; the agent runs ``boot_s`` later. Already on is fine."""

@@ -244,6 +244,15 @@ class World:
                 found.append((host, entry))
         return tuple(found)
 
+    def send_notice(self, host: HostName, notice: bytes) -> None:
+        """Carry a crash notice of a host to every controller that its management plane reaches."""
+        [source] = [
+            plane.address for plane in self.hosts[host].spec.planes if plane.plane == MANAGEMENT
+        ]
+        for controller in self.controllers.values():
+            if not {(MANAGEMENT, host), (MANAGEMENT, controller.name)} & self.cuts:
+                controller.hear(notice, source)
+
     def domain_changed(self, host: HostName, guest: GuestId, event: DomainEvent) -> None:
         """Judge what a host's guests do."""
         if event in {DomainEvent.STARTED, DomainEvent.STOPPED, DomainEvent.CRASHED}:

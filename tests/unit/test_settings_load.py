@@ -12,7 +12,7 @@ from hamon.fencing.fence_agent import FORBIDDEN_OPTIONS
 from hamon.model.policy import LeavingPolicy
 from hamon.settings.devices import REFUSED_OPTIONS
 from hamon.settings.load import check, load
-from hamon.settings.values import digest_of
+from hamon.settings.values import KdumpSettings, digest_of
 
 MAIN = """
 [cluster]
@@ -167,6 +167,7 @@ def test_check__arithmetic_that_fails__shows_key_value_and_sum(
             f"[storage]\nheartbeats = [{NFS1}, {NFS1}]\n",
             ["the name nfs1 stands there twice", "the path /srv/beats stands there twice"],
         ),
+        ('[kdump]\nlisten = "compute-1:7410"\n', ["kdump.listen", "compute-1"]),
         ("[holds]\nstorm_hosts_max = true\n", ["holds.storm_hosts_max"]),
         ("[log\n", ["not valid TOML", "line 8"]),
     ],
@@ -220,6 +221,19 @@ def test_check__wrong_key_or_value__says_where_and_what(
             ELSEWHERE + 'planes.storage.address = "192.0.2.99"\n',
             ["two planes on one are one witness"],
         ),
+        (
+            ELSEWHERE + 'planes.storage.address = "192.0.2.11"\n',
+            ["host.x.planes.storage.address: 192.0.2.11 is already that of compute-1"],
+        ),
+        (
+            ELSEWHERE + 'kdump_addresses = ["198.51.100.7", "192.0.2.12"]\n',
+            ["host.x.kdump_addresses: 192.0.2.12 is already that of compute-2"],
+        ),
+        (
+            ELSEWHERE + 'kdump_addresses = ["127.0.0.1"]\n',
+            ["host.x.kdump_addresses: 127.0.0.1 is this machine"],
+        ),
+        (ELSEWHERE + 'kdump_addresses = ["x"]\n', ["host.x.kdump_addresses", "'x'"]),
         (
             ELSEWHERE + "accept_bmc_only = false\n",
             ["bmc lose power together with the host", "accept_bmc_only = true"],
@@ -498,6 +512,17 @@ zookeeper_password_file = "../secret"
 planes.management.address = "192.0.2.99"
 """
     assert "host.x.fence: the host has no fence device" in told(write(hosts={"hosts.toml": hosts}))
+
+
+def test_load__kdump__listens_and_knows_the_senders(write: Write) -> None:
+    """Crash notices are not listened for unless asked; addresses are spelt as sockets tell them."""
+    assert load(write()).kdump == KdumpSettings(address="", port=0)
+    hosts = {"hosts.toml": HOSTS + 'kdump_addresses = ["2001:DB8::{n}", "192.0.2.{n+10}"]\n'}
+
+    settings = load(write('[kdump]\nlisten = "[::]:7410"\n', hosts))
+
+    assert settings.kdump == KdumpSettings(address="::", port=7410)
+    assert settings.hosts[1].kdump_addresses == ("2001:db8::2", "192.0.2.12")
 
 
 def test_check__host_in_two_files__is_refused(write: Write) -> None:
