@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,11 +21,8 @@ from hamon.coordination.cluster import ZooKeeperCluster
 from hamon.coordination.election import Election
 from hamon.coordination.highest import HighestSeen
 from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
-from hamon.detector.kdump import KdumpListener, listen, senders_of
 from hamon.detector.knocking import Knocker, KnockingPace
 from hamon.detector.probe import TcpProbe
-from hamon.detector.storage import StorageWatch, WatchingPace
-from hamon.detector.storage_folder import MountedFolder
 from hamon.engine.cloud_calls import CloudCalls
 from hamon.engine.cloud_desk import CloudDesk
 from hamon.engine.cloud_picture import CloudPicture
@@ -45,13 +41,13 @@ from hamon.evacuator.cloud.pacing import Pace
 from hamon.fencing.devices import DeviceBuilder
 from hamon.metrics.endpoint import Endpoint
 from hamon.metrics.instruments import Instruments
-from hamon.model.host import HostSpec
 from hamon.model.names import HostName
 from hamon.model.policy import Policy
 from hamon.ports.store import SessionState
 from hamon.service_manager import notify
 from hamon.settings.secrets import read_secret, zookeeper_digest
 from hamon.settings.values import Settings
+from hamon.witnesses import witnesses_of
 
 _log = structlog.get_logger()
 
@@ -152,7 +148,9 @@ class Daemon:
         cluster = ZooKeeperCluster(store, self._clock, settings.controller, settings.hosts, digest)
         stack.push_async_callback(cluster.stop)
         cloud = self._cloud()
-        witnesses = await self._witnesses()
+        witnesses = await witnesses_of(
+            settings, self._clock, self._wake.set, self._instruments, stack
+        )
         engine = self._engine(
             store, cluster, devices, cloud, witnesses, Identities(controllers=digest)
         )
@@ -194,7 +192,7 @@ class Daemon:
                 self._clock,
                 settings.hosts,
                 cloud.picture if cloud is not None else None,
-                witnesses=(*witnesses, *self._witnesses()),
+                witnesses=witnesses,
             ),
             executor=self._executor(devices, cloud),
             reporter=Reporter(
@@ -253,35 +251,6 @@ class Daemon:
             for spec in self._settings.hosts
         }
 
-    async def _witnesses(self) -> tuple[Witness, ...]:
-        """Return what sees hosts live or die besides the probes.
-
-        Raises:
-            ConfigError: crash notices cannot be listened for.
-        """
-        settings = self._settings
-        place = settings.kdump
-        if not place.address:
-            return ()
-        kdump = KdumpListener(
-            self._clock,
-            senders_of(settings.hosts),
-            observer=settings.controller,
-            on_change=lambda _host: self._wake.set(),
-            on_datagram=self._instruments.count_kdump_datagram,
-        )
-        try:
-            endpoint = await listen(kdump, place.address, place.port)
-        except OSError as error:
-            # asyncio's own words repeat address and port.
-            why = (
-                f"cannot listen on {place.address} UDP port {place.port}: "
-                f"{os.strerror(error.errno or 0)}; set another one"
-            )
-            raise ConfigError(str(settings.path), "kdump.listen", why) from error
-        self._stack.callback(endpoint.close)
-        return (kdump,)
-
     def _knocker(self) -> Knocker:
         knocker = Knocker(
             TcpProbe(),
@@ -292,30 +261,6 @@ class Daemon:
         )
         watch_all(knocker, self._settings.hosts)
         return knocker
-
-    def _witnesses(self) -> tuple[Witness, ...]:
-        """Return what else sees hosts live: their heartbeats on shared storage."""
-        settings, clock = self._settings, self._clock
-        folders = [
-            MountedFolder(name, path, clock) for name, path in settings.storage.heartbeats.items()
-        ]
-        hosts = beating(settings.hosts)
-        if not folders or not hosts:
-            return ()
-        for folder in folders:
-            folder.start()
-            self._stack.push_async_callback(folder.close)
-        watch = StorageWatch(
-            folders,
-            hosts,
-            clock,
-            observer=settings.controller,
-            pace=watching_pace_of(settings.policy, settings.storage.heartbeat_period_s),
-            on_change=lambda _host: self._wake.set(),
-        )
-        watch.start()
-        self._stack.push_async_callback(watch.close)
-        return (watch,)
 
     def _cloud(self) -> CloudCalls | None:
         """Return the calls to Nova where there is one; asks no network yet.
@@ -403,22 +348,6 @@ def pace_of(policy: Policy) -> KnockingPace:
     """Return how often the planes are knocked at."""
     detection = policy.detection
     return KnockingPace(period_s=detection.probe_period_s, late_after_s=detection.late_after_s)
-
-
-def watching_pace_of(policy: Policy, period_s: float) -> WatchingPace:
-    """Return how heartbeats on shared storage are watched; ``period_s``: how often they come."""
-    return WatchingPace(period_s=period_s, late_after_s=policy.detection.late_after_s)
-
-
-def beating(hosts: tuple[HostSpec, ...]) -> tuple[HostName, ...]:
-    """Name the hosts that can have a heartbeat on shared storage: those with an agent."""
-    return tuple(spec.name for spec in hosts if not spec.agentless)
-
-
-def watch_all(knocker: Knocker, hosts: tuple[HostSpec, ...]) -> None:
-    """Knock at every configured host."""
-    for spec in hosts:
-        knocker.watch(spec.name, spec.planes)
 
 
 def _asleep_s() -> float:

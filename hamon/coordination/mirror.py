@@ -10,11 +10,12 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hamon.coordination.codec import NodeValue, decode
 from hamon.coordination.paths import DIRECTORIES, PlaceKind, child, parent, parse
 from hamon.errors import AccessDeniedError, NodeMissingError, StoreError, UnreadableNodeError
+from hamon.model.host import Heartbeat
 from hamon.ports.clock import Clock
 from hamon.ports.store import Node, SessionState, Store
 
@@ -27,6 +28,8 @@ _ROOTS = (
     PlaceKind.INCIDENTS,
     PlaceKind.REQUESTS,
 )
+
+_BEAT = PlaceKind.HEARTBEAT.rpartition("}")[2]
 
 READS_MAX = 32
 """Reads under way at once: enough to fill the line, too few to crowd out a commit."""
@@ -190,7 +193,7 @@ class Mirror:
 
     async def _read(self, path: str) -> None:
         # A second watch on the same znode would fire as well, and they would pile up.
-        watch = None if path in self._watched else self._hint
+        watch = None if path in self._watched or _is_beat(path) else self._hint
         is_directory = _is_directory(path)
         try:
             if is_directory:
@@ -198,7 +201,7 @@ class Mirror:
             else:
                 self._take_node(path, await self._store.get(path, watch))
             # A hint that overtook the answer was this watch's: it has fired already.
-            if path not in self._again:
+            if path not in self._again and not _is_beat(path):
                 self._watched.add(path)
         except NodeMissingError:
             self._watched.discard(path)
@@ -224,7 +227,8 @@ class Mirror:
             self._drop(child(path, name))
         for name in names:
             below = child(path, name)
-            if below not in self._values and below not in self._lists and parse(below) is not None:
+            is_known = below in self._values or below in self._lists
+            if (not is_known or _is_beat(below)) and parse(below) is not None:
                 self._want(below, is_urgent=True)
 
     def _take_node(self, path: str, node: Node) -> None:
@@ -247,7 +251,10 @@ class Mirror:
             self._keep(path, unknown, None, "access denied")
 
     def _keep(self, path: str, node: Node, value: NodeValue | None, unreadable: str | None) -> None:
-        self._values[path] = Mirrored(node=node, value=value, unreadable=unreadable)
+        old = self._values.get(path)
+        self._values[path] = new = Mirrored(node=node, value=value, unreadable=unreadable)
+        if old is not None and _is_another_beat(old, new):
+            return
         if unreadable is None:
             self._unreadable.discard(path)
         else:
@@ -292,6 +299,27 @@ class Mirror:
 def _is_directory(path: str) -> bool:
     place = parse(path)
     return place is not None and place.kind in DIRECTORIES
+
+
+def _is_beat(path: str) -> bool:
+    """Say whether a znode may change every few seconds without anything to tell.
+
+    Of a heartbeat it counts whose it is, and that it is there. So it is not watched itself: a watch
+    on its directory fires when it comes and goes, also when one session's follows another's, and
+    then it is read again. A thousand guarded hosts would else wake the leader hundreds of times a
+    second.
+    """
+    return path.endswith(_BEAT)
+
+
+def _is_another_beat(old: Mirrored, new: Mirrored) -> bool:
+    """Say whether a heartbeat read again is the same one, but for its count."""
+    return (
+        isinstance(old.value, Heartbeat)
+        and isinstance(new.value, Heartbeat)
+        and replace(old.value, count=0) == replace(new.value, count=0)
+        and (old.node.created_zxid, old.node.owner) == (new.node.created_zxid, new.node.owner)
+    )
 
 
 def _identity(node: Node) -> tuple[int, int, int]:

@@ -145,6 +145,25 @@ class Leaving(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchdogFacts:
+    """The watchdog that resets this boot of a host once its guarded heartbeats end.
+
+    Said only while the device is armed, and written under the same version of ``state`` as a
+    heartbeat; what it proves, ``fencing/watchdog.py`` works out.
+
+    ``timeout_s``: what the device really has, not what was asked for. ``r_max_s``: a heartbeat that
+    took longer does not pet. ``is_soft``: the kernel's own timer, which dies with the kernel.
+    ``nowayout``: nobody can disarm it. ``identity``: the driver's name for it.
+    """
+
+    timeout_s: float
+    r_max_s: float
+    is_soft: bool
+    nowayout: bool
+    identity: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostSelf:
     """What the heartbeat process says of its host (znode ``self``)."""
 
@@ -153,13 +172,15 @@ class HostSelf:
     addresses: Mapping[str, str] = field(default_factory=dict)
     agent_version: str = ""
     leaving: Leaving | None = None
+    watchdog: WatchdogFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """Content of the ephemeral ``alive/hb``."""
+    """Content of the ephemeral ``alive/hb``. ``count``: guarded heartbeats of this session."""
 
     boot_id: BootId
+    count: int = 0
 
 
 class DomainState(StrEnum):
@@ -235,10 +256,11 @@ class PlaneAddress:
 class FenceDeviceSpec:
     """One fence device of a host, as configured; secrets stay in files.
 
-    ``kind``: ``ipmi``, ``redfish``, ``agent`` or ``storage``. ``options`` are the device's own (for
+    ``kind``: ``ipmi``, ``redfish``, ``agent``, ``storage`` or ``watchdog``. ``options`` are the device's own (for
     ``agent``: the fence-agents program's). ``system``: path of the ComputerSystem of ``redfish``;
     ``ca_file``, ``allow_insecure_tls``: whom it believes. ``program``, ``arguments``: the hook of
     ``storage``. ``delay_s``: seconds after the conviction before it may shoot.
+    ``reset_latency_s``, ``margin_s``: of ``kind = "watchdog"``, see ``fencing/watchdog.py``.
     """
 
     name: str
@@ -257,6 +279,8 @@ class FenceDeviceSpec:
     program: str = ""
     arguments: tuple[str, ...] = ()
     delay_s: float = 0.0
+    reset_latency_s: float = 0.0
+    margin_s: float = 0.0
 
     @property
     def is_revocation(self) -> bool:

@@ -1,20 +1,32 @@
 """What a controller believes to be in ZooKeeper, on both stores."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from hamon.clock import SystemClock
 from hamon.coordination.access import CONTROLLERS_USER, host_user
+from hamon.coordination.codec import encode
 from hamon.coordination.mirror import Mirror
 from hamon.coordination.paths import path_of
 from hamon.model.change import grant_of, guest_of
 from hamon.model.control import Control
-from hamon.model.host import HostGuard, HostSelf, Right
-from hamon.ports.store import CreateNode, DeleteNode, SessionState, SetData, Store
+from hamon.model.host import Heartbeat, HostGuard, HostSelf, Right
+from hamon.ports.store import (
+    CheckVersion,
+    CreateNode,
+    DeleteNode,
+    Node,
+    SessionState,
+    SetData,
+    Store,
+    WatchCallback,
+)
 from hamon.sim.store import InMemoryStore
-from tests.contract.cluster import GRANT, GUEST, HEARTBEAT, HOST, OTHER, create, register
+from tests.contract.cluster import BOOT, GRANT, GUEST, HEARTBEAT, HOST, OTHER, create, register
 from tests.contract.store_world import StoreWorld, until
 
 pytestmark = pytest.mark.contract
@@ -22,12 +34,34 @@ pytestmark = pytest.mark.contract
 NEVER_S = 3600.0
 
 
+class CountingStore:
+    """A session that counts what is read over it (``ports.Store``, as far as a mirror uses it)."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+        self.reads: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the rest is the session's own
+        return getattr(self._inner, name)
+
+    async def get(self, path: str, watch: WatchCallback | None = None) -> Node:
+        """See ``ports.Store``."""
+        self.reads[path] += 1
+        return await self._inner.get(path, watch)
+
+    async def children(self, path: str, watch: WatchCallback | None = None) -> tuple[str, ...]:
+        """See ``ports.Store``."""
+        self.reads[path] += 1
+        return await self._inner.children(path, watch)
+
+
 class Watched:
     """A mirror and what it told."""
 
     def __init__(self, store: Store, pause_s: float = NEVER_S) -> None:
         self.told: set[str] = set()
-        self.mirror = Mirror(store, SystemClock(), self.told.update, lambda: pause_s)
+        self.store = CountingStore(store)
+        self.mirror = Mirror(self.store, SystemClock(), self.told.update, lambda: pause_s)
 
 
 @pytest.fixture
@@ -108,6 +142,56 @@ async def test_mirror__ephemeral_made_again__has_its_new_owner(
             and beat.node.owner == new.session_id
         )
     )
+
+
+async def test_mirror__guarded_heartbeats__cost_no_read_and_tell_nothing(
+    zookeeper: StoreWorld, watched: Watched, leader: Store
+) -> None:
+    """A counter that grows every few seconds on every host is nothing to wake a leader for."""
+    host = await zookeeper.connect(host_user(HOST))
+    await register(host, HOST)
+    await until(lambda: watched.mirror.get(HEARTBEAT) is not None)
+    await asyncio.sleep(0)
+    watched.told.clear()
+    watched.store.reads.clear()
+
+    for beat in range(20):
+        data = encode(HEARTBEAT, Heartbeat(boot_id=BOOT, count=beat + 1))
+        await host.commit(
+            [
+                CheckVersion(path=f"/hosts/{HOST}/state", version=0),
+                SetData(path=HEARTBEAT, data=data, version=beat),
+            ]
+        )
+    # What comes later has been told, so whatever the heartbeats would tell has been, too.
+    await leader.commit([SetData(path="/control", data=b'{"schema":1,"who":"x"}', version=0)])
+    await until(lambda: "/control" in watched.told)
+
+    assert watched.told == {"/control"}
+    assert watched.store.reads == {"/control": 1}
+    await watched.mirror.refresh([HEARTBEAT])
+    await asyncio.sleep(0)
+    seen = watched.mirror.get(HEARTBEAT)
+    assert seen is not None
+    assert (seen.node.version, watched.told) == (20, {"/control"})
+
+
+async def test_mirror__heartbeat_of_rubbish__is_unreadable_until_it_is_written_anew(
+    zookeeper: StoreWorld, watched: Watched
+) -> None:
+    """What is not watched is still found when everything is read again."""
+    host = await zookeeper.connect(host_user(HOST))
+    await register(host, HOST)
+    await until(lambda: watched.mirror.get(HEARTBEAT) is not None)
+    await host.commit([SetData(path=HEARTBEAT, data=b"rubbish", version=0)])
+    await watched.mirror.refresh([HEARTBEAT])
+    assert watched.mirror.unreadable() == (HEARTBEAT,)
+
+    data = encode(HEARTBEAT, Heartbeat(boot_id=BOOT))
+    await host.commit([SetData(path=HEARTBEAT, data=data, version=1)])
+    await watched.mirror.refresh([HEARTBEAT])
+
+    assert watched.mirror.unreadable() == ()
 
 
 async def test_mirror__many_changes__ends_with_the_last(watched: Watched, leader: Store) -> None:
