@@ -47,7 +47,7 @@ from hamon.ports.store import SessionState
 from hamon.service_manager import notify
 from hamon.settings.secrets import read_secret, zookeeper_digest
 from hamon.settings.values import Settings
-from hamon.witnesses import witnesses_of
+from hamon.witnesses import watch_all, witnesses_of
 
 _log = structlog.get_logger()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from hamon.clock import SystemClock
 from hamon.detector.kdump import KdumpListener, listen, senders_of
+from hamon.detector.knocking import Knocker
 from hamon.detector.storage import StorageWatch, WatchingPace
 from hamon.detector.storage_folder import MountedFolder
 from hamon.engine.ports import Witness

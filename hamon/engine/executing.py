@@ -145,8 +145,16 @@ class Executor:
             self._cloud.start_action(action, start_by_s=start_by_s)
 
     def _start_shot(self, shoot: Shoot, *, start_by_s: float) -> None:
-        device = self._devices[shoot.host][shoot.device]
+        device = self._devices.get(shoot.host, {}).get(shoot.device)
         self._memory.shot_started(shoot.host, shoot.device)
+        if device is None:
+            # A kind that nobody shoots with, as a watchdog: surely not done.
+            _log.error("fence_device_missing", host=shoot.host, device=shoot.device)
+            self._memory.shot_ended(
+                shoot.host, shoot.device, ShotOutcome.NOT_DONE, self._clock.now_s()
+            )
+            self._wake()
+            return
         self._spawn(self._shoot(shoot, device, start_by_s))
 
     async def _shoot(self, shoot: Shoot, device: FenceDevice, start_by_s: float) -> None:

@@ -19,6 +19,7 @@ from hamon.fencing.fence_agent import AgentMetadata, FenceAgentDevice, read_meta
 from hamon.fencing.ipmi import PASSWORD_MAX_BYTES, IpmiDevice
 from hamon.fencing.redfish import RedfishDevice
 from hamon.fencing.revocation import RevocationDevice
+from hamon.fencing.watchdog import WATCHDOG
 from hamon.model.host import FenceDeviceSpec, HostSpec
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power, PowerReading
@@ -217,14 +218,17 @@ class DeviceBuilder:
     async def build(self, host: HostSpec) -> tuple[FenceDevice, ...]:
         """Build the devices of a host, in the order of its specification.
 
-        Starts each fence-agents program once for its metadata, and once for each set of options
-        that it is to judge; touches no device.
+        A watchdog is none to be built: there is nothing to shoot with and nothing to read. Starts
+        each fence-agents program once for its metadata, and once for each set of options that it is
+        to judge; touches no device.
 
         Raises:
             ConfigError: a device cannot be used as it is configured; ``path`` names the host.
         """
         devices: list[FenceDevice] = []
         for spec in host.fence:
+            if spec.kind == WATCHDOG:
+                continue
             try:
                 device, address = await self._build(spec, host)
             except (ValueError, FenceError) as error:

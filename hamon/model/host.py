@@ -256,10 +256,11 @@ class PlaneAddress:
 class FenceDeviceSpec:
     """One fence device of a host, as configured; secrets stay in files.
 
-    ``kind``: ``ipmi``, ``redfish``, ``agent``, ``storage`` or ``watchdog``. ``options`` are the device's own (for
-    ``agent``: the fence-agents program's). ``system``: path of the ComputerSystem of ``redfish``;
-    ``ca_file``, ``allow_insecure_tls``: whom it believes. ``program``, ``arguments``: the hook of
-    ``storage``. ``delay_s``: seconds after the conviction before it may shoot.
+    ``kind``: ``ipmi``, ``redfish``, ``agent``, ``storage`` or ``watchdog``. ``options`` are the
+    device's own (for ``agent``: the fence-agents program's). ``system``: path of the ComputerSystem
+    of ``redfish``; ``ca_file``, ``allow_insecure_tls``: whom it believes. ``program``,
+    ``arguments``: the hook of ``storage``. ``delay_s``: seconds after the conviction before it may
+    shoot.
     ``reset_latency_s``, ``margin_s``: of ``kind = "watchdog"``, see ``fencing/watchdog.py``.
     """
 

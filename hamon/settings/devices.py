@@ -22,6 +22,7 @@ from hamon.settings.schema import (
     KindTable,
     RedfishTable,
     RevocationTable,
+    WatchdogTable,
 )
 
 IPMI_PASSWORD_BYTES_MAX = 20
@@ -90,6 +91,7 @@ _SCHEMAS: Mapping[str, type[BaseModel]] = {
     "redfish": RedfishTable,
     "agent": AgentTable,
     "storage": RevocationTable,
+    "watchdog": WatchdogTable,
 }
 
 
@@ -170,6 +172,8 @@ def _spec(name: str, table: BaseModel, resolve: Callable[[str], Path]) -> FenceD
             return _redfish(name, table, resolve)
         case AgentTable():
             return _agent(name, table, resolve)
+        case WatchdogTable():
+            return _watchdog(name, table)
         case RevocationTable():
             return FenceDeviceSpec(
                 name=name,
@@ -212,6 +216,17 @@ def _ipmi(name: str, table: IpmiTable, resolve: Callable[[str], Path]) -> FenceD
         username=table.username,
         password_file=str(resolve(table.password_file)),
         cipher=table.cipher,
+    )
+
+
+def _watchdog(name: str, table: WatchdogTable) -> FenceDeviceSpec:
+    return FenceDeviceSpec(
+        name=name,
+        level=table.level,
+        kind=table.kind,
+        address="",
+        reset_latency_s=table.reset_latency_s,
+        margin_s=table.margin_s,
     )
 
 

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 from hamon.errors import ConfigError
+from hamon.fencing.watchdog import WATCHDOG
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.policy import Backend
 from hamon.settings.devices import IPMI_PASSWORD_BYTES_MAX, is_bmc, outlet_of, protocol_of
@@ -103,6 +104,13 @@ def _fencing(entry: HostEntry) -> Iterator[ConfigError]:
             "be ready for `hamon confirm-down`"
         )
         yield entry.error(("fence",), why)
+    watchdogs = [device for device in devices if device.kind == WATCHDOG]
+    if watchdogs and entry.spec.agentless:
+        why = "no agent of the host pets a watchdog: remove it, or install the agent"
+        yield entry.error(("fence", watchdogs[0].name), why)
+    for device in watchdogs[1:]:
+        why = f"{watchdogs[0].name} is the host's watchdog already: it has one for all devices"
+        yield entry.error(("fence", device.name), why)
 
 
 def _twice(
@@ -136,7 +144,8 @@ def _claims(entry: HostEntry) -> Iterator[_Claim]:
     for address in spec.kdump_addresses:
         yield ("kdump_addresses",), ("address", address), address
     for device in spec.fence:
-        if outlet := outlet_of(device):
+        # A watchdog is each host's own.
+        if device.kind != WATCHDOG and (outlet := outlet_of(device)):
             said = f"fence device {' '.join(outlet)}"
             yield ("fence", device.name), ("outlet", *outlet), said
 

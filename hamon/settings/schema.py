@@ -289,12 +289,21 @@ class AgentTable(FenceTable):
     options: dict[str, bool | int | Line] = Field(default_factory=dict)
 
 
+class WatchdogTable(Table):
+    """``fence.<device>`` with ``kind = "watchdog"``: the host resets itself (agent.toml)."""
+
+    kind: Literal["watchdog"]
+    level: Annotated[int, Field(ge=1, le=9)] = 1
+    reset_latency_s: Annotated[float, Field(ge=0, le=600)] = 5.0
+    margin_s: Annotated[float, Field(ge=1, le=600)] = 5.0
+
+
 class KindTable(BaseModel):
     """Just enough of ``fence.<device>`` to know which schema it follows."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    kind: Literal["ipmi", "redfish", "agent", "storage"]
+    kind: Literal["ipmi", "redfish", "agent", "storage", "watchdog"]
 
 
 class HostTable(Table):

@@ -88,6 +88,21 @@ async def test_intent__durable__the_shot_is_given(world: World, controller: Cont
     assert [(HOST, "ipmi", ShotOutcome.DONE)] == controller.shots
 
 
+async def test_intent__device_that_is_none__is_surely_not_done(
+    world: World, controller: Controller
+) -> None:
+    """A watchdog is configured beside the others, and nobody can shoot with it."""
+    shoot = replace(SHOOT, device="watchdog")
+    decision = Decision(intents=(Intent(change=a_change(), action=shoot),))
+
+    assert 1 == await carried_out(controller, decision)
+
+    memory = controller.memory.host(HOST)
+    assert world.machine.is_on
+    assert (0, ShotOutcome.NOT_DONE) == (memory.shots_running, memory.last_shot)
+    assert [] == controller.shots
+
+
 async def test_intent__lost_its_race__no_shot_is_given(
     world: World, controller: Controller
 ) -> None:

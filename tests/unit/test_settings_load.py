@@ -247,7 +247,19 @@ def test_check__wrong_key_or_value__says_where_and_what(
             ["hosts.toml:16: host.x.fence.bmc.passwd: no such key"],
         ),
         (ELSEWHERE + "fence.bmc.cipher = 0\n", ["host.x.fence.bmc.cipher: 0: "]),
-        (ELSEWHERE + 'fence.bmc.kind = "ilo"\n', ["'redfish', 'agent' or 'storage'"]),
+        (ELSEWHERE + 'fence.bmc.kind = "ilo"\n', ["'agent', 'storage' or 'watchdog'"]),
+        (
+            ELSEWHERE + 'fence.dog = { kind = "watchdog", address = "203.0.113.7" }\n',
+            ["host.x.fence.dog.address: no such key"],
+        ),
+        (
+            ELSEWHERE + 'fence.dog.kind = "watchdog"\nfence.cat.kind = "watchdog"\n',
+            ["host.x.fence.dog: cat is the host's watchdog already"],
+        ),
+        (
+            ELSEWHERE + 'fence.dog = { kind = "watchdog", margin_s = 0.0 }\n',
+            ["host.x.fence.dog.margin_s: 0.0: "],
+        ),
         (ELSEWHERE + "[host.y]\nplanes.management.address = 7\n", ["host.y.planes.management"]),
     ],
 )
@@ -512,6 +524,19 @@ zookeeper_password_file = "../secret"
 planes.management.address = "192.0.2.99"
 """
     assert "host.x.fence: the host has no fence device" in told(write(hosts={"hosts.toml": hosts}))
+
+
+def test_load__watchdog__is_a_device_beside_the_bmc(write: Write) -> None:
+    """It has no address to be told apart by: every host has its own, and it is no BMC."""
+    hosts = HOSTS.replace("accept_bmc_only = true\n", "") + (
+        'fence.dog = { kind = "watchdog", level = 3, reset_latency_s = 8 }\n'
+    )
+
+    settings = load(write(hosts={"hosts.toml": hosts}))
+
+    dogs = [host.fence[1] for host in settings.hosts]
+    assert [(dog.name, dog.kind, dog.level) for dog in dogs] == [("dog", "watchdog", 3)] * 2
+    assert (dogs[0].reset_latency_s, dogs[0].margin_s) == (8.0, 5.0)
 
 
 def test_load__kdump__listens_and_knows_the_senders(write: Write) -> None:

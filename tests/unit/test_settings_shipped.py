@@ -21,12 +21,21 @@ from hamon.settings.schema import (
     PlaneTable,
     RedfishTable,
     RevocationTable,
+    WatchdogTable,
 )
 
 CONFIG = Path(__file__).parents[2] / "config"
 COMMENTED = re.compile(r"# ([a-z_]+ = \S.*|\[[a-z]+\]$)", re.MULTILINE)
 
-OF_A_HOST = (HostTable, PlaneTable, IpmiTable, RedfishTable, AgentTable, RevocationTable)
+OF_A_HOST = (
+    HostTable,
+    PlaneTable,
+    IpmiTable,
+    RedfishTable,
+    AgentTable,
+    RevocationTable,
+    WatchdogTable,
+)
 
 WRITTEN_ELSEWHERE = {("detection", "session_timeout_s")}
 """Taken from [zookeeper]; refused in [detection]."""
