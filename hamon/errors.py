@@ -126,6 +126,10 @@ class FenceError(PortError):
     """A fence device did not confirm what was asked of it. Never a proof of anything."""
 
 
+class WatchdogError(PortError):
+    """A watchdog device did not do what was asked; it may be armed all the same."""
+
+
 class HypervisorError(PortError):
     """libvirt did not do what was asked."""
 

@@ -10,11 +10,12 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from hamon.agent.guarded_heartbeat import WatchdogSettings, beat_period_s
 from hamon.agent.permits import HostFolders
 from hamon.errors import ConfigError
 from hamon.model.names import BootId, HostName, host_name, is_name
@@ -31,13 +32,27 @@ _SERVER = re.compile(r"\[?[A-Za-z0-9.:-]+\]?:[0-9]{1,5}")
 _LINK = re.compile(r"[^/\s]{1,15}")
 """What Linux takes for the name of a network interface."""
 _DIGEST = re.compile(r"controllers:[A-Za-z0-9+/]{27}=")
+_WATCHDOG = re.compile(r"/dev/watchdog[0-9]+")
 _HOST_UUID = re.compile(r'^\s*host_uuid\s*=\s*"([^"]+)"', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentConfig:
-    """What both processes on a compute host are told. Times in seconds; see config/agent.toml."""
+class WatchdogConfig:
+    """Which watchdog is used, and how; see config/agent.toml."""
 
+    device: Path
+    settings: WatchdogSettings
+    allow_soft: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    """What both processes on a compute host are told. Times in seconds; see config/agent.toml.
+
+    ``path``: the file it came from. ``watchdog``: None: none is used.
+    """
+
+    path: Path = field(compare=False)
     host: HostName
     cluster: str
     backend: Backend
@@ -64,6 +79,11 @@ class AgentConfig:
     folders: HostFolders
     boot_id_file: Path
     product_uuid: str
+    watchdog: WatchdogConfig | None
+
+    def error(self, key: str, why: str) -> ConfigError:
+        """Build the complaint about a key."""
+        return ConfigError(str(self.path), key, why)
 
     def boot_id(self) -> BootId:
         """Read the id of this life of the host.
@@ -114,6 +134,7 @@ def load_config(path: Path) -> AgentConfig:
         raise ConfigError(str(path), "", str(error)) from error
     keys = _Keys(str(path), content)
     config = AgentConfig(
+        path=path,
         host=_host(keys),
         cluster=_cluster(keys),
         backend=_backend(keys),
@@ -145,6 +166,7 @@ def load_config(path: Path) -> AgentConfig:
         ),
         boot_id_file=keys.path("paths.boot_id_file", "/proc/sys/kernel/random/boot_id"),
         product_uuid=_product_uuid(keys),
+        watchdog=_watchdog(keys),
     )
     keys.refuse_unknown()
     least_s = HEARTBEAT_PERIODS_MIN * config.heartbeat_period_s
@@ -161,6 +183,8 @@ def load_config(path: Path) -> AgentConfig:
             f" {config.session_timeout_s}: with one server dead the session would be lost before"
             " the next is tried",
         )
+    if config.watchdog is not None:
+        _check_watchdog(keys, config.watchdog.settings, config.session_timeout_s)
     return config
 
 
@@ -175,9 +199,9 @@ class _Keys:
     def error(self, key: str, why: str) -> ConfigError:
         return ConfigError(self._path, key, why)
 
-    def text(self, key: str, default: str | None = None) -> str:
+    def text(self, key: str, default: str | None = None, *, may_be_empty: bool = False) -> str:
         value = self._take(key, default)
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not (value or may_be_empty):
             raise self.error(key, f"{value!r} is no text")
         return value
 
@@ -196,6 +220,12 @@ class _Keys:
         if not at_least <= value <= at_most:
             raise self.error(key, f"{value} is not between {at_least} and {at_most}")
         return float(value)
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        value = self._take(key, default)
+        if not isinstance(value, bool):
+            raise self.error(key, f"{value!r} is neither true nor false")
+        return value
 
     def path(self, key: str, default: str) -> Path:
         path = Path(self.text(key, default))
@@ -326,6 +356,41 @@ def _links(keys: _Keys) -> tuple[str, ...]:
         if not _LINK.fullmatch(link) or link in {".", ".."}:
             raise keys.error("checks.links", f"{link!r} is no name of a network link")
     return links
+
+
+def _watchdog(keys: _Keys) -> WatchdogConfig | None:
+    device = keys.text("watchdog.device", "", may_be_empty=True)
+    timeout_s = keys.number("watchdog.timeout_s", 15.0, at_least=2.0, at_most=120.0)
+    r_max_s = keys.number("watchdog.r_max_s", 2.0, at_least=0.1, at_most=60.0)
+    allow_soft = keys.flag("watchdog.allow_soft", default=False)
+    if not device:
+        return None
+    if not _WATCHDOG.fullmatch(device):
+        raise keys.error("watchdog.device", f'{device!r} is not like "/dev/watchdog0"')
+    if not timeout_s.is_integer():
+        raise keys.error("watchdog.timeout_s", f"{timeout_s} is no whole number of seconds")
+    return WatchdogConfig(
+        device=Path(device),
+        settings=WatchdogSettings(timeout_s=int(timeout_s), r_max_s=r_max_s),
+        allow_soft=allow_soft,
+    )
+
+
+def _check_watchdog(keys: _Keys, settings: WatchdogSettings, session_timeout_s: float) -> None:
+    """Refuse a watchdog that would reset the host while ZooKeeper replaces its own leader.
+
+    A session time-out is made to outlast that; so must be what is left of the device's after a
+    pause and a heartbeat as slow as is allowed.
+    """
+    period_s = beat_period_s(settings.timeout_s)
+    left_s = settings.timeout_s - period_s - settings.r_max_s
+    if left_s < session_timeout_s:
+        raise keys.error(
+            "watchdog.timeout_s",
+            f"{settings.timeout_s} - {period_s:g} (the pause, a quarter of it) - r_max_s"
+            f" {settings.r_max_s:g} = {left_s:g} < session_timeout_s {session_timeout_s:g}: the"
+            " host would be reset while ZooKeeper chooses another leader",
+        )
 
 
 def _product_uuid(keys: _Keys) -> str:

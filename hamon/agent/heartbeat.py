@@ -13,14 +13,16 @@ from pathlib import Path
 from hamon.agent.config import AgentConfig, load_config
 from hamon.agent.echo import EchoServer
 from hamon.agent.events import EventLog, JsonEventLog
+from hamon.agent.guarded_heartbeat import GuardedHeartbeat
 from hamon.agent.host_files import read_leaving
 from hamon.agent.registration import Registration
 from hamon.agent.service import CONFIG_ERROR_STATUS, feed_watchdog, run_until_stopped
 from hamon.agent.session_file import SessionFile
+from hamon.agent.watchdog_device import WatchdogDevice
 from hamon.clock import SystemClock
 from hamon.coordination.access import Identities, digest_of, host_user
 from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
-from hamon.errors import AccessDeniedError, ConfigError
+from hamon.errors import AccessDeniedError, ConfigError, WatchdogError
 from hamon.model.host import HostSelf
 from hamon.ports.store import SessionState
 from hamon.service_manager import notify
@@ -71,7 +73,9 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
             controllers=config.controllers_digest, hosts={config.host: digest_of(user, password)}
         ),
         former_session=former.session_id if former is not None else 0,
+        is_guarded=config.watchdog is not None,
     )
+    guarded = _guarded(config, registration, store, clock, log)
     echo = EchoServer(
         addresses=config.planes,
         port=config.echo_port,
@@ -84,7 +88,7 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
     leaving_file = config.folders.run_dir / "leaving"
     try:
         await run_until_stopped(
-            _register(store, registration),
+            _register(store, guarded or registration),
             echo.run(),
             _follow_leaving(registration, leaving_file, clock),
             feed_watchdog(clock),
@@ -92,10 +96,13 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
     finally:
         if read_leaving(leaving_file) is not None:
             # Announced: the host goes on purpose, and nobody has to wait for the session's end.
+            if guarded is not None:
+                await guarded.leave()
             await store.close()
             session_file.remove()
         else:
-            # A restart or an upgrade of this process: the next one goes on with the session.
+            # A restart or an upgrade of this process: the next one goes on with the session. A
+            # watchdog stays armed meanwhile: the next process has one time-out of it to beat.
             await store.detach()
 
 
@@ -110,9 +117,45 @@ def installed_version() -> str:
     return ""
 
 
-async def _register(store: ZooKeeperStore, registration: Registration) -> None:
+def _guarded(
+    config: AgentConfig,
+    registration: Registration,
+    store: ZooKeeperStore,
+    clock: SystemClock,
+    log: EventLog,
+) -> GuardedHeartbeat | None:
+    """Return the heartbeat that pets the watchdog; None: no watchdog is used.
+
+    Raises:
+        ConfigError: the device is not there, or it is one that was not accepted.
+    """
+    if config.watchdog is None:
+        return None
+    device = WatchdogDevice(config.watchdog.device)
+    try:
+        kind = device.kind()
+    except WatchdogError as error:
+        raise config.error("watchdog.device", error.why) from error
+    if kind.is_soft and not config.watchdog.allow_soft:
+        why = (
+            f"{config.watchdog.device} is a software watchdog: it dies with the kernel that it"
+            " should reset. Load the driver of a real one, or accept it with allow_soft = true"
+        )
+        raise config.error("watchdog.device", why)
+    return GuardedHeartbeat(
+        registration=registration,
+        store=store,
+        watchdog=device,
+        settings=config.watchdog.settings,
+        clock=clock,
+        log=log,
+        host=config.host,
+    )
+
+
+async def _register(store: ZooKeeperStore, registered: Registration | GuardedHeartbeat) -> None:
     await store.start()
-    await registration.run()
+    await registered.run()
 
 
 async def _follow_leaving(registration: Registration, path: Path, clock: SystemClock) -> None:

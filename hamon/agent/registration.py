@@ -18,8 +18,8 @@ from hamon.errors import (
     StoreError,
     UnreadableNodeError,
 )
-from hamon.model.host import Heartbeat, HostGuard, HostSelf, Leaving, Right
-from hamon.model.names import HostName
+from hamon.model.host import Heartbeat, HostGuard, HostSelf, Leaving, Right, WatchdogFacts
+from hamon.model.names import BootId, HostName, IncidentId
 from hamon.ports.clock import Clock
 from hamon.ports.store import (
     CheckVersion,
@@ -56,6 +56,8 @@ class Registration:
         facts: what to say of this host; ``leaving`` is set through :meth:`announce`.
         identities: digests of the controllers and of this host.
         former_session: session id that a former process of this host left behind, 0: none.
+        is_guarded: leave it to :class:`hamon.agent.guarded_heartbeat.GuardedHeartbeat` to write
+            what has changed of ``facts``.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Registration:
         facts: HostSelf,
         identities: Identities,
         former_session: int = 0,
+        is_guarded: bool = False,
     ) -> None:
         self._store = store
         self._log = log
@@ -75,6 +78,7 @@ class Registration:
         self._identities = identities
         self._own_sessions = {former_session} - {0}
         self._registered_session = 0
+        self._is_guarded = is_guarded
         self._told = ""
         self._wake = Wake(clock)
         self._paths = _Paths(
@@ -93,6 +97,15 @@ class Registration:
             and self._registered_session == self._store.session_id
         )
 
+    @property
+    def facts(self) -> HostSelf:
+        """What is to be said of this host."""
+        return self._facts
+
+    def say_watchdog(self, watchdog: WatchdogFacts | None) -> None:
+        """Have a watchdog said of this host, or none any more."""
+        self._facts = replace(self._facts, watchdog=watchdog)
+
     def announce(self, leaving: Leaving | None) -> None:
         """Say that the host goes, or that it stays after all; written at the next step."""
         if leaving is not self._facts.leaving:
@@ -106,7 +119,11 @@ class Registration:
             AccessDeniedError: ZooKeeper refuses this host's identity.
         """
         while True:
-            await self._wake.wait(await self.step())
+            await self.rest(await self.step())
+
+    async def rest(self, duration_s: float) -> None:
+        """Return after a while, or sooner when there may be something to do."""
+        await self._wake.wait(duration_s)
 
     async def step(self) -> float:
         """Do what is missing now; return after how many seconds to look again.
@@ -138,16 +155,15 @@ class Registration:
             if self._registered_session != session:
                 self._registered_session = session
                 self._tell("host_registered", session=hex(session))
-            await self._renew_facts()
+            if not self._is_guarded:
+                await self._renew_facts()
             return PERIOD_S
         self._registered_session = 0
         guard = await self._store.get(self._paths.guard)
-        value = decode(self._paths.guard, guard.data)
-        if not isinstance(value, HostGuard):
-            raise UnreadableNodeError(self._paths.guard, "it is empty")
-        if value.right is Right.SHUT_OUT and value.boot_id == self._facts.boot_id:
+        incident = shut_out_by(guard, self._facts.boot_id)
+        if incident is not None:
             # This boot was convicted; what it says no longer counts until the host has rebooted.
-            self._tell("registration_shut_out", incident=value.incident)
+            self._tell("registration_shut_out", incident=incident)
             return PERIOD_S
         operations = self._removal(heartbeat)
         if operations is None:
@@ -184,12 +200,25 @@ class Registration:
 
     async def _renew_facts(self) -> None:
         """Write ``self`` anew when what it says has changed."""
+        renewal = await self.renewal()
+        if renewal:
+            await self._store.commit(renewal)
+            self.tell_renewed()
+
+    async def renewal(self) -> tuple[StoreOperation, ...]:
+        """Read ``self``; return what brings it up to date, nothing if it is."""
         own = await self._store.get(self._paths.self_)
-        facts = encode(self._paths.self_, self._facts)
-        if own.data != facts:
-            write = SetData(path=self._paths.self_, data=facts, version=own.version)
-            await self._store.commit([write])
-            self._tell("host_facts_renewed", leaving=self._facts.leaving)
+        data = encode(self._paths.self_, self._facts)
+        if own.data == data:
+            return ()
+        return (SetData(path=self._paths.self_, data=data, version=own.version),)
+
+    def tell_renewed(self) -> None:
+        """Log what is said of this host now."""
+        facts = self._facts
+        self._tell(
+            "host_facts_renewed", leaving=facts.leaving, has_watchdog=facts.watchdog is not None
+        )
 
     async def _heartbeat(self) -> Node | None:
         try:
@@ -208,3 +237,19 @@ class Registration:
         if line != self._told:
             self._told = line
             self._log.info(event, **facts)
+
+
+def shut_out_by(guard: Node, boot_id: BootId) -> IncidentId | str | None:
+    """Say which incident shut this boot out, "" when the guard does not say; None: it may live.
+
+    A boot may live while another one of its host is shut out: that is how a host returns.
+
+    Raises:
+        UnreadableNodeError: nobody can say.
+    """
+    value = decode(guard.path, guard.data)
+    if not isinstance(value, HostGuard):
+        raise UnreadableNodeError(guard.path, "it is empty")
+    if value.right is Right.SHUT_OUT and value.boot_id == boot_id:
+        return value.incident or ""
+    return None

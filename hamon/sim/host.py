@@ -7,30 +7,30 @@ from collections.abc import Coroutine
 from contextvars import Context
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from hamon.agent.context import AgentContext, CheckSources
+from hamon.agent.guarded_heartbeat import WatchdogSettings
 from hamon.agent.guests_agent import GuestsAgent
 from hamon.agent.registration import Registration
 from hamon.agent.storage_beats import WriteNotes
 from hamon.backends.libvirt.definition import SharedStorage
-from hamon.coordination.access import Identities
 from hamon.errors import HypervisorError
 from hamon.model.beat import Beat
 from hamon.model.host import HostSelf, HostSpec, Leaving
-from hamon.model.names import BootId, GuestId, HostName
+from hamon.model.names import BootId, GuestId
 from hamon.model.policy import Backend
-from hamon.ports.clock import Clock
-from hamon.ports.hypervisor import DomainEvent
 from hamon.ports.probe import ProbeAnswer, ProbeResult
 from hamon.sim.client_libvirt import ClientLibvirt
-from hamon.sim.ensemble import Ensemble, ProcessStore
-from hamon.sim.events import Events
+from hamon.sim.ensemble import ProcessStore
 from hamon.sim.host_files import InMemoryHostFiles, InMemoryPermits
 from hamon.sim.hypervisor import HostShape, InMemoryHypervisor
 from hamon.sim.kdump import SimulatedKdump
 from hamon.sim.process import Process
 from hamon.sim.storage import SimulatedStorage
+from hamon.sim.surroundings import Service, Surroundings
+from hamon.sim.watchdog_device import SimulatedWatchdog
+from hamon.sim.watched_heartbeat import WatchedHeartbeat
 
 T = TypeVar("T")
 
@@ -48,74 +48,13 @@ BEAT_S = 1.0
 BEAT_LATE_S = 5.0
 
 
-class Surroundings(Protocol):
-    """What a host needs of its world."""
-
-    @property
-    def clock(self) -> Clock:
-        """Its time."""
-        ...
-
-    @property
-    def events(self) -> Events:
-        """Its log."""
-        ...
-
-    @property
-    def random(self) -> Random:
-        """Its luck, by seed."""
-        ...
-
-    @property
-    def ensemble(self) -> Ensemble:
-        """Its ZooKeeper."""
-        ...
-
-    @property
-    def storage(self) -> SimulatedStorage:
-        """What its hosts share."""
-        ...
-
-    @property
-    def identities(self) -> Identities:
-        """Of controllers and hosts."""
-        ...
-
-    def crashed(self, process: Process, error: BaseException) -> None:
-        """Be told of a process that ended by an exception."""
-        ...
-
-    def send_notice(self, host: HostName, notice: bytes) -> None:
-        """Carry a crash notice of a host to the controllers."""
-        ...
-
-    def domain_changed(self, host: HostName, guest: GuestId, event: DomainEvent) -> None:
-        """Be told, at once, of what a host's guests do."""
-        ...
-
-
-class Service(Protocol):
-    """What else a host starts at each boot."""
-
-    def start(self) -> None:
-        """Start it."""
-        ...
-
-    def kill(self) -> None:
-        """SIGKILL it."""
-        ...
-
-    def cut_off(self, *, is_cut: bool) -> None:
-        """Take its plane to ZooKeeper away, or give it back."""
-        ...
-
-
 @dataclass(slots=True)
 class _Agent:
-    """One of the two agent processes with its session."""
+    """One of the two agent processes with its session; ``watched``: when it pets a watchdog."""
 
     process: Process
     store: ProcessStore
+    watched: WatchedHeartbeat | None = None
 
 
 class SimulatedHost:
@@ -128,6 +67,7 @@ class SimulatedHost:
         ram_mib: what it offers to guests.
         backend: who starts guests on it.
         has_checks: whether it checks itself.
+        watchdog: how it resets itself, None: it has no watchdog.
     """
 
     def __init__(
@@ -139,6 +79,7 @@ class SimulatedHost:
         ram_mib: int,
         backend: Backend = Backend.LIBVIRT,
         has_checks: bool = False,
+        watchdog: WatchdogSettings | None = None,
     ) -> None:
         self._world = world
         self._has_checks = has_checks
@@ -157,6 +98,8 @@ class SimulatedHost:
         self.hypervisor = InMemoryHypervisor(
             world.clock, self.permits, shape, start_s=START_GUEST_S
         )
+        self._watchdog = watchdog
+        self.device = SimulatedWatchdog(world.clock.now_s, on_deadline=self._fire_later)
         self._boots = 0
         self._power_cycles = 0
         self._session = 0
@@ -220,6 +163,18 @@ class SimulatedHost:
         self.hypervisor.power_cut()
         self.files.reboot()
         self._session = 0
+        self.device.reset()
+
+    def _fire_later(self, deadline_s: float) -> None:
+        outside(self._fire(deadline_s))
+
+    async def _fire(self, deadline_s: float) -> None:
+        """Reset the machine, unless it was petted meanwhile."""
+        await self._world.clock.sleep(deadline_s - self._world.clock.now_s())
+        if self.device.deadline_s == deadline_s:
+            self._world.events.add("watchdog_fired", {"host": self.name})
+            self.lose_power()
+            self.press_power()
 
     def press_power(self, boot_s: float = BOOT_S) -> None:
         """Switch on; the agent runs ``boot_s`` later. Already on is fine."""
@@ -265,7 +220,10 @@ class SimulatedHost:
             self.hypervisor.stop_now(guest)
         if self._heartbeat is not None and not self._heartbeat.process.is_stopped:
             # Announced: the process ends its session itself.
-            await self._heartbeat.store.close()
+            if self._heartbeat.watched is not None:
+                self._heartbeat.watched.stop()
+            else:
+                await self._heartbeat.store.close()
         await self._world.clock.sleep(STOP_GUESTS_S)
         if not self.is_on or cycle != self._power_cycles:
             return
@@ -318,8 +276,21 @@ class SimulatedHost:
             facts=HostSelf(boot_id=self.boot_id, product_uuid=self.product_uuid),
             identities=self._world.identities,
             former_session=self._session,
+            is_guarded=self._watchdog is not None,
         )
-        agent.process.spawn(registration.run())
+        if self._watchdog is None:
+            agent.process.spawn(registration.run())
+        else:
+            agent.watched = WatchedHeartbeat(
+                registration=registration,
+                store=agent.store,
+                device=self.device,
+                settings=self._watchdog,
+                clock=self._world.clock,
+                log=self._world.events,
+                host=self.name,
+            )
+            agent.process.spawn(agent.watched.run())
         agent.process.spawn(self._follow_leaving(registration))
         self._heartbeat = agent
 
@@ -456,6 +427,8 @@ class SimulatedHost:
     def _end(self, agent: _Agent) -> None:
         agent.process.kill()
         agent.store.die()
+        if agent.watched is not None:
+            agent.watched.die()
         self.buried.append(agent.process)
 
     def processes(self) -> list[Process]:

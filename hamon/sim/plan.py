@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+from hamon.agent.guarded_heartbeat import WatchdogSettings
 from hamon.backends.libvirt.definition import NOVA_NAMESPACE
 from hamon.coordination.access import digest_of, host_user
 from hamon.model.guest import PowerState
@@ -35,7 +36,8 @@ class Plan:
     """What a world begins with.
 
     ``ram_mib``: of hosts that differ from ``host_ram_mib``. ``storage``: names of the storages on
-    which hosts leave their heartbeats. ``has_checks``: whether hosts check themselves. ``labels``:
+    which hosts leave their heartbeats. ``has_checks``: whether hosts check themselves.
+    ``watchdog``: that of every host. ``labels``:
     by host. ``fence``: the level of each device that every host has.
     """
 
@@ -47,6 +49,7 @@ class Plan:
     backend: Backend = Backend.LIBVIRT
     storage: tuple[str, ...] = ()
     has_checks: bool = False
+    watchdog: WatchdogSettings | None = None
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     fence: dict[str, int] = field(default_factory=lambda: {"ipmi": 1})
     policy: Policy = field(

@@ -8,8 +8,7 @@
     storage = ["nfs1"]               # optional: storages with the hosts' heartbeats
     checks = true                    # optional: hosts check their storages, libvirt and links
     until_s = 120                    # virtual seconds; commands begin at 40 at the earliest
-    storage = ["nfs1"]               # optional: storages with heartbeats
-    checks = true                    # optional: hosts check themselves
+    watchdog_s = 15                  # optional: every host has a watchdog with that time-out
     [policy.holds]                   # optional: keys of a table of hamon.toml
     storm_hosts_max = 1
     [labels]                         # optional, by host
@@ -42,6 +41,7 @@ from typing import Any
 
 import msgspec
 
+from hamon.agent.guarded_heartbeat import WatchdogSettings
 from hamon.model.guest import PowerState
 from hamon.model.policy import Backend, Mode, Policy
 from hamon.sim.ensemble import Commit
@@ -132,6 +132,7 @@ class Scenario:
             labels=content.get("labels", {}),
             fence=content.get("fence", {"ipmi": 1}),
             policy=_policy(content.get("policy", {})),
+            watchdog=_watchdog(content.get("watchdog_s")),
         )
         return cls(
             folder=folder,
@@ -248,6 +249,10 @@ def _policy(changed: dict[str, Any]) -> Policy:
         for name, keys in changed.items()
     }
     return replace(policy, **tables)
+
+
+def _watchdog(timeout_s: int | None) -> WatchdogSettings | None:
+    return None if timeout_s is None else WatchdogSettings(timeout_s=timeout_s, r_max_s=2.0)
 
 
 def _guest(name: str, text: str) -> GuestPlan:

@@ -124,6 +124,7 @@ class World:
             ram_mib=ram_mib,
             backend=backend,
             has_checks=self.plan.has_checks,
+            watchdog=self.plan.watchdog,
         )
         self.hosts[spec.name] = host
         if self.nova is not None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hamon.agent.config import load_config
+from hamon.agent.guarded_heartbeat import WatchdogSettings
 from hamon.errors import ConfigError
 from hamon.model.policy import Backend
 
@@ -105,6 +106,15 @@ links = ["bond0", "br-tenant"]
         ("[planes]", "connect_timeout_s = 3\n[planes]", "zookeeper.connect_timeout_s"),
         ("[planes]", "session_timeout_s = true\n[planes]", "zookeeper.session_timeout_s"),
         ("[planes]", '[paths]\nrun_dir = "run"\n[planes]', "paths.run_dir"),
+        ("[planes]", '[watchdog]\ndevice = "/dev/null"\n[planes]', "watchdog.device"),
+        ("[planes]", "[watchdog]\ntimeout_s = 1\n[planes]", "watchdog.timeout_s"),
+        ("[planes]", "[watchdog]\ntimeout_s = 121\n[planes]", "watchdog.timeout_s"),
+        ("[planes]", '[watchdog]\nallow_soft = "yes"\n[planes]', "watchdog.allow_soft"),
+        (
+            "[planes]",
+            '[watchdog]\ndevice = "/dev/watchdog0"\ntimeout_s = 15.5\n[planes]',
+            "watchdog.timeout_s",
+        ),
         ("[planes]", '[storage]\nshared_paths = ["/"]\n[planes]', "storage.shared_paths"),
         ("[planes]", "[echo]\nport = 70000\n[planes]", "echo.port"),
         ("[planes]", "[storage]\nheartbeats = [1]\n[planes]", "storage.heartbeats"),
@@ -154,3 +164,23 @@ def test_password__others_may_read_it__is_refused(tmp_path: Path) -> None:
 
     secret.chmod(0o600)
     assert "secret" == config.password()
+
+
+def test_config__watchdog__is_used_when_a_device_is_named(tmp_path: Path) -> None:
+    """It is optional: a host that resets itself is nobody's default."""
+    assert load_config(written(tmp_path, LEAST)).watchdog is None
+    assert load_config(written(tmp_path, LEAST + "[watchdog]\ntimeout_s = 30\n")).watchdog is None
+
+    used = load_config(written(tmp_path, LEAST + '[watchdog]\ndevice = "/dev/watchdog1"\n'))
+
+    assert used.watchdog is not None
+    assert used.watchdog.device == Path("/dev/watchdog1")
+    assert used.watchdog.settings == WatchdogSettings(timeout_s=15, r_max_s=2.0)
+
+
+def test_config__watchdog_shorter_than_a_failover__shows_the_sum(tmp_path: Path) -> None:
+    """Every host would reset itself while ZooKeeper replaces its leader."""
+    text = LEAST + '[watchdog]\ndevice = "/dev/watchdog0"\ntimeout_s = 8\n'
+
+    with pytest.raises(ConfigError, match=r"8 - 2 .* 2 = 4 < session_timeout_s 6"):
+        load_config(written(tmp_path, text))
