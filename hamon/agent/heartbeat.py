@@ -25,6 +25,7 @@ from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
 from hamon.errors import AccessDeniedError, ConfigError, WatchdogError
 from hamon.model.host import HostSelf
 from hamon.ports.store import SessionState
+from hamon.ports.watchdog import Watchdog
 from hamon.service_manager import notify
 
 LEAVING_PERIOD_S = 0.2
@@ -132,16 +133,7 @@ def _guarded(
     if config.watchdog is None:
         return None
     device = WatchdogDevice(config.watchdog.device)
-    try:
-        kind = device.kind()
-    except WatchdogError as error:
-        raise config.error("watchdog.device", error.why) from error
-    if kind.is_soft and not config.watchdog.allow_soft:
-        why = (
-            f"{config.watchdog.device} is a software watchdog: it dies with the kernel that it"
-            " should reset. Load the driver of a real one, or accept it with allow_soft = true"
-        )
-        raise config.error("watchdog.device", why)
+    refuse_unaccepted(device, config)
     return GuardedHeartbeat(
         registration=registration,
         store=store,
@@ -151,6 +143,25 @@ def _guarded(
         log=log,
         host=config.host,
     )
+
+
+def refuse_unaccepted(watchdog: Watchdog, config: AgentConfig) -> None:
+    """Refuse a device that would not do, before it is opened: that would arm it.
+
+    Raises:
+        ConfigError: it is not there, or it is a software watchdog that nobody accepted.
+    """
+    try:
+        kind = watchdog.kind()
+    except WatchdogError as error:
+        raise config.error("watchdog.device", error.why) from error
+    is_accepted = config.watchdog is not None and config.watchdog.allow_soft
+    if kind.is_soft and not is_accepted:
+        why = (
+            "it is a software watchdog, which dies with the kernel that it should reset: load the"
+            " driver of a real one, or accept it with allow_soft = true"
+        )
+        raise config.error("watchdog.device", why)
 
 
 async def _register(store: ZooKeeperStore, registered: Registration | GuardedHeartbeat) -> None:
