@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ ROOT = HERE.parents[1]
 PYTHON = Path("/usr/bin/python3.11")
 PROGRAMS = ("qemu-system-x86_64", "gcc", "cpio", "dpkg", "apt-get")
 KERNEL_PACKAGE = "linux-image-amd64"
-MODULES = ("watchdog", "i6300esb")
+MODULES = ("watchdog", "i6300esb", "e1000")
 WITHIN_S = 240.0
 
 _LOADED = """
@@ -48,23 +49,53 @@ def is_possible() -> bool:
 
 
 def play(folder: Path, what: str, *, nowayout: bool) -> list[Line]:
-    """Boot the guest, have it do something, and return what it told until it was no more.
+    """Boot the guest, have it do something, and return what it told until it was no more."""
+    root = folder / "root"
+    loaded = json.loads(run([str(PYTHON), "-S", "-B", "-c", _LOADED, str(ROOT)]))
+    copy(root, [*map(Path, loaded)], below=ROOT)
+    told = subprocess.run(
+        command(folder, HERE / "watchdog_guest_script.py", what, nowayout=nowayout),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=WITHIN_S,
+        check=True,
+    )
+    return list(filter(None, map(_line, told.stdout.decode(errors="replace").splitlines())))
 
-    QEMU ends when the guest powers off, and when its watchdog fires.
+
+def command(folder: Path, script: Path, what: str = "", *, nowayout: bool) -> list[str]:
+    """Build the guest's image from ``folder``/root; return the words that boot it.
+
+    QEMU ends when the guest powers off, and when its watchdog fires. The host's loopback is
+    10.0.2.2 in the guest.
+
+    Args:
+        folder: of the test; what the script loads is below ``root`` already, see :func:`copy`.
+        script: what the guest runs.
+        what: the last word of the kernel's command line.
+        nowayout: how the driver is loaded.
     """
     kernel = _unpacked_kernel()
-    initramfs = _initramfs(kernel, folder)
+    initramfs = _initramfs(kernel, folder, script)
     append = f"console=ttyS0 quiet panic=-1 mitigations=off driver.nowayout={int(nowayout)} {what}"
-    argv = [
-        *("qemu-system-x86_64", "-accel", "tcg", "-m", "256", "-display", "none", "-nodefaults"),
+    return [
+        *("qemu-system-x86_64", "-accel", "tcg", "-m", "512", "-display", "none", "-nodefaults"),
         *("-no-reboot", "-device", "i6300esb", "-action", "watchdog=poweroff"),
+        *("-netdev", "user,id=net", "-device", "e1000,netdev=net"),
         *("-kernel", str(next(kernel.glob("boot/vmlinuz-*"))), "-initrd", str(initramfs)),
         *("-append", append, "-serial", "stdio"),
     ]
-    told = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=WITHIN_S, check=True
-    )
-    return list(filter(None, map(_line, told.stdout.decode(errors="replace").splitlines())))
+
+
+def copy(root: Path, files: Iterable[Path], *, below: Path = Path("/")) -> None:
+    """Copy files into the guest, with the libraries they need; those ``below`` to its root."""
+    wanted = set(files)
+    objects = [str(PYTHON), *(str(file) for file in wanted if file.suffix == ".so")]
+    for file in {PYTHON, *wanted, *_libraries(objects)}:
+        start = below if below in file.parents else Path("/")
+        target = root / file.relative_to(start)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
 
 
 def _line(text: str) -> Line | None:
@@ -93,20 +124,14 @@ def _unpacked_kernel() -> Path:
     return target
 
 
-def _initramfs(kernel: Path, folder: Path) -> Path:
+def _initramfs(kernel: Path, folder: Path, script: Path) -> Path:
     root = folder / "root"
     for name in ("proc", "sys", "dev", "modules"):
         (root / name).mkdir(parents=True, exist_ok=True)
     for module in MODULES:
         shutil.copy(next(kernel.rglob(f"{module}.ko")), root / "modules")
     run(["gcc", "-O2", "-static", "-s", "-o", str(root / "init"), str(HERE / "watchdog_init.c")])
-    shutil.copy(HERE / "watchdog_guest_script.py", root / "guest.py")
-    loaded = json.loads(run([str(PYTHON), "-S", "-B", "-c", _LOADED, str(ROOT)]))
-    objects = [str(PYTHON), *(file for file in loaded if file.endswith(".so"))]
-    for file in {PYTHON, *map(Path, loaded), *_libraries(objects)}:
-        target = root / (file.relative_to(ROOT) if ROOT in file.parents else file.relative_to("/"))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, target)
+    shutil.copy(script, root / "guest.py")
     names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*")))
     archive = subprocess.run(
         ["cpio", "--create", "--format=newc", "--quiet", "--directory", str(root)],

@@ -31,6 +31,8 @@ int main(void) {
     load("/modules/watchdog.ko", "");
     load("/modules/i6300esb.ko", strstr(command_line, "driver.nowayout=1") ? "nowayout=1" : "");
 
+    if (access("/modules/e1000.ko", F_OK) == 0) load("/modules/e1000.ko", "");
+
     char *const argv[] = {"/usr/bin/python3.11", "-S", "-B", "/guest.py", NULL};
     char *const environment[] = {"PYTHONHOME=/usr", "PYTHONPATH=/", NULL};
     execve(argv[0], argv, environment);

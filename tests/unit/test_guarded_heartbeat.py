@@ -13,7 +13,7 @@ from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.errors import Outcome, WatchdogError
 from hamon.model.host import Heartbeat, HostGuard, HostSelf, Leaving, Right, WatchdogFacts
 from hamon.model.names import BootId
-from hamon.ports.store import SetData
+from hamon.ports.store import Node, SetData
 from hamon.ports.watchdog import WatchdogKind
 from hamon.sim.store import InMemoryStore, Loss
 from hamon.sim.watchdog_device import HARDWARE, InMemoryWatchdog, SimulatedWatchdog
@@ -133,8 +133,15 @@ async def count(world: World) -> int:
     return value.count
 
 
-async def test_run__healthy__beats_and_pets_in_step(world: World, heart: Heart) -> None:
-    """One pet for each heartbeat, at its pace, and the host is registered all the while."""
+async def test_run__healthy__beats_and_pets_in_step(
+    world: World, heart: Heart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One pet and one transaction for each heartbeat, at its pace, and nothing that is read."""
+
+    async def read(path: str, _: object = None) -> Node:
+        raise AssertionError(path)
+
+    monkeypatch.setattr(heart.store, "get", read)
     before, pets = await count(world), len(heart.device.pets)
 
     await world.pass_s(10 * PERIOD_S)
