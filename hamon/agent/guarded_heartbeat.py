@@ -24,7 +24,7 @@ from hamon.errors import (
     WatchdogError,
     WriteConflictError,
 )
-from hamon.model.host import Heartbeat, WatchdogFacts
+from hamon.model.host import Heartbeat, HostSelf, WatchdogFacts
 from hamon.model.names import HostName
 from hamon.ports.clock import Clock
 from hamon.ports.store import CheckVersion, SessionState, SetData, Store
@@ -32,6 +32,9 @@ from hamon.ports.watchdog import Watchdog
 
 BEATS_PER_TIMEOUT = 4
 """Heartbeats in one time-out of the device: some may fail and the host lives on."""
+
+LEAVE_TRIES = 3
+"""The first may meet the beat that was under way when the process was told to stop."""
 
 
 def beat_period_s(timeout_s: float) -> float:
@@ -84,7 +87,7 @@ class GuardedHeartbeat:
         self._beat_path = to_path(Place(kind=PlaceKind.HEARTBEAT, host=host))
         self._guard: int | None = None
         self._beat: int | None = None
-        self._said: object = None
+        self._said: HostSelf | None = None
         self._period_s = beat_period_s(settings.timeout_s)
         self._is_leaving = False
         self._told = ""
@@ -142,11 +145,15 @@ class GuardedHeartbeat:
         """
         self._is_leaving = True
         self._registration.say_watchdog(None)
-        try:
-            await self.step()
-        except AccessDeniedError as error:
-            self._tell("heartbeat_delayed", why=error.why)
-        self._watchdog.close(disarm=self._said == self._registration.facts)
+        for _ in range(LEAVE_TRIES):
+            try:
+                await self.step()
+            except AccessDeniedError as error:
+                self._tell("heartbeat_delayed", why=error.why)
+            if self._is_said():
+                break
+            await self._registration.rest(RETRY_S)
+        self._watchdog.close(disarm=self._is_said())
 
     async def _step(self) -> float:
         if self._beat is None:
@@ -189,13 +196,13 @@ class GuardedHeartbeat:
     async def _commit(self, guard: int, beat: int) -> None:
         """Commit one heartbeat, and with it what is newly said of this host.
 
-        safety: what is said of the watchdog is committed under the same version of ``state`` as the
-        heartbeat after which the device was opened, so a conviction that finds it in ``self`` finds
-        an armed device. Written apart, it could be said of a device that a process opened only long
-        after the conviction.
+        safety: what is said of the watchdog is committed like a heartbeat, so never after this
+        boot's conviction, and only once the device is armed. So a conviction that finds it in
+        ``self`` finds an armed device. Written apart, it could be said of a device that a process,
+        stopped for long after its heartbeat, opened only after the conviction.
         """
         facts = self._registration.facts
-        renewal = await self._registration.renewal() if facts != self._said else ()
+        renewal = () if self._is_said() else await self._registration.renewal()
         count = beat + 1
         content = Heartbeat(boot_id=facts.boot_id, count=count)
         data = encode(self._beat_path, content)
@@ -209,6 +216,10 @@ class GuardedHeartbeat:
         self._beat, self._said = count, facts
         if renewal:
             self._registration.tell_renewed()
+
+    def _is_said(self) -> bool:
+        """Say whether what is to be said of this host was committed with a beat."""
+        return self._said == self._registration.facts
 
     def _pet(self) -> float:
         """Pet the device, open it before; return after how many seconds to beat again."""

@@ -1,7 +1,7 @@
 """The guarded heartbeat: when it beats, arms, pets and lets go, and what it says of all that."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
@@ -321,22 +321,42 @@ async def test_leave__announced__withdraws_then_lets_go(world: World, *, nowayou
     assert not heart.watchdog.is_open
 
 
-@pytest.mark.parametrize("spoil", ["convicted", "answer lost", "cut off"])
+@pytest.mark.parametrize("spoil", ["beat under way", "answer lost"])
+async def test_leave__first_try_spoilt__withdraws_with_the_next(world: World, spoil: str) -> None:
+    """A beat that was under way at SIGTERM does not cost an orderly shutdown its time."""
+    heart = Heart(world, SimulatedWatchdog(world.clock.now_s, SOFT))
+    await world.pass_s(1.0)
+    await heart.stop()
+    if spoil == "answer lost":
+        heart.store.lose_next(Loss.REPLY)
+    else:
+        node = await heart.store.get(HEARTBEAT)
+        late = SetData(path=HEARTBEAT, data=node.data, version=node.version)
+        await heart.store.commit([late])
+
+    leaving = asyncio.create_task(heart.heartbeat.leave())
+    await world.pass_s(1.0)
+
+    assert leaving.done()
+    assert (await said(world)).watchdog is None
+    assert heart.device.deadline_s is None
+
+
+@pytest.mark.parametrize("spoil", ["convicted", "cut off"])
 async def test_leave__withdrawal_not_committed__stays_armed(world: World, spoil: str) -> None:
     """As long as a leader may count on the device, it is not disarmed."""
     heart = Heart(world, SimulatedWatchdog(world.clock.now_s, SOFT))
     await world.pass_s(1.0)
     await heart.stop()
-    spoilers: dict[str, Callable[[], object]] = {
-        "answer lost": lambda: heart.store.lose_next(Loss.REPLY),
-        "cut off": heart.store.lose_connection,
-        "convicted": lambda: None,
-    }
     if spoil == "convicted":
         await world.write_guard(HostGuard(right=Right.SHUT_OUT, boot_id=BOOT))
-    spoilers[spoil]()
+    else:
+        heart.store.lose_connection()
 
-    await heart.heartbeat.leave()
+    leaving = asyncio.create_task(heart.heartbeat.leave())
+    await world.pass_s(1.0)
+
+    assert leaving.done()
 
     assert heart.device.deadline_s is not None
     assert not heart.watchdog.is_open
