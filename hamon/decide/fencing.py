@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hamon.decide.holds import against_action
-from hamon.decide.thought import Thought, enter, looks_due
+from hamon.decide.thought import Thought, enter, known_since_s, looks_due
 from hamon.detector.agentless import sign_of_life
 from hamon.fencing.ladder import Rung, Step, climb
 from hamon.model.action import Shoot
@@ -53,7 +53,7 @@ def think_fencing(
         host,
         incident.record.value,
         epoch=view.own.epoch,
-        since_s=max(incident.opened_s or now_s, view.own.took_office_s),
+        since_s=known_since_s(view, incident, now_s),
         detection=policy.detection,
         fencing=policy.fencing,
         now_s=now_s,

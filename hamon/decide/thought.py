@@ -10,7 +10,7 @@ from hamon.model.change import Change, Intent, Operation, Update, record_of
 from hamon.model.host import MISSED_STATES, HostRecord, HostState, check_transition
 from hamon.model.names import BootId, IncidentId
 from hamon.model.reason import Reason
-from hamon.model.view import ClusterView, HostView
+from hamon.model.view import ClusterView, HostView, IncidentView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +119,8 @@ def looks_due(
     due: list[Look] = []
     wake_at_s = now_s + period_s
     for device in host.spec.fence:
+        if device.is_watchdog:
+            continue
         last = [reading for reading in host.readings if reading.device == device.name][-1:]
         shot_s = host.shot_of(device.name).settled_s if after_shots else None
         if last and (shot_s is None or last[0].asked_s >= shot_s):
@@ -128,3 +130,9 @@ def looks_due(
                 continue
         due.append(PowerLook(host=host.name, device=device.name))
     return tuple(due), wake_at_s
+
+
+def known_since_s(view: ClusterView, incident: IncidentView, now_s: float) -> float:
+    """Return since when this leader, in this term, has known of an incident's conviction."""
+    opened_s = incident.opened_s if incident.opened_s is not None else now_s
+    return max(opened_s, view.own.took_office_s)

@@ -18,7 +18,7 @@ from hamon.decide.live import think_live
 from hamon.decide.ownership import think_ownership, think_retirement
 from hamon.decide.requests import think_request
 from hamon.decide.switches import end_of_switches
-from hamon.decide.thought import Thought, together
+from hamon.decide.thought import Thought, known_since_s, together
 from hamon.evacuator import flow
 from hamon.evacuator.cloud.track import track
 from hamon.evacuator.moves import Moves
@@ -89,6 +89,7 @@ def fresh_proofs(view: ClusterView, policy: Policy, now_s: float) -> dict[HostNa
             host,
             incident.record.value,
             epoch=view.own.epoch,
+            since_s=known_since_s(view, incident, now_s),
             detection=policy.detection,
             fencing=policy.fencing,
             now_s=now_s,

@@ -13,7 +13,9 @@ Rules:
    fresh sign of life of the boot voids it: then the device lies. Of a host without an agent, which
    names no boot, any fresh answer does. Storage that was taken away proves that the host cannot
    write, whether it lives or not.
-5. An operator's word proves only the boot that was shown to the operator, and only while nothing
+5. A watchdog of the host's own proves by time: a boot that said it was guarded by one has been
+   reset so long after its conviction (``fencing/watchdog``), counted anew by each leader.
+6. An operator's word proves only the boot that was shown to the operator, and only while nothing
    shows life. So does, where policy takes it, the notice of the host's crash kernel.
 """
 
@@ -22,6 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hamon.fencing.watchdog import proof_time_s, unfit
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import IncidentRecord, Shot, ShotOutcome
 from hamon.model.names import Epoch
@@ -99,6 +102,8 @@ def climb(
         return Rung(step=Step.PROVEN, proof=_device_proof(host, devices, epoch, now_s))
     waits = []
     for device in devices:
+        if device.is_watchdog:
+            continue
         if host.shot_of(device.name).is_running or _is_shot(host, incident, device, epoch):
             continue
         due_s = since_s + device.delay_s if incident.attempt == 1 else now_s
@@ -107,32 +112,27 @@ def climb(
         waits.append(due_s)
     if waits or host.is_shot_running:
         return Rung(step=Step.WAIT, wake_at_s=min(waits, default=None))
-    return _confirm(host, devices, epoch, detection, fencing, now_s, is_last=len(known) == 1)
-
-
-def _confirm(
-    host: HostView,
-    devices: tuple[FenceDeviceSpec, ...],
-    epoch: Epoch,
-    detection: DetectionPolicy,
-    fencing: FencingPolicy,
-    now_s: float,
-    *,
-    is_last: bool,
-) -> Rung:
-    """Judge a level of which every device has had its order."""
-    settled_s = {device.name: _settled_s(host, device, now_s) for device in devices}
     if not _is_voided(host, devices, detection, now_s) and all(
-        reads_off(host, device, after_s=settled_s[device.name], gap_s=detection.off_gap_s)
+        _has_expired(host, device, since_s, now_s)
+        if device.is_watchdog
+        else reads_off(
+            host,
+            device,
+            after_s=_settled_s(host, device, now_s),
+            gap_s=detection.off_gap_s,
+        )
         for device in devices
     ):
         return Rung(step=Step.PROVEN, proof=_device_proof(host, devices, epoch, now_s))
     give_up_s = max(
-        settled_s[device.name] + _patience_s(host, device, detection, fencing) for device in devices
+        _expiry_s(host, device, since_s)
+        if device.is_watchdog
+        else _settled_s(host, device, now_s) + _patience_s(host, device, detection, fencing)
+        for device in devices
     )
     if now_s < give_up_s:
         return Rung(step=Step.CONFIRM, wake_at_s=give_up_s)
-    return Rung(step=Step.EXHAUSTED if is_last else Step.NEXT_LEVEL)
+    return Rung(step=Step.EXHAUSTED if len(known) == 1 else Step.NEXT_LEVEL)
 
 
 def _patience_s(
@@ -159,6 +159,7 @@ def renew(
     incident: IncidentRecord,
     *,
     epoch: Epoch,
+    since_s: float,
     detection: DetectionPolicy,
     fencing: FencingPolicy,
     now_s: float,
@@ -168,7 +169,8 @@ def renew(
     A proof written down earlier, also by an earlier leader, is never enough by itself: this leader
     must have read Off twice itself, and the newest answer within ``proof_fresh_s``. What ended a
     boot for good (a crash, an operator's word) is not read again, and holds while nothing shows
-    life.
+    life. A watchdog's time counts from ``since_s``, when this leader knew of the conviction: a new
+    leader waits it out once more.
     """
     if incident.proof is None:
         return None
@@ -182,6 +184,10 @@ def renew(
         return None
     oldest_s = now_s - READING_MAX_AGE_S
     for device in devices:
+        if device.is_watchdog:
+            if not _has_expired(host, device, since_s, now_s):
+                return None
+            continue
         if not reads_off(host, device, after_s=oldest_s, gap_s=detection.off_gap_s):
             return None
         newest = settled(host, device, oldest_s)[-1]
@@ -234,8 +240,7 @@ def _is_off_unshot(
         return False
     after_s = max(since_s, now_s - READING_MAX_AGE_S)
     return all(
-        not device.is_revocation
-        and reads_off(host, device, after_s=after_s, gap_s=detection.off_gap_s)
+        device.is_power and reads_off(host, device, after_s=after_s, gap_s=detection.off_gap_s)
         for device in devices
     )
 
@@ -246,16 +251,42 @@ def _is_off_unshot(
 def _device_proof(
     host: HostView, devices: tuple[FenceDeviceSpec, ...], epoch: Epoch, now_s: float
 ) -> FenceProof:
+    if all(device.is_revocation for device in devices):
+        method, said = ProofMethod.STORAGE, "storage read revoked twice by"
+    elif all(device.is_watchdog for device in devices):
+        method, said = ProofMethod.WATCHDOG, "it must have been reset by now by its"
+    else:
+        method, said = ProofMethod.POWER, "power read Off twice by"
     names = ", ".join(device.name for device in devices)
-    is_storage = all(device.is_revocation for device in devices)
     return FenceProof(
         host=host.name,
         boot_id=host.guard.value.boot_id,
-        method=ProofMethod.STORAGE if is_storage else ProofMethod.POWER,
+        method=method,
         epoch=epoch,
         observed_s=now_s,
-        detail=f"{'storage read revoked' if is_storage else 'power read Off'} twice by {names}",
+        detail=f"{said} {names}",
     )
+
+
+def _expiry_s(host: HostView, device: FenceDeviceSpec, since_s: float) -> float:
+    """Return when the boot in the guard must have been reset by its own watchdog.
+
+    ``since_s`` itself when there was none that counts: then nothing is to be waited for.
+    """
+    seen = host.self_.value
+    if seen is None or seen.watchdog is None or seen.boot_id != host.guard.value.boot_id:
+        return since_s
+    if unfit(seen.watchdog):
+        return since_s
+    return since_s + proof_time_s(
+        seen.watchdog, margin_s=device.margin_s, reset_latency_s=device.reset_latency_s
+    )
+
+
+def _has_expired(host: HostView, device: FenceDeviceSpec, since_s: float, now_s: float) -> bool:
+    """Say whether a watchdog was armed for the boot in the guard, and its time is over."""
+    expiry_s = _expiry_s(host, device, since_s)
+    return since_s < expiry_s <= now_s
 
 
 def _is_voided(

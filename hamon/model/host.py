@@ -284,6 +284,16 @@ class FenceDeviceSpec:
     margin_s: float = 0.0
 
     @property
+    def is_power(self) -> bool:
+        """Whether it switches the host's power, and reads it."""
+        return not self.is_revocation and not self.is_watchdog
+
+    @property
+    def is_watchdog(self) -> bool:
+        """Whether it is the host's own, which nobody can switch or read: only time proves."""
+        return self.kind == "watchdog"
+
+    @property
     def is_revocation(self) -> bool:
         """Whether it takes the host's storage away rather than its power.
 

@@ -84,6 +84,7 @@ class ProofMethod(StrEnum):
 
     POWER = "power"
     STORAGE = "storage"
+    WATCHDOG = "watchdog"
     KDUMP = "kdump"
     OPERATOR = "operator"
 

@@ -94,8 +94,7 @@ def is_off_twice(host: HostView, gap_s: float, now_s: float, *, since_s: float) 
     """
     after_s = max(since_s, now_s - READING_MAX_AGE_S)
     powers = [
-        [device for device in devices_at(host, level) if not device.is_revocation]
-        for level in levels(host)
+        [device for device in devices_at(host, level) if device.is_power] for level in levels(host)
     ]
     return any(
         all(reads_off(host, device, after_s=after_s, gap_s=gap_s) for device in power)
@@ -109,7 +108,7 @@ def reads_on(host: HostView, now_s: float) -> bool:
     A dead host has its storage until somebody takes it away: that says nothing.
     """
     for device in host.spec.fence:
-        if device.is_revocation:
+        if not device.is_power:
             continue
         answers = settled(host, device, now_s - READING_MAX_AGE_S)
         if answers and answers[-1].power is Power.ON:

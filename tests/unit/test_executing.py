@@ -97,9 +97,9 @@ async def test_intent__device_that_is_none__is_surely_not_done(
 
     assert 1 == await carried_out(controller, decision)
 
-    memory = controller.memory.host(HOST)
+    shot = controller.memory.host(HOST).shots["watchdog"]
     assert world.machine.is_on
-    assert (0, ShotOutcome.NOT_DONE) == (memory.shots_running, memory.last_shot)
+    assert (False, ShotOutcome.NOT_DONE) == (shot.is_running, shot.last)
     assert [] == controller.shots
 
 

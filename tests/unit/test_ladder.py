@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import hamon
 from hamon.fencing.ladder import Rung, Step, climb, renew
-from hamon.model.host import HostState
+from hamon.model.host import HostState, WatchdogFacts
 from hamon.model.incident import IncidentRecord, Shot, ShotOutcome
 from hamon.model.names import BootId
 from hamon.model.policy import DetectionPolicy, FencingPolicy
@@ -83,9 +83,19 @@ def next_rung(
     )
 
 
-def renewed(host: HostView, incident: IncidentRecord) -> FenceProof | None:
+def renewed(
+    host: HostView, incident: IncidentRecord, *, known_for_s: float = 60.0
+) -> FenceProof | None:
     """The proof anew at ``NOW_S``."""
-    return renew(host, incident, epoch=EPOCH, detection=DETECTION, fencing=FENCING, now_s=NOW_S)
+    return renew(
+        host,
+        incident,
+        epoch=EPOCH,
+        since_s=NOW_S - known_for_s,
+        detection=DETECTION,
+        fencing=FENCING,
+        now_s=NOW_S,
+    )
 
 
 # -- only here ------------------------------------------------------------------------------------
@@ -279,6 +289,65 @@ def test_climb__power_and_storage_in_a_level__life_voids_it() -> None:
     proven = next_rung(silent, shots)
     assert (Step.PROVEN, ProofMethod.POWER) == (proven.step, proven.proof and proven.proof.method)
     assert Step.CONFIRM is next_rung(alive, shots).step
+
+
+# -- watchdogs ------------------------------------------------------------------------------------
+
+DOG = (replace(a_device("dog", kind="watchdog"), reset_latency_s=5.0, margin_s=5.0),)
+FACTS = WatchdogFacts(timeout_s=10, r_max_s=2.0, is_soft=False, nowayout=True, identity="iTCO_wdt")
+EXPIRY_S = 3 * 10 * 1.01 + 5.0 + 5.0
+"""Three time-outs, clocks 1 % apart, the time a reset takes, and some room."""
+
+
+def guarded(facts: WatchdogFacts | None = FACTS, **others: Any) -> HostView:  # noqa: ANN401
+    """A convicted host that said it was guarded by a watchdog, and that nobody can shoot."""
+    host = fencing_host(**{"fence": DOG, "evidence": silence(), **others})
+    assert host.self_.value is not None
+    return replace(host, self_=replace(host.self_, value=replace(host.self_.value, watchdog=facts)))
+
+
+@pytest.mark.parametrize(
+    ("known_for_s", "expected"),
+    [(0.0, Step.CONFIRM), (EXPIRY_S - 0.1, Step.CONFIRM), (EXPIRY_S + 0.1, Step.PROVEN)],
+)
+def test_climb__watchdog__proves_when_its_time_is_over(known_for_s: float, expected: Step) -> None:
+    """No order and no reading: the host must have reset itself by then."""
+    rung = next_rung(guarded(), record(), known_for_s=known_for_s)
+
+    assert expected is rung.step
+    if rung.proof is not None:
+        assert ProofMethod.WATCHDOG is rung.proof.method
+    else:
+        assert rung.wake_at_s == pytest.approx(NOW_S - known_for_s + EXPIRY_S)
+
+
+@pytest.mark.parametrize(
+    ("case", "host"),
+    [
+        ("it never said so", guarded(None)),
+        ("it cannot count", guarded(replace(FACTS, nowayout=False))),
+        ("another boot said so", guarded(boot_id=NEXT_BOOT)),
+        ("the boot lives", guarded(evidence=echoes())),
+    ],
+)
+def test_climb__watchdog_that_proves_nothing__never_proves(case: str, host: HostView) -> None:
+    """Only the boot that was convicted, while guarded, is over by time alone."""
+    assert Step.EXHAUSTED is next_rung(host, record(), known_for_s=9999.0).step, case
+
+
+def test_climb__watchdog_that_does_not_count__is_not_waited_for() -> None:
+    """Where there is none the next level begins at once."""
+    host = guarded(None, fence=(*DOG, a_device("pdu", level=2)))
+
+    assert Step.NEXT_LEVEL is next_rung(host, record(), known_for_s=0.0).step
+
+
+def test_renew__watchdog__new_leader_waits_it_out_once_more() -> None:
+    """What an earlier leader waited counts for nothing."""
+    word = replace(a_power_word(), method=ProofMethod.WATCHDOG)
+
+    assert None is renewed(guarded(), record(proof=word), known_for_s=1.0)
+    assert None is not renewed(guarded(), record(proof=word), known_for_s=EXPIRY_S + 0.1)
 
 
 # -- crash notices --------------------------------------------------------------------------------
