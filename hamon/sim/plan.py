@@ -8,6 +8,7 @@ from uuid import UUID
 from hamon.agent.guarded_heartbeat import WatchdogSettings
 from hamon.backends.libvirt.definition import NOVA_NAMESPACE
 from hamon.coordination.access import digest_of, host_user
+from hamon.fencing.watchdog import WATCHDOG
 from hamon.model.guest import PowerState
 from hamon.model.host import FenceDeviceSpec, HostSpec, PlaneAddress
 from hamon.model.names import GuestId, HostName
@@ -38,7 +39,8 @@ class Plan:
     ``ram_mib``: of hosts that differ from ``host_ram_mib``. ``storage``: names of the storages on
     which hosts leave their heartbeats. ``has_checks``: whether hosts check themselves.
     ``watchdog``: that of every host. ``labels``:
-    by host. ``fence``: the level of each device that every host has.
+    by host. ``fence``: the level of each device that every host has; the
+    one called ``watchdog`` is its own.
     """
 
     hosts: tuple[str, ...] = ("compute-1", "compute-2", "compute-3")
@@ -80,7 +82,14 @@ def spec_of(plan: Plan, index: int, name: str) -> HostSpec:
             for number, plane in enumerate(PLANES)
         ),
         fence=tuple(
-            FenceDeviceSpec(name=device, level=level, kind="ipmi", address=f"192.0.{level}.{index}")
+            FenceDeviceSpec(
+                name=device,
+                level=level,
+                kind=WATCHDOG if device == WATCHDOG else "ipmi",
+                address=f"192.0.{level}.{index}",
+                reset_latency_s=5.0,
+                margin_s=5.0,
+            )
             for device, level in plan.fence.items()
         ),
         product_uuid=str(UUID(int=index << 64 | 0x4000 << 64 | 0x8 << 60)),

@@ -132,7 +132,9 @@ class World:
             self.computes[spec.name] = compute
             host.services.append(compute)
         switches = {
-            device.name: SimulatedFenceDevice(device, host, self.clock) for device in spec.fence
+            device.name: SimulatedFenceDevice(device, host, self.clock)
+            for device in spec.fence
+            if not device.is_watchdog
         }
         self.switches[spec.name] = switches
         self.devices[spec.name] = dict(switches)
