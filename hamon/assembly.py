@@ -29,6 +29,8 @@ from hamon.engine.cloud_picture import CloudPicture
 from hamon.engine.deadman import DeadMan
 from hamon.engine.desk import Desk
 from hamon.engine.executing import Devices, Executor
+from hamon.engine.fence_checks import FenceChecks
+from hamon.engine.fence_desk import FenceDesk
 from hamon.engine.health import OwnHealth
 from hamon.engine.local_socket import LocalSocket
 from hamon.engine.loop import Engine, Round
@@ -43,6 +45,7 @@ from hamon.metrics.endpoint import Endpoint
 from hamon.metrics.instruments import Instruments
 from hamon.model.names import HostName
 from hamon.model.policy import Policy
+from hamon.model.readings import identity_of
 from hamon.ports.store import SessionState
 from hamon.service_manager import notify
 from hamon.settings.secrets import read_secret, zookeeper_digest
@@ -155,8 +158,9 @@ class Daemon:
             store, cluster, devices, cloud, witnesses, Identities(controllers=digest)
         )
         stack.push_async_callback(engine.close)
+        checks = self._checks(engine, devices)
         # Before ZooKeeper is reached, so that whoever asks is told that it is not.
-        await self._open_socket(engine, cluster, cloud)
+        await self._open_socket(engine, cluster, cloud, checks)
         _log.info("zookeeper_connecting", servers=",".join(settings.zookeeper.servers))
         await store.start()
         cluster.start()
@@ -216,16 +220,42 @@ class Daemon:
         )
 
     async def _open_socket(
-        self, engine: Engine, cluster: ZooKeeperCluster, cloud: CloudCalls | None
+        self,
+        engine: Engine,
+        cluster: ZooKeeperCluster,
+        cloud: CloudCalls | None,
+        checks: FenceChecks,
     ) -> None:
         policy = self._settings.policy
         about_nova = None
         if cloud is not None:
             about_nova = CloudDesk(cloud.cloud, cloud.picture, policy.evacuation)
-        desk = Desk(lambda: engine.last, cluster, policy, self._clock, about_nova)
+        about_fencing = FenceDesk(checks)
+        desk = Desk(lambda: engine.last, cluster, policy, self._clock, about_nova, about_fencing)
         local = LocalSocket(self._settings.run_dir / SOCKET_NAME, desk.handle)
         await local.start()
         self._stack.push_async_callback(local.close)
+
+    def _checks(self, engine: Engine, devices: Devices) -> FenceChecks:
+        """Begin to ask the fence devices on their schedule."""
+        policy = self._settings.policy
+        configured = {spec.name: spec.product_uuid for spec in self._settings.hosts}
+
+        def identity(host: HostName) -> str:
+            view = engine.last.view if engine.last is not None else None
+            seen = view.hosts.get(host) if view is not None else None
+            return configured[host] if seen is None else identity_of(seen)
+
+        checks = FenceChecks(
+            devices,
+            identity,
+            self._memory,
+            self._clock,
+            period_s=policy.fencing.check_period_s,
+            timeout_s=policy.detection.look_timeout_s,
+        )
+        self._stack.callback(asyncio.create_task(checks.run(), name="fence checks").cancel)
+        return checks
 
     async def _refuse_company(self, cluster: ZooKeeperCluster) -> None:
         """Stand alone only: a registered controller does all that this one would.

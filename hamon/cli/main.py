@@ -18,6 +18,10 @@ VERBS = {
     "evacuate": ("hamon.cli.evacuate", "Rebuild one guest of a dead host elsewhere."),
     "confirm-down": ("hamon.cli.confirm_down", "Give your word that a host has no power."),
     "maintenance": ("hamon.cli.maintenance", "Leave a host alone while somebody works on it."),
+    "fence": (
+        "hamon.cli.fence",
+        "Try fence devices, or use them by hand.",
+    ),
     "hold": ("hamon.cli.hold", "Show what holds hamon back, or release hosts from a storm."),
     "disarm": ("hamon.cli.disarm", "Start nothing new, anywhere, until armed again."),
     "arm": ("hamon.cli.arm", "Act again."),

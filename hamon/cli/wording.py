@@ -108,6 +108,17 @@ WORDINGS: Mapping[str, Wording] = {
     "silent_on_every_plane": Wording(
         "it is dead: session lost and silent on every plane, which {seconded_by} also sees"
     ),
+    "fenced_by_hand": Wording("{who} had it fenced"),
+    "powered_on_by_hand": Wording("{who} had it switched on by its device {device}"),
+    "power_on_for_return": Wording("its storage is given back by {device}"),
+    "return_waits_for_storage": Wording(
+        "its stale copies are gone; {device} gives it its storage back",
+        "look at the program of that device",
+    ),
+    "fence_device_failing": Wording(
+        "its fence device {device} does not work: {why}; last good {good}",
+        "mend it before it is needed; `hamon fence check HOST` tries it now",
+    ),
     "confirmed_down": Wording("{who} gave their word that it has no power"),
     # Leaving, restarting, quarantine.
     "host_leaving": Wording("it announced that it goes ({leaving}) and is not suspected"),

@@ -61,6 +61,12 @@ def verdict_by_hand(
     return verdict
 
 
+def life_of(view: ClusterView, host: HostView, policy: DetectionPolicy, now_s: float) -> str:
+    """Say how a host shows that it lives, "" if nothing does."""
+    life = shows_life(view, host, policy, now_s)
+    return "" if life is None else f"{life.code} {_facts(life.facts)}".strip()
+
+
 def check_lifeless(
     view: ClusterView, host: HostView, policy: DetectionPolicy, now_s: float
 ) -> None:
@@ -74,15 +80,15 @@ def check_lifeless(
         raise RefusedError(msg, "a host that anybody sees alive cannot be confirmed down")
 
 
-def passed_holds(view: ClusterView, host: HostView, in_force: tuple[Hold, ...]) -> tuple[Hold, ...]:
-    """Return the holds the operator passes; refuse where one may not be passed."""
+def passed_holds(view: ClusterView, host: HostView, in_force: tuple[Hold, ...]) -> tuple[str, ...]:
+    """Return the holds the operator passes, in words; refuse where one may not be passed."""
     held = against_conviction(in_force, host, view)
     for hold in held:
         if hold.kind not in OVERRIDABLE:
             advice = "`hamon arm` first" if hold.kind.value == "disarmed" else ""
             msg = f"held by {hold.kind}: {hold.reason}"
             raise RefusedError(msg, advice)
-    return held
+    return tuple(f"{hold.kind}: {hold.reason}" for hold in held)
 
 
 def _facts(facts: object) -> str:

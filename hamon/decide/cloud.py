@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable
 
 from hamon.decide.holds import against_action
-from hamon.decide.thought import Thought
+from hamon.decide.thought import Thought, unchanged
 from hamon.evacuator.cloud import rows
 from hamon.evacuator.cloud.denials import lift_denials, may_be_lifted, told_denials
 from hamon.evacuator.cloud.flow import is_listed
@@ -31,11 +31,7 @@ from hamon.model.action import (
     ShutOutService,
 )
 from hamon.model.change import (
-    CONTROL,
-    Change,
-    Check,
     Intent,
-    guard_of,
 )
 from hamon.model.cloud import OURS, CallState, CloudView
 from hamon.model.control import Hold
@@ -346,21 +342,6 @@ def _shut_out(
     told = reason("service_shut_out", host.name, incident=incident.record.value.incident)
     action = ShutOutService(service_host=host.service_host, service_id=service_id, reason=why)
     return Intent(change=unchanged(view, host, told), action=action)
-
-
-def unchanged(view: ClusterView, host: HostView, why: Reason) -> Change:
-    """Build a transaction that writes nothing: only still leading, still armed, the same right.
-
-    For actions that may be repeated without harm, and whose effect is read from Nova.
-    """
-    return Change(
-        subject=host.name,
-        reason=why,
-        operations=(
-            Check(key=CONTROL, version=view.control.version),
-            Check(key=guard_of(host.name), version=host.guard.version),
-        ),
-    )
 
 
 def _unknown_services(view: ClusterView, cloud: CloudView) -> list[Reason]:

@@ -18,6 +18,7 @@ from hamon.decide.evacuating import think_evacuating
 from hamon.decide.fencing import think_fencing
 from hamon.decide.holds import against_action, against_conviction
 from hamon.decide.live import convict
+from hamon.decide.storage_return import after_storage
 from hamon.decide.thought import Thought, enter, looks_due
 from hamon.detector.verdict import Call, judge
 from hamon.evacuator.scheduler import Scheduler
@@ -75,7 +76,14 @@ def think_convicted(
             return think_evacuating(view, host, incident, policy, in_force, proof, scheduler, now_s)
         case HostState.RETURNING:
             bring = return_path.bring_back if view.cloud is None else cloud_return.bring_back
-            step = bring(view, host, policy.recovery, policy.fencing, now_s)
+            step = after_storage(
+                view,
+                host,
+                return_path.incidents_of(view, host),
+                bring(view, host, policy.recovery, policy.fencing, now_s),
+                policy.fencing,
+                now_s,
+            )
             if step.is_gone:
                 return _think_lost_again(view, host, policy, in_force, now_s)
             return Thought(

@@ -21,6 +21,7 @@ from hamon.decide.admission import (
     verdict_by_hand,
 )
 from hamon.decide.answering import RefusedError, accepted, answer, known_host
+from hamon.decide.fence_by_hand import fence_off, fence_on
 from hamon.decide.live import convict
 from hamon.decide.switches import switch
 from hamon.decide.thought import Thought
@@ -72,6 +73,10 @@ def think_request(
                 change = _evacuate(view, sequence, request, policy, in_force, now_s)
             case RequestKind.CONFIRM_DOWN:
                 change = _confirm_down(view, sequence, request, policy, in_force, now_s)
+            case RequestKind.FENCE_OFF:
+                change = fence_off(view, sequence, request, policy, in_force, now_s)
+            case RequestKind.FENCE_ON:
+                return fence_on(view, sequence, request, policy, in_force)
             case _:
                 change = switch(view, sequence, request)
     except RefusedError as error:

@@ -6,7 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from hamon.model.action import Look, PowerLook
-from hamon.model.change import Change, Intent, Operation, Update, record_of
+from hamon.model.change import (
+    CONTROL,
+    Change,
+    Check,
+    Intent,
+    Operation,
+    Update,
+    guard_of,
+    record_of,
+)
 from hamon.model.host import MISSED_STATES, HostRecord, HostState, check_transition
 from hamon.model.names import BootId, IncidentId
 from hamon.model.reason import Reason
@@ -136,3 +145,18 @@ def known_since_s(view: ClusterView, incident: IncidentView, now_s: float) -> fl
     """Return since when this leader, in this term, has known of an incident's conviction."""
     opened_s = incident.opened_s if incident.opened_s is not None else now_s
     return max(opened_s, view.own.took_office_s)
+
+
+def unchanged(view: ClusterView, host: HostView, why: Reason) -> Change:
+    """Build a transaction that writes nothing: only still leading, still armed, the same right.
+
+    For actions that may be repeated without harm, and whose effect is read from Nova.
+    """
+    return Change(
+        subject=host.name,
+        reason=why,
+        operations=(
+            Check(key=CONTROL, version=view.control.version),
+            Check(key=guard_of(host.name), version=host.guard.version),
+        ),
+    )

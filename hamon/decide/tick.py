@@ -12,6 +12,7 @@ from dataclasses import replace
 from hamon.decide.agentless import think_agentless
 from hamon.decide.cloud import think_cloud
 from hamon.decide.convicted import think_convicted
+from hamon.decide.device_checks import failing_devices
 from hamon.decide.history import think_history
 from hamon.decide.holds import against_action, holds
 from hamon.decide.live import think_live
@@ -181,9 +182,13 @@ def _as_decision(
     wakes += [hold.until_s for hold in in_force if hold.until_s is not None]
     may_act_s = view.own.took_office_s + LEASE_MARGIN * policy.fencing.lease_s
     intents = thought.intents
-    reasons = thought.reasons + tuple(
-        reason("hold", hold.scope, kind=hold.kind, why=hold.reason, who=hold.who)
-        for hold in in_force
+    reasons = (
+        thought.reasons
+        + failing_devices(view, now_s)
+        + tuple(
+            reason("hold", hold.scope, kind=hold.kind, why=hold.reason, who=hold.who)
+            for hold in in_force
+        )
     )
     if view.own.is_rolled_back:
         return Decision(reasons=reasons, holds=in_force, wake_at_s=min(wakes) if wakes else None)

@@ -8,6 +8,7 @@ from typing import Any
 from hamon.engine.answers import Answer, Answers
 from hamon.engine.asked import request_asked
 from hamon.engine.cloud_desk import CloudDesk
+from hamon.engine.fence_desk import FenceDesk
 from hamon.engine.loop import Round
 from hamon.engine.ports import Cluster
 from hamon.errors import RequestRefusedError, StoreError
@@ -30,6 +31,7 @@ class Desk:
         policy: what rounds are decided by.
         clock: time.
         cloud: answers what Nova knows, None: there is no Nova.
+        fence: answers about fence devices, None: this daemon has none.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class Desk:
         policy: Policy,
         clock: Clock,
         cloud: CloudDesk | None = None,
+        fence: FenceDesk | None = None,
     ) -> None:
         self._last = last
         self._cluster = cluster
         self._policy = policy
         self._clock = clock
         self._cloud = cloud
+        self._fence = fence
 
     async def handle(self, verb: str, arguments: dict[str, Any], who: str) -> Answer:
         """Answer one question.
@@ -60,6 +64,11 @@ class Desk:
             from_nova = await self._from_nova(self._cloud, answers, verb, text)
             if from_nova is not None:
                 return from_nova
+        if self._fence is not None and verb == "fence_check":
+            return await self._fence.check(text.get("host", ""), answers.view)
+        if self._fence is not None and verb == "fence_status":
+            host, now_s = text.get("host", ""), self._clock.now_s()
+            return self._fence.status(host, answers.view, now_s)
         match verb:
             case "status":
                 return answers.status()

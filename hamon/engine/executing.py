@@ -25,7 +25,7 @@ from hamon.errors import (
     StoreError,
     WriteConflictError,
 )
-from hamon.model.action import Action, CloudLook, Look, PowerLook, Shoot
+from hamon.model.action import Action, CloudLook, Look, PowerLook, PowerOn, Shoot
 from hamon.model.change import Change, Decision, Intent
 from hamon.model.incident import ShotOutcome
 from hamon.model.names import Epoch, HostName
@@ -140,6 +140,8 @@ class Executor:
     def _start(self, action: Action, *, start_by_s: float) -> None:
         if isinstance(action, Shoot):
             self._start_shot(action, start_by_s=start_by_s)
+        elif isinstance(action, PowerOn):
+            self._start_power_on(action, start_by_s=start_by_s)
         else:
             assert self._cloud is not None, "there is a cloud"
             self._cloud.start_action(action, start_by_s=start_by_s)
@@ -174,6 +176,28 @@ class Executor:
             ended_s = self._clock.now_s()
             self._memory.shot_ended(shoot.host, shoot.device, outcome, ended_s)
             self._on_shot(shoot.host, device.spec.kind, outcome, ended_s - started_s)
+            self._wake()
+
+    def _start_power_on(self, order: PowerOn, *, start_by_s: float) -> None:
+        device = self._devices.get(order.host, {}).get(order.device)
+        if device is not None:
+            self._memory.power_on_started(order.host, order.device)
+            self._spawn(self._power_on(order, device, start_by_s))
+
+    async def _power_on(self, order: PowerOn, device: FenceDevice, start_by_s: float) -> None:
+        outcome = ShotOutcome.UNKNOWN
+        try:
+            result = await device.power_on(start_by_s, order.deadline_s)
+            outcome = result.outcome
+            _log.info(
+                "power_on_ended",
+                host=order.host,
+                device=order.device,
+                outcome=outcome,
+                detail=result.detail,
+            )
+        finally:
+            self._memory.power_on_ended(order.host, order.device, outcome, self._clock.now_s())
             self._wake()
 
     def _start_look(self, look: Look) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from hamon.model.incident import ShotOutcome
 from hamon.model.names import HostName
 from hamon.model.proof import PowerReading
-from hamon.model.view import DeviceShot
+from hamon.model.view import DeviceCheck, DeviceShot
 
 T = TypeVar("T")
 
@@ -30,6 +30,8 @@ class HostMemory:
     registered_s: float | None = None
     by_device: dict[str, deque[PowerReading]] = field(default_factory=dict)
     shots: dict[str, DeviceShot] = field(default_factory=dict)
+    power_ons: dict[str, DeviceShot] = field(default_factory=dict)
+    checks: dict[str, DeviceCheck] = field(default_factory=dict)
 
     @property
     def readings(self) -> tuple[PowerReading, ...]:
@@ -90,3 +92,20 @@ class Memory:
     def shot_ended(self, name: HostName, device: str, outcome: ShotOutcome, now_s: float) -> None:
         """Note what became of it."""
         self.host(name).shots[device] = DeviceShot(last=outcome, settled_s=now_s)
+
+    def power_on_started(self, name: HostName, device: str) -> None:
+        """Note that an order to switch the host on is under way."""
+        self.host(name).power_ons[device] = DeviceShot(is_running=True)
+
+    def power_on_ended(
+        self, name: HostName, device: str, outcome: ShotOutcome, now_s: float
+    ) -> None:
+        """Note what became of it."""
+        self.host(name).power_ons[device] = DeviceShot(last=outcome, settled_s=now_s)
+
+    def checked(self, name: HostName, device: str, *, why: str, power: str, now_s: float) -> None:
+        """Note what a check of a fence device came to; ``why``: what is wrong, "": nothing."""
+        checks = self.host(name).checks
+        known = checks.get(device)
+        good_s = now_s if not why else known.good_s if known is not None else None
+        checks[device] = DeviceCheck(checked_s=now_s, good_s=good_s, why=why, power=power)

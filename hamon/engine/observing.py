@@ -124,6 +124,8 @@ class Observer:
             ),
             readings=memory.readings,
             shots=dict(memory.shots),
+            power_ons=dict(memory.power_ons),
+            device_checks=dict(memory.checks),
             domains=stored.domains,
             capacity=stored.capacity,
             checks=stored.checks,

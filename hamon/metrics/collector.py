@@ -28,6 +28,7 @@ COLLECTED: tuple[Metric, ...] = (
     registry.HOSTS,
     registry.HOSTS_IN_MAINTENANCE,
     registry.ARMED,
+    registry.FENCE_GOOD,
     registry.INCIDENTS_OPEN,
     registry.MIGRATIONS,
     registry.UNREADABLE,
@@ -39,9 +40,13 @@ COLLECTED: tuple[Metric, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """What is shown: the last view, and the last decision while this controller leads."""
+    """What is shown: the last view, and the last decision while this controller leads.
+
+    ``epoch_s``: Unix time at which this controller's own clock read 0.
+    """
 
     view: ClusterView | None = None
+    epoch_s: float = 0.0
     decision: Decision | None = None
 
 
@@ -66,6 +71,7 @@ class ClusterCollector(Collector):
         picture = self.picture
         if picture.view is not None:
             yield from _of_view(picture.view, self._policy_hash)
+            yield _fence_devices(picture.view, picture.epoch_s)
         if picture.decision is not None:
             yield from _of_decision(picture.decision)
 
@@ -94,6 +100,15 @@ def _of_view(view: ClusterView, policy_hash: str) -> Iterator[GaugeMetricFamily]
     yield _number(registry.UNREADABLE, len(view.unreadable))
     policies = {policy_hash, *(other.policy_hash for other in view.controllers.values())}
     yield _number(registry.POLICIES, len(policies - {""}))
+
+
+def _fence_devices(view: ClusterView, epoch_s: float) -> GaugeMetricFamily:
+    family = _family(registry.FENCE_GOOD)
+    for name, host in sorted(view.hosts.items()):
+        for device, check in sorted(host.device_checks.items()):
+            good_s = 0.0 if check.good_s is None else epoch_s + check.good_s
+            family.add_metric([name, device], good_s)
+    return family
 
 
 def _of_decision(decision: Decision) -> Iterator[GaugeMetricFamily]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+import time
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from hamon.errors import PortError
 from hamon.metrics import registry as metrics
-from hamon.metrics.collector import ClusterCollector, Picture
+from hamon.metrics.collector import ClusterCollector
 from hamon.metrics.registry import Metric
 from hamon.metrics.timeline import MigrationEnded, PhaseReached, Timeline
 from hamon.model.change import Decision
@@ -70,7 +72,7 @@ class Instruments:
         self._is_leader.set(int(self._is_leading))
         if epoch is None:
             # What was decided last holds no more: another controller's decision counts now.
-            self._cluster.picture = Picture(view=self._cluster.picture.view)
+            self._cluster.picture = replace(self._cluster.picture, decision=None)
         else:
             self._epoch.set(epoch)
 
@@ -86,7 +88,9 @@ class Instruments:
             view: what this controller sees.
             now_s: its monotonic second.
         """
-        self._cluster.picture = Picture(view=view, decision=self._cluster.picture.decision)
+        self._cluster.picture = replace(
+            self._cluster.picture, view=view, epoch_s=time.time() - now_s
+        )
         for event in self._timeline.advance(view, now_s):
             if not self._is_leading:
                 continue
@@ -105,7 +109,7 @@ class Instruments:
             decision: what it came to; holds and reasons are shown from it.
             duration_s: from observing to recorded.
         """
-        self._cluster.picture = Picture(view=self._cluster.picture.view, decision=decision)
+        self._cluster.picture = replace(self._cluster.picture, decision=decision)
         self._tick_duration.observe(duration_s)
         self._last_tick.set_to_current_time()
 

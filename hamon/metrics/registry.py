@@ -155,6 +155,12 @@ REASONS = Metric(
     labels=("code",),
     meaning="Reasons of the leader's last round, by code: why something is done, or nothing is.",
 )
+FENCE_GOOD = Metric(
+    name="hamon_fence_device_last_success_timestamp_seconds",
+    kind=Kind.GAUGE,
+    labels=("host", "device"),
+    meaning="Unix time at which this controller last found a fence device good; 0: never.",
+)
 INCIDENTS_OPEN = Metric(
     name="hamon_incidents_open",
     kind=Kind.GAUGE,

@@ -25,6 +25,19 @@ class Shoot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PowerOn:
+    """Order one device to switch the host on, or to give it its storage back.
+
+    Ends at ``deadline_s`` after its start. Harmless wherever it comes late: a boot that was shut
+    out stays so, and a later one starts no guest before the leader lets it.
+    """
+
+    host: HostName
+    device: str
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShutOutService:
     """Force a host's nova-compute down; with a ``reason`` also disable it. Idempotent."""
 
@@ -120,7 +133,7 @@ CloudAction = (
     | ResetTask
     | RunBeforeGate
 )
-Action = Shoot | CloudAction
+Action = Shoot | PowerOn | CloudAction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,8 @@ class RequestKind(StrEnum):
     DISARM = "disarm"
     ARM = "arm"
     RELEASE = "release"
+    FENCE_OFF = "fence_off"
+    FENCE_ON = "fence_on"
 
 
 class RequestState(StrEnum):

@@ -139,6 +139,7 @@ class FencingPolicy:
     ``reread_period_s``: how often power is read again while guests are still to move.
     ``off_without_shot``: a host whose power reads Off twice since it fell silent needs no shot to
     be proven dead. ``kdump_is_proof``: nor does one whose crash kernel told of its end.
+    ``check_period_s``: each controller asks each device this often whether it would be there.
     """
 
     lease_s: float = 0.5
@@ -149,6 +150,7 @@ class FencingPolicy:
     reread_period_s: float = 3.0
     off_without_shot: bool = False
     kdump_is_proof: bool = False
+    check_period_s: float = 3600.0
 
 
 class InstanceDisks(StrEnum):

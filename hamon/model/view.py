@@ -37,13 +37,28 @@ class DeviceShot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceCheck:
+    """What this controller's checks of one fence device came to.
+
+    ``checked_s``: when it was asked last; ``good_s``: when it last answered for the right machine,
+    None: never. ``why``: what is wrong, "" when the last check was good. ``power``: as last read.
+    """
+
+    checked_s: float
+    good_s: float | None = None
+    why: str = ""
+    power: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostView:
     """Everything known of one enrolled host.
 
     ``heartbeat``: content of the ephemeral, None while there is none. ``session_lost_s``: monotonic
     second since when this controller has seen no heartbeat, None while there is one.
     ``registered_s``: since when it has seen the present one. ``readings``: power readings, newest
-    last, bounded. ``shots``: this controller's orders to the host's fence devices, by device.
+    last, bounded. ``shots``: this controller's orders to the host's fence devices, by device;
+    ``power_ons``: those to switch on. ``device_checks``: what came of the scheduled checks of them.
     ``state_since_s``: since when this controller has seen the host in its present state.
     """
 
@@ -58,6 +73,8 @@ class HostView:
     evidence: tuple[Evidence, ...] = ()
     readings: tuple[PowerReading, ...] = ()
     shots: Mapping[str, DeviceShot] = field(default_factory=dict)
+    power_ons: Mapping[str, DeviceShot] = field(default_factory=dict)
+    device_checks: Mapping[str, DeviceCheck] = field(default_factory=dict)
     domains: HostDomains | None = None
     capacity: HostCapacity | None = None
     checks: HostChecks | None = None

@@ -9,13 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from hamon.clock import SystemClock
 from hamon.decide.holds import holds
 from hamon.decide.requests import think_request
 from hamon.decide.tick import decide
 from hamon.engine.answers import Answers
 from hamon.engine.asked import request_asked
+from hamon.engine.fence_checks import FenceChecks
+from hamon.engine.fence_desk import FenceDesk
 from hamon.engine.local_socket import LocalSocket
 from hamon.engine.loop import Round
+from hamon.engine.memory import Memory
 from hamon.errors import RequestRefusedError
 from hamon.model.change import Update
 from hamon.model.control import Request, RequestState
@@ -25,6 +29,8 @@ from hamon.model.view import ClusterView
 from tests.builders import NOW_S, REQUEST_VERSION, a_view, at
 
 POLICY = Policy()
+NO_CHECKS = FenceChecks({}, lambda _: "", Memory(), SystemClock(), period_s=1.0, timeout_s=1.0)
+"""What is known is in the views."""
 START_TIMEOUT_S = 10.0
 
 
@@ -87,6 +93,9 @@ class AnsweringDaemon:
                 return answers.hosts()
             case "rehearsal":
                 return answers.rehearsal(arguments["host"], arguments.get("target"))
+            case "fence_status":
+                fence = FenceDesk(NO_CHECKS)
+                return fence.status(arguments.get("host", ""), self._views[0], NOW_S)
             case "request":
                 return self._request(arguments)
             case _:
@@ -103,7 +112,8 @@ class AnsweringDaemon:
         in_force = holds(view, POLICY, NOW_S)
         asked = at(REQUEST_VERSION, request)
         thought = think_request(view, "r-1", asked, POLICY, in_force, NOW_S)
-        for operation in thought.changes[0].operations:
+        changes = (*thought.changes, *(intent.change for intent in thought.intents))
+        for operation in changes[0].operations:
             if isinstance(operation, Update) and isinstance(operation.value, Request):
                 answered = operation.value
                 if answered.state is RequestState.REFUSED:

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from hamon.coordination.cluster import ZooKeeperCluster
 from hamon.errors import DeposedError
-from hamon.model.action import PowerLook, Shoot
+from hamon.model.action import PowerLook, PowerOn, Shoot
 from hamon.model.change import CONTROL, Change, Decision, Intent, Update
 from hamon.model.control import Control
 from hamon.model.incident import ShotOutcome
@@ -86,6 +86,22 @@ async def test_intent__durable__the_shot_is_given(world: World, controller: Cont
     shot = controller.memory.host(HOST).shots["bmc"]
     assert (False, ShotOutcome.DONE) == (shot.is_running, shot.last)
     assert [(HOST, "ipmi", ShotOutcome.DONE)] == controller.shots
+
+
+async def test_power_on__durable__is_ordered_and_remembered(
+    world: World, controller: Controller
+) -> None:
+    """An order to switch on is recorded like any other, and is no shot."""
+    world.machine.lose_power()
+    order = PowerOn(host=HOST, device="bmc", deadline_s=20.0)
+
+    assert 1 == await carried_out(
+        controller, Decision(intents=(Intent(change=a_change(), action=order),))
+    )
+
+    memory = controller.memory.host(HOST)
+    assert world.machine.is_on
+    assert ({}, ShotOutcome.DONE) == (memory.shots, memory.power_ons["bmc"].last)
 
 
 async def test_intent__device_that_is_none__is_surely_not_done(
