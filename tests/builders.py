@@ -439,6 +439,7 @@ def an_incident(
     return IncidentView(
         record=at(INCIDENT_VERSION, record),
         since_s=LONG_AGO_S,
+        written_s=NOW_S,
         migrations={m.record.value.guest: m for m in migrations},
     )
 

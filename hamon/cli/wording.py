@@ -11,6 +11,7 @@ from string import Formatter
 
 from hamon.cli.cloud_wording import CLOUD_WORDINGS
 from hamon.cli.phrase import Wording
+from hamon.cli.story_wording import STORY_WORDINGS
 from hamon.model.control import HoldKind
 
 _POWER_OFF = "if it is down for good, switch it off or use `hamon confirm-down`"
@@ -263,6 +264,7 @@ WORDINGS: Mapping[str, Wording] = {
     "request_accepted": Wording("a request ({kind}) is carried out"),
     "request_refused": Wording("a request ({kind}) is refused: {why}"),
     **CLOUD_WORDINGS,
+    **STORY_WORDINGS,
 }
 
 HOLD_WORDINGS: Mapping[HoldKind, Wording] = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hamon.decide.agentless import think_agentless
+from hamon.decide.chronicle import chronicled
 from hamon.decide.cloud import think_cloud
 from hamon.decide.convicted import think_convicted
 from hamon.decide.device_checks import failing_devices
@@ -68,7 +69,7 @@ def decide(view: ClusterView, policy: Policy, now_s: float) -> Decision:
         thoughts += [*(think_ownership(view, host) for host in hosts), think_retirement(view)]
     if view.own.only_host is None:
         thoughts += [end_of_switches(view), think_history(view, policy.recovery)]
-    thought = _once_each(together(thoughts))
+    thought = chronicled(view, _once_each(together(thoughts)), policy, now_s)
     return _as_decision(view, policy, in_force, thought, now_s)
 
 

@@ -197,6 +197,7 @@ class Engine:
             self._look_for_rollback(view)
             decision = decide(view, self._policy, self._clock.now_s())
             self._remember_storms(decision)
+            self._observer.remember(view, decision)
             written = await self._executor.carry_out(decision, self._cluster, term.epoch)
         return Round(
             view=view,

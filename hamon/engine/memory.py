@@ -7,13 +7,16 @@ A later leader starts with its own memory, which makes it wait longer, never sho
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from hamon.model.incident import ShotOutcome
+from hamon.decide.chronicle import HISTORY_S
+from hamon.model.chronicle import moment
+from hamon.model.incident import Moment, ShotOutcome
 from hamon.model.names import HostName
 from hamon.model.proof import PowerReading
+from hamon.model.reason import Reason
 from hamon.model.view import DeviceCheck, DeviceShot
 
 T = TypeVar("T")
@@ -21,10 +24,17 @@ T = TypeVar("T")
 READINGS_MAX = 6
 """Power readings kept of one device: enough to show Off twice among failures."""
 
+THOUGHTS_MAX = 25
+"""Changes of mind about one host that are remembered."""
+
 
 @dataclass(slots=True)
 class HostMemory:
-    """What is remembered of one host."""
+    """What is remembered of one host.
+
+    ``thoughts``: when this controller, leading, thought something new of it; ``thinks``: the codes
+    of what it thought in the last round.
+    """
 
     session_lost_s: float | None = None
     registered_s: float | None = None
@@ -32,12 +42,20 @@ class HostMemory:
     shots: dict[str, DeviceShot] = field(default_factory=dict)
     power_ons: dict[str, DeviceShot] = field(default_factory=dict)
     checks: dict[str, DeviceCheck] = field(default_factory=dict)
+    thoughts: deque[tuple[float, Moment]] = field(
+        default_factory=lambda: deque(maxlen=THOUGHTS_MAX)
+    )
+    thinks: frozenset[str] = frozenset()
 
     @property
     def readings(self) -> tuple[PowerReading, ...]:
         """The power readings of every device, newest last."""
         every = (reading for kept in self.by_device.values() for reading in kept)
         return tuple(sorted(every, key=lambda reading: reading.observed_s))
+
+    def recent_thoughts(self, now_s: float) -> tuple[Moment, ...]:
+        """Return what was thought lately, oldest first."""
+        return tuple(each for at_s, each in self.thoughts if now_s - at_s <= HISTORY_S)
 
 
 class Memory:
@@ -47,6 +65,7 @@ class Memory:
         self._hosts: dict[HostName, HostMemory] = {}
         self._since: dict[Hashable, tuple[object, float]] = {}
         self._first: dict[Hashable, Any] = {}
+        self._thought_of: frozenset[HostName] = frozenset()
 
     def host(self, name: HostName) -> HostMemory:
         """Return the memory of a host, empty at first."""
@@ -83,6 +102,24 @@ class Memory:
         """Keep a power reading."""
         kept = self.host(name).by_device.setdefault(reading.device, deque(maxlen=READINGS_MAX))
         kept.append(reading)
+
+    def thought(self, told: Mapping[HostName, tuple[Reason, ...]], now_s: float, wall: str) -> None:
+        """Note what a round thought of hosts, where it is something new.
+
+        Args:
+            told: what was thought, by host; of every other host nothing was.
+            now_s: monotonic seconds.
+            wall: the time for humans.
+        """
+        for name in self._thought_of - told.keys():
+            self.host(name).thinks = frozenset()
+        for name, reasons in told.items():
+            host = self.host(name)
+            new = {r.code: r for r in reversed(reasons) if r.code not in host.thinks}
+            for each in reversed(new.values()):
+                host.thoughts.append((now_s, moment(wall, each.code, each.facts)))
+            host.thinks = frozenset(r.code for r in reasons)
+        self._thought_of = frozenset(told)
 
     def shot_started(self, name: HostName, device: str) -> None:
         """Note that an order to one of the host's fence devices is under way."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hamon.decide.chronicle import told_of_live_hosts
 from hamon.engine.cloud_picture import CloudPicture
 from hamon.engine.memory import Memory
 from hamon.engine.ports import Cluster, Probes, Witness
-from hamon.model.change import Versioned
+from hamon.model.change import Decision, Versioned
 from hamon.model.cloud import CloudView
 from hamon.model.control import Request
 from hamon.model.host import HostSpec, HostState
@@ -89,6 +90,11 @@ class Observer:
             cloud=self._cloud_view(stored),
         )
 
+    def remember(self, view: ClusterView, decision: Decision) -> None:
+        """Remember what a leader's round thought of hosts that no incident tells of yet."""
+        told = told_of_live_hosts(view, decision)
+        self._memory.thought(told, self._clock.now_s(), view.wall)
+
     def _cloud_view(self, stored: StoredCluster) -> CloudView | None:
         """Return what was read of Nova; the guests are forgotten when nobody needs them.
 
@@ -131,6 +137,7 @@ class Observer:
             checks=stored.checks,
             inventory=stored.inventory,
             grants=stored.grants,
+            history=memory.recent_thoughts(now_s),
         )
 
     def _requests(self, stored: StoredCluster, now_s: float) -> dict[str, Versioned[Request]]:
@@ -154,6 +161,7 @@ class Observer:
             record=stored.record,
             since_s=self._memory.since(("incident", name), attempt, now_s),
             opened_s=self._opened_s(name, stored, now_s),
+            written_s=self._memory.since(("written", name), stored.record.version, now_s),
             migrations={
                 guest: MigrationView(
                     record=record,

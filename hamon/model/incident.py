@@ -51,6 +51,19 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One thing that happened or was thought about a host, for whoever reads it later.
+
+    ``at``: wall-clock time in ISO form, for humans only (S20). ``code`` and ``facts``: as in a
+    :class:`hamon.model.reason.Reason`.
+    """
+
+    at: str
+    code: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentRecord:
     """What is remembered of an incident (znode ``incidents/<id>/record``).
 
@@ -60,6 +73,10 @@ class IncidentRecord:
     one below said Off of a boot that lived. ``stamps``: phase to wall-clock time, for humans,
     metrics and the demo's timeline. ``closed`` incidents are history. ``beat_at``: the last
     heartbeat of the host's nova-compute, in Nova's clock, before it might start again.
+
+    For whoever reads it later, decided by nobody: ``timeline``, oldest first and bounded
+    (``chronicle``); ``waits``: the codes of what was last said to be in the way; ``policy`` and
+    ``policy_hash``: the configuration in force when it was opened, by key.
     """
 
     incident: IncidentId
@@ -83,6 +100,10 @@ class IncidentRecord:
     stamps: Mapping[str, str] = field(default_factory=dict)
     closed: bool = False
     beat_at: str = ""
+    timeline: tuple[Moment, ...] = ()
+    waits: tuple[str, ...] = ()
+    policy: Mapping[str, str] = field(default_factory=dict)
+    policy_hash: str = ""
 
 
 class MigrationStatus(StrEnum):

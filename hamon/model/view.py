@@ -19,7 +19,7 @@ from hamon.model.host import (
     HostSelf,
     HostSpec,
 )
-from hamon.model.incident import IncidentRecord, MigrationRecord, ShotOutcome
+from hamon.model.incident import IncidentRecord, MigrationRecord, Moment, ShotOutcome
 from hamon.model.names import BootId, ControllerId, Epoch, GuestId, HostName, IncidentId
 from hamon.model.proof import Evidence, PowerReading
 
@@ -60,6 +60,7 @@ class HostView:
     last, bounded. ``shots``: this controller's orders to the host's fence devices, by device;
     ``power_ons``: those to switch on. ``device_checks``: what came of the scheduled checks of them.
     ``state_since_s``: since when this controller has seen the host in its present state.
+    ``history``: what this controller thought of it lately while it led, oldest first, bounded.
     """
 
     spec: HostSpec
@@ -80,6 +81,7 @@ class HostView:
     checks: HostChecks | None = None
     inventory: Mapping[GuestId, InventoryEntry] = field(default_factory=dict)
     grants: Mapping[GuestId, Versioned[Grant]] = field(default_factory=dict)
+    history: tuple[Moment, ...] = ()
 
     @property
     def name(self) -> HostName:
@@ -121,12 +123,14 @@ class IncidentView:
     """An incident with its migrations.
 
     ``since_s``: since when this controller has seen its present attempt; ``opened_s``: when it saw
-    it for the first time, None: closed before it looked.
+    it for the first time, None: closed before it looked. ``written_s``: since when it has seen the
+    record as it is.
     """
 
     record: Versioned[IncidentRecord]
     since_s: float
     opened_s: float | None = None
+    written_s: float = 0.0
     migrations: Mapping[GuestId, MigrationView] = field(default_factory=dict)
 
 

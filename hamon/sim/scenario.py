@@ -73,6 +73,7 @@ _INCIDENTAL = frozenset(
         "gate_waits",
         "check_failed",
         "check_passed",
+        "incident_noted",
     }
 )
 """Events that say how, not what: left out of golden logs so that they do not tie the code."""

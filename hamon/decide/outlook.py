@@ -1,0 +1,201 @@
+"""What would have to be so for the next step against a host, and what of it is so already. Pure.
+
+It restates the rules of ``verdict`` and ``ladder`` one by one, for a person; nothing is decided by
+it. Of a host that a person or the ladder's own steps decide about, there is nothing to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hamon.decide.holds import against_action, against_conviction
+from hamon.detector.verdict import Call, Verdict, fresh_probes, is_silent, judge, shows_life
+from hamon.detector.views import views_of_silence
+from hamon.model.control import Hold
+from hamon.model.host import HostState, Right
+from hamon.model.incident import IncidentRecord
+from hamon.model.policy import (
+    DegradedPolicy,
+    DetectionPolicy,
+    HungPolicy,
+    PartitionedPolicy,
+    Policy,
+)
+from hamon.model.proof import Source
+from hamon.model.readings import devices_at, is_off_twice, levels, reads_off
+from hamon.model.reason import Reason, reason
+from hamon.model.view import ClusterView, HostView
+
+
+class Next(StrEnum):
+    """What the needs are needed for."""
+
+    CONVICTED = "convicted"
+    PROVEN = "proven"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """One thing that must be so. ``is_witness``: of all these one is enough."""
+
+    reason: Reason
+    is_met: bool
+    is_witness: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """The verdict now, None: it is not judged; and what the next step would need."""
+
+    verdict: Verdict | None = None
+    step: Next | None = None
+    needs: tuple[Need, ...] = ()
+
+
+def outlook(
+    view: ClusterView, host: HostView, policy: Policy, in_force: tuple[Hold, ...], now_s: float
+) -> Outlook:
+    """Say what is thought of a host now, and what the next step against it would need.
+
+    Args:
+        view: the world.
+        host: the host.
+        policy: the numbers and choices.
+        in_force: every hold.
+        now_s: monotonic seconds.
+    """
+    record = host.record.value
+    if record is None or host.spec.agentless or host.self_.value is None:
+        return Outlook()
+    if host.guard.value.right is Right.LIVE:
+        verdict = judge(view, host, policy.detection, now_s)
+        if verdict.call in {Call.WELL, Call.LEFT}:
+            return Outlook(verdict=verdict)
+        detection = policy.detection.of(host.spec.policy)
+        needs = (
+            *_needs(view, host, verdict, detection, now_s),
+            _no_hold(host, against_conviction(in_force, host, view)),
+        )
+        return Outlook(verdict=verdict, step=Next.CONVICTED, needs=needs)
+    incident = view.incidents.get(record.incident) if record.incident else None
+    if incident is None or record.state not in {HostState.FENCING, HostState.FENCE_FAILED}:
+        return Outlook()
+    needs = (
+        *_devices_off(host, incident.record.value, policy.detection),
+        _no_hold(host, against_action(in_force, host)),
+    )
+    return Outlook(step=Next.PROVEN, needs=needs)
+
+
+def _needs(
+    view: ClusterView, host: HostView, verdict: Verdict, detection: DetectionPolicy, now_s: float
+) -> tuple[Need, ...]:
+    match verdict.call:
+        case Call.HUNG:
+            is_met = detection.hung is HungPolicy.FENCE
+            return (_by_policy(host, "detection.hung", detection.hung, 0.0, is_met=is_met),)
+        case Call.PARTITIONED:
+            chosen = detection.partitioned
+            wait_s = detection.partitioned_wait_s if chosen is PartitionedPolicy.WAIT else 0.0
+            is_met = chosen is not PartitionedPolicy.ALERT and now_s - host.state_since_s >= wait_s
+            return (_by_policy(host, "detection.partitioned", chosen, wait_s, is_met=is_met),)
+        case Call.DEGRADED:
+            wait_s = detection.degraded_wait_s
+            is_met = (
+                detection.degraded is DegradedPolicy.FENCE and now_s - host.state_since_s >= wait_s
+            )
+            return (
+                _by_policy(host, "detection.degraded", detection.degraded, wait_s, is_met=is_met),
+            )
+        case _:
+            return _witnesses_of_death(view, host, verdict, detection, now_s)
+
+
+def _by_policy(host: HostView, key: str, value: str, for_s: float, *, is_met: bool) -> Need:
+    told = reason("need_policy", host.name, key=key, value=value, for_s=for_s)
+    return Need(reason=told, is_met=is_met)
+
+
+def _witnesses_of_death(
+    view: ClusterView, host: HostView, verdict: Verdict, detection: DetectionPolicy, now_s: float
+) -> tuple[Need, ...]:
+    """Say what rule 2 of ``verdict`` asks for: silence, nothing that shows life, and a witness."""
+    name = host.name
+    is_dead = verdict.call is Call.DEAD
+    is_gone = host.heartbeat is None
+    probes = fresh_probes(host, detection, now_s)
+    silent = is_silent(probes, detection)
+    life = shows_life(view, host, detection, now_s) if is_gone else None
+    fell_silent_s = max((vote.changed_s for vote in probes), default=now_s)
+    is_off = silent and is_off_twice(host, detection.off_gap_s, now_s, since_s=fell_silent_s)
+    planes = frozenset(vote.subject for vote in probes) if silent else frozenset()
+    views = views_of_silence(view, host, planes, detection.controllers_agree)
+    wanted = min(detection.controllers_agree, max(1, len(view.controllers)))
+    agree = 1 + len(views.seconded_by) if silent else 0
+    seconded = ", ".join((str(view.own.controller), *views.seconded_by)) if agree else "none yet"
+    said = seconded if views.missing is None else views.missing.code.replace("_", " ")
+    needs = [
+        Need(reason=reason("need_session_gone", name), is_met=is_gone or is_dead),
+        Need(
+            reason=reason("need_silence", name, after_s=detection.late_after_s),
+            is_met=silent or is_dead,
+        ),
+        Need(
+            reason=reason("need_no_life", name, sign="none" if life is None else life.code),
+            is_met=life is None or is_dead,
+        ),
+        Need(
+            reason=reason(
+                "need_power_off_twice", name, gap_s=detection.off_gap_s, last=_last(host)
+            ),
+            is_met=is_off,
+            is_witness=True,
+        ),
+        Need(
+            reason=reason("need_views", name, wanted=wanted, said=said),
+            is_met=is_gone and silent and views.missing is None,
+            is_witness=True,
+        ),
+    ]
+    if any(vote.source is Source.KDUMP for vote in host.evidence):
+        is_met = verdict.reason.code == "crash_notice"
+        told = reason("need_crash_notice", name)
+        needs.append(Need(reason=told, is_met=is_met, is_witness=True))
+    return tuple(needs)
+
+
+def _devices_off(
+    host: HostView, incident: IncidentRecord, detection: DetectionPolicy
+) -> tuple[Need, ...]:
+    """Say which devices of the level that is being climbed must read Off, and which do."""
+    known = [level for level in levels(host) if level >= incident.level]
+    return tuple(
+        Need(
+            reason=reason(
+                "need_device_off",
+                host.name,
+                device=device.name,
+                level=device.level,
+                last=_last(host, device.name),
+            ),
+            is_met=(settled_s := host.shot_of(device.name).settled_s) is not None
+            and reads_off(host, device, after_s=settled_s, gap_s=detection.off_gap_s),
+        )
+        for level in known[:1]
+        for device in devices_at(host, level)
+    )
+
+
+def _last(host: HostView, device: str = "") -> str:
+    """Return what was read last, of one device or of any."""
+    for reading in reversed(host.readings):
+        if device in {"", reading.device}:
+            why = f" ({reading.detail})" if reading.detail else ""
+            return f"{reading.device} last said {reading.power}{why}"
+    return "not read yet" if host.spec.fence else "it has no fence device"
+
+
+def _no_hold(host: HostView, held: tuple[Hold, ...]) -> Need:
+    kinds = ", ".join(sorted({hold.kind for hold in held})) or "nothing does"
+    return Need(reason=reason("need_no_hold", host.name, held=kinds), is_met=not held)
