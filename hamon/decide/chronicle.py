@@ -28,7 +28,7 @@ from hamon.model.change import (
     Update,
     incident_of,
 )
-from hamon.model.chronicle import DROPPED, cut, extended, moment
+from hamon.model.chronicle import DROPPED, extended, fitting, moment
 from hamon.model.host import Right
 from hamon.model.incident import IncidentRecord, Moment, Shot, ShotOutcome
 from hamon.model.names import HostName, IncidentId
@@ -47,8 +47,8 @@ ORDERED = "fence_shot"
 """Code of the change that journals a shot."""
 
 EVIDENCE_MAX = 16
-EVIDENCE_LINE_MAX = 160
-OVERRIDDEN_LINE_MAX = 200
+LINE_MAX = 200
+"""Bytes of a line of evidence, or of a hold that was passed."""
 
 
 def chronicled(view: ClusterView, thought: Thought, policy: Policy, now_s: float) -> Thought:
@@ -172,8 +172,8 @@ class _Book:
         before = sorted((*_seen(view, host, self._now_s), *host.history), key=lambda m: m.at)
         return replace(
             record,
-            evidence=tuple(cut(line, EVIDENCE_LINE_MAX) for line in record.evidence[:EVIDENCE_MAX]),
-            overridden=tuple(cut(line, OVERRIDDEN_LINE_MAX) for line in record.overridden),
+            evidence=tuple(fitting(line, LINE_MAX) for line in record.evidence[:EVIDENCE_MAX]),
+            overridden=tuple(fitting(line, LINE_MAX) for line in record.overridden),
             timeline=extended((), (*before, _moment_of(view.wall, why))),
             policy=values_of(self._policy, host.spec.policy),
             policy_hash=own.policy_hash if own is not None else "",

@@ -10,6 +10,9 @@ from hamon.errors import RequestRefusedError
 from hamon.model.control import Request, RequestKind
 from hamon.model.names import BootId, GuestId, HostName, guest_id, host_name, is_name
 
+REASON_MAX = 400
+"""Characters of an operator's reason: it is written into records."""
+
 
 def request_asked(text: Mapping[str, str], who: str) -> Request:
     """Make the request that a command line's arguments stand for.
@@ -30,7 +33,7 @@ def request_asked(text: Mapping[str, str], who: str) -> Request:
             guest=_guest(text.get("guest")),
             target=_name(text.get("target")),
             boot_id=BootId(text["boot_id"]) if text.get("boot_id") else None,
-            reason=text.get("reason", ""),
+            reason=_line(text.get("reason", "")),
             until=text.get("until", ""),
             boots=_boots(text.get("boots", "{}")),
             force=text.get("force") == "True",
@@ -38,6 +41,13 @@ def request_asked(text: Mapping[str, str], who: str) -> Request:
         )
     except ValueError as error:
         raise RequestRefusedError(str(error)) from error
+
+
+def _line(text: str) -> str:
+    if len(text) > REASON_MAX or not text.isprintable():
+        msg = f"the reason must be one line of at most {REASON_MAX} characters"
+        raise ValueError(msg)
+    return text
 
 
 def _boots(text: str) -> dict[HostName, BootId]:

@@ -78,6 +78,13 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: max(length - 1, 0)] + _CUT
 
 
+def fitting(text: str, size: int) -> str:
+    """Return a text, cut where it would take more than this many bytes where it is stored."""
+    while _size(text) > size:
+        text = cut(text, min(len(text) - 1, size) * 7 // 8)
+    return text
+
+
 def weight(each: Moment) -> int:
     """Return how many bytes a moment takes at most where it is stored."""
     facts = sum(_size(key) + _size(value) + 2 for key, value in each.facts.items())

@@ -1,5 +1,6 @@
 """The story of an incident: what goes in, when, and what is kept of it."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,8 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hamon.coordination.codec import decode, encode
-from hamon.decide.chronicle import ALONE_AFTER_S, EVIDENCE_MAX, HISTORY_S, told_of_live_hosts
+from hamon.decide.chronicle import (
+    ALONE_AFTER_S,
+    EVIDENCE_MAX,
+    HISTORY_S,
+    LINE_MAX,
+    told_of_live_hosts,
+)
+from hamon.decide.holds import OVERRIDABLE
 from hamon.decide.tick import decide
+from hamon.engine.asked import REASON_MAX
 from hamon.engine.memory import THOUGHTS_MAX, Memory
 from hamon.model.change import Decision, incident_of
 from hamon.model.chronicle import (
@@ -21,6 +30,7 @@ from hamon.model.chronicle import (
     NEWEST_KEPT,
     TIMELINE_MAX,
     extended,
+    fitting,
     moment,
     weight,
 )
@@ -30,7 +40,7 @@ from hamon.model.names import HostName
 from hamon.model.policy import HostPolicy, HungPolicy, Mode, Policy, ReturnPolicy
 from hamon.model.policy_values import values_of
 from hamon.model.proof import Power
-from hamon.model.reason import reason
+from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, IncidentView
 from tests.builders import (
     BOOT,
@@ -139,6 +149,15 @@ def test_moment__any_facts__are_cut_to_their_bounds(facts: dict[str, str]) -> No
     assert all(made.facts[key] == text for key, text in facts.items() if len(text) < 40)
 
 
+@given(text=st.text(max_size=400), size=st.integers(20, 300))
+def test_fitting__any_text__takes_no_more_than_its_bytes(text: str, size: int) -> None:
+    """Bytes are what ZooKeeper counts, not characters."""
+    kept = fitting(text, size)
+
+    assert len(json.dumps(kept)) <= size
+    assert text == kept or len(json.dumps(text)) > size
+
+
 def worst() -> IncidentRecord:
     """The largest record that hamon writes: every part full, every character escaped."""
     name = HostName("h" * 63)
@@ -148,13 +167,13 @@ def worst() -> IncidentRecord:
         who="w" * 32,
         nonce="n" * 32,
         reason="power_off_and_silent",
-        evidence=tuple("x" * 160 for _ in range(EVIDENCE_MAX)),
-        overridden=tuple("x" * 200 for _ in range(5)),
+        evidence=(fitting(bad, LINE_MAX),) * EVIDENCE_MAX,
+        overridden=(fitting(bad, LINE_MAX),) * len(OVERRIDABLE),
         shots=tuple(
             replace(a_shot("d" * 63, outcome=ShotOutcome.NOT_DONE), controller=ME, detail="x" * 60)
             for _ in range(16)
         ),
-        proof=replace(a_power_word(), detail="x" * 1000),
+        proof=replace(a_power_word(), detail="\U0001f50c" * REASON_MAX),
         stamps=dict.fromkeys(("convicted", "fenced", "evacuating", "evacuated", "r"), WALL),
         policy=values_of(POLICY, HostPolicy(hung=HungPolicy.FENCE)),
         policy_hash="f" * 64,
@@ -330,10 +349,12 @@ def test_wait__of_another_host__is_not_told_by_a_controller_that_stands_alone() 
 def test_memory__the_same_thought_round_after_round__is_remembered_once() -> None:
     """What is remembered are changes of mind, each with the time it was new."""
     memory = Memory()
-    late = {HOST: (reason("heartbeat_late", HOST),)}
+    late: dict[HostName, tuple[Reason, ...]] = {HOST: (reason("heartbeat_late", HOST),)}
     held_too = {HOST: (*late[HOST], reason("conviction_held", HOST, by="storm", why="many"))}
 
-    for second, told in enumerate((late, late, held_too, {}, late)):
+    for second, told in enumerate(
+        (late, late, held_too, dict[HostName, tuple[Reason, ...]](), late)
+    ):
         memory.thought(told, float(second), f"second {second}")
 
     assert [
