@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hamon.cli.invocation import Invocation, asks_daemon, format_option, pass_invocation
+
+if TYPE_CHECKING:
+    from hamon.cli.rules import Rule
 
 
 @click.command("show")
@@ -118,20 +121,24 @@ def _agentless(answer: dict[str, Any]) -> Iterator[Any]:
     yield line("stale copies of guests cannot be looked for on it", NOTE)
 
 
-def thoughts(answer: dict[str, Any]) -> Iterator[Any]:
-    """Say why something is done about a host or not, and what is being done now."""
+def thoughts(answer: dict[str, Any], why: str = "Why") -> Iterator[Any]:
+    """Say why something is done about a host or not, and what is being done now.
+
+    With the rule behind each reason where the answer has the policy's values.
+    """
     from hamon.cli.page import heading
 
     # What holds comes first; the order within is that of the decision.
     reasons = sorted(answer["reasons"], key=lambda reason: reason["code"] != "hold")
+    told: set[str] = set()
     if reasons:
-        yield heading("Why")
+        yield heading(why)
     for reason in reasons:
-        yield from _sentence(answer, reason)
+        yield from _sentence(answer, reason, told)
     if answer["planned"]:
         yield heading("Being done now")
     for reason in answer["planned"]:
-        yield from _sentence(answer, reason)
+        yield from _sentence(answer, reason, told)
 
 
 def evidence(answer: dict[str, Any]) -> Iterator[Any]:
@@ -139,20 +146,28 @@ def evidence(answer: dict[str, Any]) -> Iterator[Any]:
     from hamon.cli.page import age, heading, table
 
     rows = [
-        (seen["source"], seen["subject"], seen["vote"], age(seen["age_s"]), seen.get("detail", ""))
+        (
+            seen["source"],
+            seen["subject"],
+            seen["vote"],
+            age(seen["for_s"]) if "for_s" in seen else "",
+            age(seen["age_s"]),
+            seen.get("detail", ""),
+        )
         for seen in answer["evidence"]
     ]
     rows += [
-        ("power", seen["device"], seen["power"], age(seen["age_s"]), seen["detail"])
+        ("power", seen["device"], seen["power"], "", age(seen["age_s"]), seen["detail"])
         for seen in answer.get("power", ())
     ]
     if rows:
         yield heading("Evidence")
-        yield table(("SOURCE", "THROUGH", "SAYS", "AGE", "DETAIL"), rows)
+        yield table(("SOURCE", "THROUGH", "SAYS", "FOR", "AGE", "DETAIL"), rows)
 
 
-def _sentence(answer: dict[str, Any], reason: dict[str, Any]) -> Iterator[Any]:
-    from hamon.cli.page import line
+def _sentence(answer: dict[str, Any], reason: dict[str, Any], told: set[str]) -> Iterator[Any]:
+    from hamon.cli.page import item
+    from hamon.cli.rules import rule_of
     from hamon.cli.wording import hold_in_words, in_words
 
     facts = dict(reason["facts"])
@@ -163,9 +178,42 @@ def _sentence(answer: dict[str, Any], reason: dict[str, Any]) -> Iterator[Any]:
     if reason["code"] == "hold":
         advice = hold_in_words(facts["kind"], reason["subject"]).advice
     is_said = subject == answer["host"] or subject in words.text
-    yield line(f"- {words.text}" if is_said else f"- {subject}: {words.text}")
+    yield item("-", words.text if is_said else f"{subject}: {words.text}")
     if advice:
-        yield line(f"    {advice}", "italic")
+        yield item("do:", advice, "italic", indent=4)
+    if "policy" in answer:
+        own = answer.get("own_choices", ())
+        yield from rule_told(rule_of(reason["code"], facts), answer["policy"], own, told)
+
+
+def rule_told(
+    rule: Rule | None,
+    policy: Mapping[str, str],
+    own: Collection[str],
+    told: set[str],
+    indent: int = 4,
+) -> Iterator[Any]:
+    """Say the rule behind a reason, and the values it rests on, once a page.
+
+    Args:
+        rule: None: there is none to tell.
+        policy: the values by key, as they are or were in force.
+        own: keys that the host chose for itself.
+        told: the rules already on the page; this one is added.
+        indent: columns before it.
+    """
+    from hamon.cli.page import item
+
+    if rule is None or rule.text in told:
+        return
+    told.add(rule.text)
+    values = [
+        f"{key} = {policy[key] or '(empty)'}{' (hosts.d)' if key in own else ''}"
+        for key in rule.keys
+        if key in policy
+    ]
+    text = f"{rule.text} ({', '.join(values)})" if values else rule.text
+    yield item("rule:", text, "dim", indent=indent)
 
 
 def _protection(guest: dict[str, Any], host: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ from hamon.errors import HamonError
 VERBS = {
     "status": ("hamon.cli.status", "The whole cluster on one page: holds first."),
     "host": ("hamon.cli.host", "List hosts, show one, or remove one."),
-    "explain": ("hamon.cli.explain", "Why something is or is not done about a host."),
+    "explain": ("hamon.cli.explain", "Why something is or is not done about a host or incident."),
+    "incident": ("hamon.cli.incident", "List incidents, show one, or export it."),
     "evacuate-host": ("hamon.cli.evacuate_host", "Rebuild a dead host's guests elsewhere."),
     "evacuate": ("hamon.cli.evacuate", "Rebuild one guest of a dead host elsewhere."),
     "confirm-down": ("hamon.cli.confirm_down", "Give your word that a host has no power."),

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -51,6 +52,15 @@ def line(text: str, style: str = "") -> Text:
 def heading(text: str) -> Text:
     """Return the first line of a section."""
     return Text(printable(text), style="bold")
+
+
+def item(mark: str, text: str, style: str = "", *, indent: int = 0) -> RenderableType:
+    """Return a paragraph behind a mark; where it is folded the mark stays alone on its left."""
+    grid = Table.grid(padding=(0, 1, 0, 0), expand=False)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(printable(mark), style=style), line(text, style))
+    return Padding(grid, (0, 0, 0, indent), expand=False)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

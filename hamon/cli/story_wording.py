@@ -18,17 +18,17 @@ STORY_WORDINGS: Mapping[str, Wording] = {
     # What would have to be so.
     "need_session_gone": Wording("its agent's session is gone, or its power read Off twice before"),
     "need_silence": Wording("every probe of it is fresh and silent, one for {after_s} s"),
-    "need_no_life": Wording("nothing else shows life: {sign}"),
+    "need_no_life": Wording("nothing else shows life (now: {sign})"),
     "need_power_off_twice": Wording(
-        "its power reads Off twice, {gap_s} s apart, since it fell silent: {last}"
+        "its power reads Off twice, {gap_s} s apart, since it fell silent ({last})"
     ),
-    "need_views": Wording("{wanted} controllers hear its silence on every plane: {said}"),
+    "need_views": Wording("{wanted} controllers hear its silence on every plane (now: {said})"),
     "need_crash_notice": Wording("its crash kernel gave notice"),
     "need_policy": Wording(
         "{key} is `fence` (it is `{value}`) and the host has been so for {for_s} s"
     ),
-    "need_no_hold": Wording("nothing holds: {held}"),
+    "need_no_hold": Wording("no hold stands in the way (now: {held})"),
     "need_device_off": Wording(
-        "{device} (level {level}) reads Off twice since its order ended: {last}"
+        "{device} (level {level}) reads Off twice since its order ended ({last})"
     ),
 }

@@ -13,10 +13,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought
 from hamon.model.change import (
     Change,
@@ -29,6 +30,7 @@ from hamon.model.change import (
     incident_of,
 )
 from hamon.model.chronicle import DROPPED, extended, fitting, moment
+from hamon.model.control import Hold
 from hamon.model.host import Right
 from hamon.model.incident import IncidentRecord, Moment, Shot, ShotOutcome
 from hamon.model.names import HostName, IncidentId
@@ -43,6 +45,9 @@ ALONE_AFTER_S = 5.0
 HISTORY_S = 900.0
 """How far back the story of an incident begins, at most."""
 
+HELD = frozenset({"fencing_held", "evacuation_held"})
+"""Codes of what a hold keeps from being done: that it ended is told whatever comes next."""
+
 ORDERED = "fence_shot"
 """Code of the change that journals a shot."""
 
@@ -51,16 +56,19 @@ LINE_MAX = 200
 """Bytes of a line of evidence, or of a hold that was passed."""
 
 
-def chronicled(view: ClusterView, thought: Thought, policy: Policy, now_s: float) -> Thought:
+def chronicled(
+    view: ClusterView, thought: Thought, policy: Policy, in_force: tuple[Hold, ...], now_s: float
+) -> Thought:
     """Return the thought with every change of it noted in the incident that it is about.
 
     Args:
         view: the world.
         thought: a whole round's, in which no znode is written twice.
         policy: its values go into an incident that opens.
+        in_force: every hold.
         now_s: monotonic seconds.
     """
-    book = _Book(view, thought, policy, now_s)
+    book = _Book(view, thought, policy, in_force, now_s)
     changes = tuple(book.noted(change) for change in thought.changes)
     intents = tuple(replace(intent, change=book.noted(intent.change)) for intent in thought.intents)
     return replace(thought, changes=(*changes, *book.alone()), intents=intents)
@@ -77,7 +85,8 @@ def told_of_live_hosts(
     changed = (change.reason for change in decision.transitions)
     for each in (*changed, *decision.reasons):
         host = view.hosts.get(HostName(each.subject))
-        if host is not None and host.guard.value.right is Right.LIVE:
+        is_known = host is not None and host.record.value is not None
+        if host is not None and is_known and host.guard.value.right is Right.LIVE:
             told[host.name] = (*told.get(host.name, ()), each)
     return told
 
@@ -85,9 +94,17 @@ def told_of_live_hosts(
 class _Book:
     """One round's notes."""
 
-    def __init__(self, view: ClusterView, thought: Thought, policy: Policy, now_s: float) -> None:
+    def __init__(
+        self,
+        view: ClusterView,
+        thought: Thought,
+        policy: Policy,
+        in_force: tuple[Hold, ...],
+        now_s: float,
+    ) -> None:
         self._view = view
         self._policy = policy
+        self._in_force = in_force
         self._now_s = now_s
         all_changes = (*thought.changes, *(intent.change for intent in thought.intents))
         self._written = {
@@ -131,9 +148,7 @@ class _Book:
             known = {*record.waits, *(each.code for each in record.timeline[-1:])}
             new = [each for each in new if each.code not in known]
             over = [code for code in record.waits if code not in waits]
-            if over:
-                ended = reason("no_longer", record.host, codes=",".join(over))
-                new.insert(0, _moment_of(self._view.wall, ended))
+            new = [*self._over(record, over), *new]
             if not new:
                 continue
             noted = _with(record, new, waits)
@@ -169,12 +184,13 @@ class _Book:
         view = self._view
         host = view.hosts[record.host]
         own = view.controllers.get(view.own.controller)
+        now = (*self._told.get(host.name, ()), why)
         before = sorted((*_seen(view, host, self._now_s), *host.history), key=lambda m: m.at)
         return replace(
             record,
             evidence=tuple(fitting(line, LINE_MAX) for line in record.evidence[:EVIDENCE_MAX]),
             overridden=tuple(fitting(line, LINE_MAX) for line in record.overridden),
-            timeline=extended((), (*before, _moment_of(view.wall, why))),
+            timeline=extended((), (*before, *(_moment_of(view.wall, each) for each in now))),
             policy=values_of(self._policy, host.spec.policy),
             policy_hash=own.policy_hash if own is not None else "",
         )
@@ -186,8 +202,27 @@ class _Book:
         timeline = record.timeline
         for ended in self._ended_shots(record):
             timeline = _with_end(timeline, ended)
-        moments = [_moment_of(self._view.wall, each) for each in (why, *newly)]
+        moments = [
+            *self._over(record, self._released(record)),
+            *(_moment_of(self._view.wall, each) for each in (why, *newly)),
+        ]
         return _with(replace(record, timeline=timeline), moments, waits)
+
+    def _released(self, record: IncidentRecord) -> list[str]:
+        """Name the holds that were written to stand in the way, where none does any more.
+
+        Of other things a change that goes on says enough.
+        """
+        host = self._view.hosts.get(record.host)
+        if host is None or against_action(self._in_force, host):
+            return []
+        return [code for code in record.waits if code in HELD]
+
+    def _over(self, record: IncidentRecord, codes: Sequence[str]) -> list[Moment]:
+        if not codes:
+            return []
+        ended = reason("no_longer", record.host, codes=",".join(codes))
+        return [_moment_of(self._view.wall, ended)]
 
     def _waits(self, host: HostName) -> dict[str, Reason]:
         """Return what stands in the way of a host's incident, by code."""

@@ -142,7 +142,9 @@ def _witnesses_of_death(
             is_met=silent or is_dead,
         ),
         Need(
-            reason=reason("need_no_life", name, sign="none" if life is None else life.code),
+            reason=reason(
+                "need_no_life", name, sign="none" if life is None else life.code.replace("_", " ")
+            ),
             is_met=life is None or is_dead,
         ),
         Need(
@@ -197,5 +199,5 @@ def _last(host: HostView, device: str = "") -> str:
 
 
 def _no_hold(host: HostView, held: tuple[Hold, ...]) -> Need:
-    kinds = ", ".join(sorted({hold.kind for hold in held})) or "nothing does"
+    kinds = ", ".join(sorted({hold.kind for hold in held})) or "none"
     return Need(reason=reason("need_no_hold", host.name, held=kinds), is_met=not held)

@@ -12,19 +12,29 @@ from typing import Any
 import msgspec
 
 from hamon.decide.holds import holds
+from hamon.decide.outlook import outlook
 from hamon.decide.rehearsal import rehearse
 from hamon.decide.tick import decide
 from hamon.detector.agentless import nova_word
 from hamon.engine.loop import Round
+from hamon.engine.stories import (
+    exported,
+    incident_line,
+    incident_lines,
+    outlook_told,
+    policy_of,
+    whole_incident,
+)
 from hamon.errors import RequestRefusedError
-from hamon.model.host import LIVE_STATES, DomainState, HostState
-from hamon.model.incident import OPEN_MIGRATIONS
+from hamon.model.host import DomainState
 from hamon.model.names import GuestId, HostName, IncidentId
 from hamon.model.policy import Policy
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
 
 Answer = dict[str, Any]
+
+_NO_THOUGHTS: Answer = {"reasons": [], "planned": []}
 
 
 class Answers:
@@ -72,7 +82,7 @@ class Answers:
             "releases": [_plain(release) for release in view.control.value.releases],
             "hosts": [self._host_line(host) for _, host in sorted(view.hosts.items())],
             "incidents": [
-                self._incident_line(incident)
+                incident_line(incident)
                 for _, incident in sorted(view.incidents.items())
                 if not incident.record.value.closed
             ],
@@ -121,15 +131,7 @@ class Answers:
             "capacity": _plain(host.capacity) if host.capacity is not None else None,
             "checks": _plain(host.checks) if host.checks is not None else None,
             "evidence": self._evidence(host),
-            "power": [
-                {
-                    "device": reading.device,
-                    "power": reading.power,
-                    "age_s": round(self._now_s - reading.observed_s, 2),
-                    "detail": reading.detail,
-                }
-                for reading in host.readings
-            ],
+            "power": self._power(host),
             "guests": guests,
             **self._thoughts(host),
         }
@@ -149,20 +151,61 @@ class Answers:
         )
 
     def explain(self, name: str) -> Answer:
-        """Return the evidence and the reasons that are about one host or its guests, now."""
+        """Return why something is or is not done about a host, or the story of an incident.
+
+        Raises:
+            RequestRefusedError: there is neither of this name.
+        """
+        if HostName(name) not in self._view.hosts and IncidentId(name) in self._view.incidents:
+            return self._explain_incident(self._view.incidents[IncidentId(name)])
         host = self._find(name)
+        in_force = holds(self._view, self._policy, self._now_s)
+        looked_ahead = outlook(self._view, host, self._policy, in_force, self._now_s)
         return {
+            "about": "host",
             **self._host_line(host),
-            "seen_by": self._view.own.controller,
-            "is_leading": self._round.is_leading,
+            "state_for_s": round(self._now_s - host.state_since_s, 2),
+            **self._seen_by(),
             "evidence": self._evidence(host),
+            "power": self._power(host),
+            **outlook_told(looked_ahead),
             **self._thoughts(host),
+            **policy_of(self._policy, host),
+            "history": [_plain(moment) for moment in host.history],
             "incidents": [
-                self._incident_line(incident)
+                incident_line(incident)
                 for _, incident in sorted(self._view.incidents.items())
                 if incident.record.value.host == host.name
             ],
         }
+
+    def _explain_incident(self, incident: IncidentView) -> Answer:
+        """Return the story of an incident and, while it is open, what is in its way now."""
+        record = incident.record.value
+        host = self._view.hosts.get(record.host)
+        is_open = not record.closed and host is not None
+        now = self._thoughts(host) if is_open and host is not None else _NO_THOUGHTS
+        return {
+            "about": "incident",
+            **whole_incident(self._view, incident),
+            **self._seen_by(),
+            **now,
+            "policy_now": policy_of(self._policy, host)["policy"],
+        }
+
+    def _seen_by(self) -> Answer:
+        return {"seen_by": self._view.own.controller, "is_leading": self._round.is_leading}
+
+    def _power(self, host: HostView) -> list[Answer]:
+        return [
+            {
+                "device": reading.device,
+                "power": reading.power,
+                "age_s": round(self._now_s - reading.observed_s, 2),
+                "detail": reading.detail,
+            }
+            for reading in host.readings
+        ]
 
     def _thoughts(self, host: HostView) -> Answer:
         """Return what is thought about a host and its guests now: why, and what is being done."""
@@ -192,25 +235,27 @@ class Answers:
         Raises:
             RequestRefusedError: there is no such incident.
         """
+        return whole_incident(self._view, self._incident(name))
+
+    def incidents(self, *, with_closed: bool) -> Answer:
+        """Return one line for every open incident, and for every closed one if asked."""
+        return incident_lines(self._view, with_closed=with_closed)
+
+    def export(self, name: str) -> Answer:
+        """Return all that is kept of one incident, for other programs (docs/incidents.md).
+
+        Raises:
+            RequestRefusedError: there is no such incident.
+        """
+        return exported(self._view, self._incident(name))
+
+    def _incident(self, name: str) -> IncidentView:
         incident = self._view.incidents.get(IncidentId(name))
         if incident is None:
-            raise RequestRefusedError(f"there is no incident {name}")
-        record = incident.record.value
-        host = self._view.hosts.get(record.host)
-        state = host.record.value.state if host is not None and host.record.value else None
-        is_over = record.closed or state is HostState.EVACUATED or state in LIVE_STATES
-        return {
-            **_plain(record),
-            "host_state": state,
-            "is_over": is_over,
-            "migrations": [
-                _plain(migration.record.value)
-                for _, migration in sorted(
-                    incident.migrations.items(), key=lambda item: item[1].record.value.name
-                )
-            ],
-            "not_movable": self._not_movable(record.host, record.only),
-        }
+            raise RequestRefusedError(
+                f"there is no incident {name}", "`hamon incident list --all` shows those kept"
+            )
+        return incident
 
     def guest(self, name: str) -> Answer:
         """Return the guest of this uuid or (if only one has it) this name.
@@ -279,21 +324,6 @@ class Answers:
         word = nova_word(self._view, host, self._now_s)
         return {"word": word.word, "why": word.why, "beat_at": word.beat_at}
 
-    def _incident_line(self, incident: IncidentView) -> Answer:
-        record = incident.record.value
-        counts = Counter(m.record.value.status for m in incident.migrations.values())
-        return {
-            "incident": record.incident,
-            "host": record.host,
-            "trigger": record.trigger,
-            "reason": record.reason,
-            "who": record.who,
-            "closed": record.closed,
-            "stamps": dict(record.stamps),
-            "open": sum(counts[status] for status in OPEN_MIGRATIONS),
-            "migrations": {str(status): count for status, count in sorted(counts.items())},
-        }
-
     def _evidence(self, host: HostView) -> list[Answer]:
         lost = (
             []
@@ -332,16 +362,6 @@ class Answers:
             for guest in incident.migrations
         }
         return owned | set(host.inventory) | moving
-
-    def _not_movable(self, name: HostName, only: tuple[GuestId, ...]) -> list[Answer]:
-        host = self._view.hosts.get(name)
-        if host is None:
-            return []
-        return [
-            {"guest": guest, "name": entry.name, "why": list(entry.not_movable)}
-            for guest, entry in sorted(host.inventory.items())
-            if not entry.is_protected and (not only or guest in only)
-        ]
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON is dynamic

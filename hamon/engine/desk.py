@@ -80,6 +80,10 @@ class Desk:
                 return answers.explain(text.get("host", ""))
             case "incident":
                 return answers.incident(text.get("incident", ""))
+            case "incidents":
+                return answers.incidents(with_closed=text.get("with_closed") == "True")
+            case "export":
+                return answers.export(text.get("incident", ""))
             case "guest":
                 return answers.guest(text.get("guest", ""))
             case "target":

@@ -91,6 +91,10 @@ class AnsweringDaemon:
                 return answers.status()
             case "hosts":
                 return answers.hosts()
+            case "incidents":
+                return answers.incidents(with_closed=bool(arguments.get("with_closed")))
+            case "export":
+                return answers.export(arguments["incident"])
             case "rehearsal":
                 return answers.rehearsal(arguments["host"], arguments.get("target"))
             case "fence_status":

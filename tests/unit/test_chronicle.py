@@ -224,6 +224,7 @@ def test_conviction__host_lost__the_story_begins_with_what_was_seen_of_it() -> N
         "witness_says",
         "heartbeat_late",
         "power_reads",
+        "power_off_and_silent",
         "host_convicted",
     ] == codes(record.timeline)
     assert sorted(each.at for each in record.timeline) == [each.at for each in record.timeline]
@@ -320,6 +321,21 @@ def test_wait__over__is_told() -> None:
     assert [("no_longer", {"codes": "session_outlives_proof"})] == [
         (each.code, dict(each.facts)) for each in record.timeline
     ]
+
+
+@pytest.mark.parametrize("is_armed", [True, False])
+def test_hold__over_when_the_next_thing_is_done__is_told_with_it(*, is_armed: bool) -> None:
+    """A proof may come while it is held; then the hold is not over."""
+    settled = {"last_shot": ShotOutcome.DONE, "shot_settled_s": NOW_S - 9.0}
+    host = a_lost_host(HOST, HostState.FENCING, **settled)
+    incident = fencing(waits=("fencing", "fencing_held"))
+
+    record = written(a_view(host, a_host(SPARE), incidents=[incident], is_armed=is_armed))
+
+    assert record is not None
+    assert "host_fenced" in codes(record.timeline)
+    over = [dict(each.facts) for each in record.timeline if each.code == "no_longer"]
+    assert [{"codes": "fencing_held"}] * is_armed == over
 
 
 def test_wait__what_the_last_change_said__is_not_said_twice() -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from typing_extensions import override
 
 from hamon import assembly
-from hamon.cli import agent, host, main
+from hamon.cli import agent, host, incident, main
 from hamon.cli.failure import ExitCode
 from hamon.cli.invocation import RUN_DIR, SOCKET_NAME, Invocation
 from hamon.cli.lazy import LazyGroup
@@ -43,7 +43,12 @@ from tests.builders import (
 )
 from tests.unit.answering_daemon import POLICY, AnsweringDaemon, round_over, with_reason
 
-GROUPS: dict[str, LazyGroup] = {"": main.cli, "host": host.command, "agent": agent.command}
+GROUPS: dict[str, LazyGroup] = {
+    "": main.cli,
+    "host": host.command,
+    "incident": incident.command,
+    "agent": agent.command,
+}
 
 
 def run(*words: object, keys: str | None = None, is_root: bool = False) -> Result:

@@ -53,6 +53,15 @@ async def test_request__at_a_standby__is_answered_by_the_leader(world: World) ->
     assert "disarmed: nothing new is started" == answer["answer"]
 
 
+@pytest.mark.parametrize("text", ["x" * 401, "two\nlines", "\x1b[2J"])
+async def test_request__reason_that_is_no_line__is_refused(world: World, text: str) -> None:
+    """It goes into records and onto other people's terminals: one line, and not a book."""
+    leader = await world.add()
+
+    with pytest.raises(RequestRefusedError, match="one line of at most 400"):
+        await asked(world, leader, kind="disarm", reason=text)
+
+
 async def test_request__refused__raises_why_and_what_to_do(world: World) -> None:
     """A refusal carries the leader's advice."""
     leader = await world.add()

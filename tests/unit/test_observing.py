@@ -11,9 +11,11 @@ from hamon.engine.cloud_picture import CloudPicture
 from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
 from hamon.evacuator.cloud.pacing import Pace
+from hamon.model.change import Decision
 from hamon.model.host import Heartbeat, HostRecord, HostState
 from hamon.model.names import Epoch, HostName
 from hamon.model.proof import Evidence
+from hamon.model.reason import reason
 from hamon.ports.store import CreateNode, DeleteNode, SetData
 from tests.builders import BOOT, HOST, ME, an_own
 from tests.cloud_builders import a_server
@@ -57,12 +59,12 @@ class Watcher:
         self.world = world
         self.probes = Probes()
         self.cluster = ZooKeeperCluster(world.hand, world.clock, ME, (SPEC,), CONTROLLERS)
-        self._observer = Observer(self.cluster, self.probes, Memory(), world.clock, (SPEC,))
+        self.observer = Observer(self.cluster, self.probes, Memory(), world.clock, (SPEC,))
 
     async def look(self) -> frozenset[HostName]:
         """Have it look; return the hosts that it looks at closely."""
         await self.world.clock.advance(0.1)
-        assert self._observer.view(an_own()) is not None
+        assert self.observer.view(an_own()) is not None
         return self.probes.hastened
 
     async def beat(self) -> None:
@@ -105,6 +107,22 @@ async def test_host_without_session__is_looked_at_closely(watcher: Watcher) -> N
     assert frozenset() == await watcher.look()
     await watcher.lose()
     assert {HOST} == await watcher.look()
+
+
+async def test_thought__of_a_leaders_round__is_in_the_views_that_follow(watcher: Watcher) -> None:
+    """A conviction is told with what was thought before; of a host never seen nothing is."""
+    decision = Decision(reasons=(reason("heartbeat_late", HOST),))
+    await watcher.look()
+    for is_known in (False, True):
+        if is_known:
+            await watcher.write_state(HostState.SUSPECT, 0)
+            await watcher.look()
+        view = watcher.observer.view(an_own())
+        assert view is not None
+        watcher.observer.remember(view, decision)
+        seen = watcher.observer.view(an_own())
+        assert seen is not None
+        assert ["heartbeat_late"] * is_known == [m.code for m in seen.hosts[HOST].history]
 
 
 async def test_host_not_up__is_looked_at_closely_though_it_has_a_session(watcher: Watcher) -> None:

@@ -359,7 +359,10 @@ def test_join__for_one_guest_that_waits__only_that_one_is_sent_there() -> None:
     other = written[migration_of(INCIDENT, a_guest(2))]
     assert isinstance(other, MigrationRecord)
     assert (None, False) == (other.target, other.force)
-    assert incident_of(INCIDENT) not in written
+    told = written[incident_of(INCIDENT)]
+    assert isinstance(told, IncidentRecord)
+    assert ["request_accepted"] == [moment.code for moment in told.timeline]
+    assert incident.record.value == replace(told, timeline=())
 
 
 # -- confirm-down ---------------------------------------------------------------------------------
