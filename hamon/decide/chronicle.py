@@ -53,7 +53,7 @@ ORDERED = "fence_shot"
 
 EVIDENCE_MAX = 16
 LINE_MAX = 200
-"""Bytes of a line of evidence, or of a hold that was passed."""
+"""Bytes of a line of evidence, of a hold that was passed, or of what a device said."""
 
 
 def chronicled(
@@ -198,6 +198,9 @@ class _Book:
     def _continued(self, record: IncidentRecord, why: Reason) -> IncidentRecord:
         """Go on with the story: shots that ended, the change, what is newly in the way."""
         waits = self._waits(record.host)
+        if why.code in waits:
+            # Said twice in the round, each time with facts of its own.
+            why = replace(why, facts={**waits[why.code].facts, **why.facts})
         newly = [waits[code] for code in sorted(waits) if code not in {*record.waits, why.code}]
         timeline = record.timeline
         for ended in self._ended_shots(record):
@@ -206,7 +209,8 @@ class _Book:
             *self._over(record, self._released(record)),
             *(_moment_of(self._view.wall, each) for each in (why, *newly)),
         ]
-        return _with(replace(record, timeline=timeline), moments, waits)
+        shots = tuple(replace(s, detail=fitting(s.detail, LINE_MAX)) for s in record.shots)
+        return _with(replace(record, timeline=timeline, shots=shots), moments, waits)
 
     def _released(self, record: IncidentRecord) -> list[str]:
         """Name the holds that were written to stand in the way, where none does any more.

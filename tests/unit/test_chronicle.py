@@ -36,7 +36,7 @@ from hamon.model.chronicle import (
 )
 from hamon.model.host import HostState
 from hamon.model.incident import IncidentRecord, Moment, ShotOutcome
-from hamon.model.names import HostName
+from hamon.model.names import ControllerId, HostName
 from hamon.model.policy import HostPolicy, HungPolicy, Mode, Policy, ReturnPolicy
 from hamon.model.policy_values import values_of
 from hamon.model.proof import Power
@@ -61,6 +61,7 @@ from tests.builders import (
     an_entry,
     an_incident,
     an_own,
+    echoes,
     off_twice,
 )
 from tests.decisions import changes_of, writes
@@ -170,7 +171,11 @@ def worst() -> IncidentRecord:
         evidence=(fitting(bad, LINE_MAX),) * EVIDENCE_MAX,
         overridden=(fitting(bad, LINE_MAX),) * len(OVERRIDABLE),
         shots=tuple(
-            replace(a_shot("d" * 63, outcome=ShotOutcome.NOT_DONE), controller=ME, detail="x" * 60)
+            replace(
+                a_shot("d" * 63, outcome=ShotOutcome.NOT_DONE),
+                controller=ControllerId("c" * 63),
+                detail=fitting(bad, LINE_MAX),
+            )
             for _ in range(16)
         ),
         proof=replace(a_power_word(), detail="\U0001f50c" * REASON_MAX),
@@ -267,6 +272,38 @@ def test_proof__after_a_shot__is_told_in_the_transaction_that_makes_it() -> None
     assert ["fence_shot", "fence_shot_ended", "fencing", "host_fenced"] == codes(record.timeline)
     assert "2025-12-31T23:59:51.000Z" == record.timeline[1].at
     assert record.proof is not None
+
+
+def test_contradiction__of_a_proof__says_by_what_life_was_seen() -> None:
+    """The device that lied and the sign that showed it are in one moment."""
+    host = a_host(
+        HOST,
+        HostState.EVACUATING,
+        is_here=False,
+        evidence=echoes(BOOT),
+        readings=off_twice(),
+        state_since_s=NOW_S - 60.0,
+    )
+    incident = an_incident(proof=a_power_word(), shots=(a_shot(),))
+
+    record = written(a_view(host, a_host(SPARE), incidents=[incident]))
+
+    assert record is not None
+    assert [("proof_contradicted", "echo", "2")] == [
+        (each.code, each.facts["by"], each.facts["attempt"]) for each in record.timeline
+    ]
+
+
+def test_shot__device_that_says_much__is_cut_in_the_record() -> None:
+    """A program of somebody else's cannot make the record large."""
+    said = replace(a_shot(outcome=ShotOutcome.NOT_DONE), detail="x" * 5000)
+    host = a_lost_host(HOST, HostState.FENCE_FAILED, state_since_s=NOW_S - 60.0, readings=())
+
+    record = written(a_view(host, a_host(SPARE), incidents=[an_incident(shots=(said,))]))
+
+    assert record is not None
+    assert ["fencing_retried"] == codes(record.timeline)
+    assert len(record.shots[0].detail) <= LINE_MAX
 
 
 def test_return__change_that_writes_no_incident__gets_the_write() -> None:
