@@ -24,9 +24,7 @@ STORY_WORDINGS: Mapping[str, Wording] = {
     ),
     "need_views": Wording("{wanted} controllers hear its silence on every plane (now: {said})"),
     "need_crash_notice": Wording("its crash kernel gave notice"),
-    "need_policy": Wording(
-        "{key} is `fence` (it is `{value}`) and the host has been so for {for_s} s"
-    ),
+    "need_policy": Wording("its policy fences such a host ({key} = {value}), after {for_s} s"),
     "need_no_hold": Wording("no hold stands in the way (now: {held})"),
     "need_device_off": Wording(
         "{device} (level {level}) reads Off twice since its order ended ({last})"

@@ -94,7 +94,8 @@ def _needs(
     match verdict.call:
         case Call.HUNG:
             is_met = detection.hung is HungPolicy.FENCE
-            return (_by_policy(host, "detection.hung", detection.hung, 0.0, is_met=is_met),)
+            after_s = detection.hung_after_s
+            return (_by_policy(host, "detection.hung", detection.hung, after_s, is_met=is_met),)
         case Call.PARTITIONED:
             chosen = detection.partitioned
             wait_s = detection.partitioned_wait_s if chosen is PartitionedPolicy.WAIT else 0.0
