@@ -32,6 +32,7 @@ _STORM = (
     "holds.domain_share_max",
 )
 _SHOT = ("fencing.shot_deadline_s", "fencing.confirm_timeout_s", "detection.off_gap_s")
+_UNSHOT = ("fencing.off_without_shot", "fencing.kdump_is_proof")
 _ROOM = (
     "evacuation.cpu_allocation_ratio",
     "evacuation.ram_allocation_ratio",
@@ -108,7 +109,9 @@ RULES: Mapping[str, Rule] = {
     "new_leader_waits": Rule(
         "what a former leader sent may act until its lease is over", ("fencing.lease_s",)
     ),
-    "fencing": Rule("every device of a level must read Off twice after its order", _SHOT),
+    "fencing": Rule(
+        "every device of a level must read Off twice after its order", (*_SHOT, *_UNSHOT)
+    ),
     "fence_shot": Rule(
         "an order starts within the lease of its journal entry, or not at all",
         ("fencing.lease_s", "fencing.shot_deadline_s"),
@@ -119,7 +122,9 @@ RULES: Mapping[str, Rule] = {
         ("fencing.retry_after_s", *_SHOT),
     ),
     "fencing_retried": Rule("fencing goes on until proven", ("fencing.retry_after_s",)),
-    "host_fenced": Rule("only what was read is proof; an order that went well is none", _SHOT),
+    "host_fenced": Rule(
+        "what was read is proof; an order that went well is none", (*_SHOT, *_UNSHOT)
+    ),
     "proof_not_fresh": Rule(
         "a proof ages: power must have been read Off lately before a guest moves",
         ("fencing.proof_fresh_s", "fencing.reread_period_s"),

@@ -26,6 +26,9 @@ STORY_WORDINGS: Mapping[str, Wording] = {
     "need_crash_notice": Wording("its crash kernel gave notice"),
     "need_policy": Wording("its policy fences such a host ({key} = {value}), after {for_s} s"),
     "need_no_hold": Wording("no hold stands in the way (now: {held})"),
+    "need_watchdog_time": Wording(
+        "{device} (level {level}): its own watchdog has had its time to reset it ({left})"
+    ),
     "need_device_off": Wording(
         "{device} (level {level}) reads Off twice since its order ended ({last})"
     ),

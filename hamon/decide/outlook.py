@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hamon.decide.holds import against_action, against_conviction
+from hamon.decide.thought import known_since_s
 from hamon.detector.verdict import Call, Verdict, fresh_probes, is_silent, judge, shows_life
 from hamon.detector.views import views_of_silence
+from hamon.fencing.watchdog import proof_time_s, unfit
 from hamon.model.control import Hold
-from hamon.model.host import HostState, Right
-from hamon.model.incident import IncidentRecord
+from hamon.model.host import FenceDeviceSpec, HostState, Right
 from hamon.model.policy import (
     DegradedPolicy,
     DetectionPolicy,
@@ -25,7 +26,7 @@ from hamon.model.policy import (
 from hamon.model.proof import Source
 from hamon.model.readings import devices_at, is_off_twice, levels, reads_off
 from hamon.model.reason import Reason, reason
-from hamon.model.view import ClusterView, HostView
+from hamon.model.view import ClusterView, HostView, IncidentView
 
 
 class Next(StrEnum):
@@ -82,7 +83,7 @@ def outlook(
     if incident is None or record.state not in {HostState.FENCING, HostState.FENCE_FAILED}:
         return Outlook()
     needs = (
-        *_devices_off(host, incident.record.value, policy.detection),
+        *_devices_off(view, host, incident, policy.detection.off_gap_s, now_s),
         _no_hold(host, against_action(in_force, host)),
     )
     return Outlook(step=Next.PROVEN, needs=needs)
@@ -169,25 +170,52 @@ def _witnesses_of_death(
 
 
 def _devices_off(
-    host: HostView, incident: IncidentRecord, detection: DetectionPolicy
+    view: ClusterView, host: HostView, incident: IncidentView, gap_s: float, now_s: float
 ) -> tuple[Need, ...]:
-    """Say which devices of the level that is being climbed must read Off, and which do."""
-    known = [level for level in levels(host) if level >= incident.level]
+    """Say which devices of the level that is being climbed must prove the death, and which do."""
+    known = [level for level in levels(host) if level >= incident.record.value.level]
+    since_s = known_since_s(view, incident, now_s)
     return tuple(
-        Need(
-            reason=reason(
-                "need_device_off",
-                host.name,
-                device=device.name,
-                level=device.level,
-                last=_last(host, device.name),
-            ),
-            is_met=(settled_s := host.shot_of(device.name).settled_s) is not None
-            and reads_off(host, device, after_s=settled_s, gap_s=detection.off_gap_s),
-        )
+        _watchdog_time(host, device, since_s, now_s)
+        if device.is_watchdog
+        else _device_off(host, device, gap_s)
         for level in known[:1]
         for device in devices_at(host, level)
     )
+
+
+def _device_off(host: HostView, device: FenceDeviceSpec, gap_s: float) -> Need:
+    settled_s = host.shot_of(device.name).settled_s
+    told = reason(
+        "need_device_off",
+        host.name,
+        device=device.name,
+        level=device.level,
+        last=_last(host, device.name),
+    )
+    is_off = settled_s is not None and reads_off(host, device, after_s=settled_s, gap_s=gap_s)
+    return Need(reason=told, is_met=is_off)
+
+
+def _watchdog_time(host: HostView, device: FenceDeviceSpec, since_s: float, now_s: float) -> Need:
+    """Say how long the host's own watchdog may still take; none that counts is never enough."""
+    seen = host.self_.value
+    facts = seen.watchdog if seen is not None else None
+    is_guarded = seen is not None and seen.boot_id == host.guard.value.boot_id
+    left = "no watchdog guarded that boot"
+    left_s: float | None = None
+    if facts is not None and is_guarded:
+        left = unfit(facts)
+        if not left:
+            time_s = proof_time_s(
+                facts, margin_s=device.margin_s, reset_latency_s=device.reset_latency_s
+            )
+            left_s = max(since_s + time_s - now_s, 0.0)
+            left = f"{left_s:.0f} s left"
+    told = reason(
+        "need_watchdog_time", host.name, device=device.name, level=device.level, left=left
+    )
+    return Need(reason=told, is_met=left_s == 0.0)
 
 
 def _last(host: HostView, device: str = "") -> str:

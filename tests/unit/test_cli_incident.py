@@ -16,8 +16,9 @@ from hamon.cli.story import since
 from hamon.decide.outlook import Next, outlook
 from hamon.engine.answers import Answers
 from hamon.engine.stories import EXPORT_SCHEMA
+from hamon.fencing.watchdog import WATCHDOG
 from hamon.model.chronicle import moment
-from hamon.model.host import HostState
+from hamon.model.host import HostState, WatchdogFacts
 from hamon.model.incident import MigrationStatus
 from hamon.model.names import IncidentId
 from hamon.model.policy import HostPolicy, HungPolicy, Policy, ReturnPolicy
@@ -32,6 +33,7 @@ from tests.builders import (
     OTHER,
     SPARE,
     WALL,
+    a_device,
     a_host,
     a_lost_host,
     a_migration,
@@ -43,6 +45,7 @@ from tests.builders import (
     a_vote,
     an_entry,
     an_incident,
+    at,
     off_twice,
 )
 from tests.unit.answering_daemon import POLICY, AnsweringDaemon, round_over
@@ -361,6 +364,25 @@ def test_outlook__host_being_fenced__names_the_devices_that_must_read_off(
     assert Next.PROVEN is looked.step
     assert [("need_device_off", is_met), ("need_no_hold", True)] == [
         (need.reason.code, need.is_met) for need in looked.needs
+    ]
+
+
+@pytest.mark.parametrize(("known_s", "is_met"), [(NOW_S - 5.0, False), (NOW_S - 500.0, True)])
+def test_outlook__watchdog__says_how_long_it_may_still_take(
+    known_s: float, *, is_met: bool
+) -> None:
+    """It is waited for in full, and by each leader anew."""
+    dog = replace(a_device("dog", kind=WATCHDOG), margin_s=1.0)
+    facts = WatchdogFacts(identity="test", timeout_s=10.0, nowayout=True, r_max_s=5.0, is_soft=True)
+    host = a_lost_host(HOST, HostState.FENCING, fence=(dog,))
+    assert host.self_.value is not None
+    guarded = replace(host, self_=at(1, replace(host.self_.value, watchdog=facts)))
+    incident = replace(an_incident(), opened_s=known_s)
+
+    looked = outlook(a_view(guarded, incidents=[incident]), guarded, POLICY, (), NOW_S)
+
+    assert [("need_watchdog_time", is_met)] == [
+        (need.reason.code, need.is_met) for need in looked.needs[:-1]
     ]
 
 
