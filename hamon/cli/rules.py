@@ -116,6 +116,21 @@ RULES: Mapping[str, Rule] = {
         "an order starts within the lease of its journal entry, or not at all",
         ("fencing.lease_s", "fencing.shot_deadline_s"),
     ),
+    "powered_on_by_hand": Rule(
+        "power comes back only by command, and never while a proof is made or needed",
+        ("fencing.shot_deadline_s",),
+    ),
+    "power_on_for_return": Rule(
+        "storage that was taken away comes back when nothing stale is left",
+        ("fencing.shot_deadline_s",),
+    ),
+    "return_waits_for_storage": Rule(
+        "storage that was taken away comes back when nothing stale is left",
+        ("fencing.shot_deadline_s",),
+    ),
+    "fence_device_failing": Rule(
+        "a device is asked before it is needed", ("fencing.check_period_s",)
+    ),
     "fence_level_failed": Rule("a level that is not proven in time has failed", _SHOT),
     "fence_failed": Rule(
         "when every level has failed the ladder is climbed again after a pause",

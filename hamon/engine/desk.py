@@ -64,32 +64,16 @@ class Desk:
             from_nova = await self._from_nova(self._cloud, answers, verb, text)
             if from_nova is not None:
                 return from_nova
-        if self._fence is not None and verb == "fence_check":
-            return await self._fence.check(text.get("host", ""), answers.view)
-        if self._fence is not None and verb == "fence_status":
-            host, now_s = text.get("host", ""), self._clock.now_s()
-            return self._fence.status(host, answers.view, now_s)
+        if self._fence is not None and verb.startswith("fence_"):
+            return await self._of_fencing(self._fence, answers, verb, text.get("host", ""))
+        return _from_view(answers, verb, text)
+
+    async def _of_fencing(self, fence: FenceDesk, answers: Answers, verb: str, host: str) -> Answer:
         match verb:
-            case "status":
-                return answers.status()
-            case "hosts":
-                return answers.hosts()
-            case "host":
-                return answers.host(text.get("host", ""))
-            case "explain":
-                return answers.explain(text.get("host", ""))
-            case "incident":
-                return answers.incident(text.get("incident", ""))
-            case "incidents":
-                return answers.incidents(with_closed=text.get("with_closed") == "True")
-            case "export":
-                return answers.export(text.get("incident", ""))
-            case "guest":
-                return answers.guest(text.get("guest", ""))
-            case "target":
-                return answers.target(text.get("host", ""))
-            case "rehearsal":
-                return answers.rehearsal(text.get("host", ""), text.get("target"))
+            case "fence_check":
+                return await fence.check(host, answers.view)
+            case "fence_status":
+                return fence.status(host, answers.view, self._clock.now_s())
             case _:
                 raise RequestRefusedError(f"this daemon does not know the verb {verb!r}")
 
@@ -157,3 +141,35 @@ class Desk:
                 }
             await self._clock.sleep(POLL_S)
         return {"answer": "", "incident": None, "nonce": request.nonce, "unknown": True}
+
+
+def _from_view(answers: Answers, verb: str, text: dict[str, str]) -> Answer:
+    """Answer what the last round's view tells.
+
+    Raises:
+        RequestRefusedError: it is refused; says why and what to do.
+    """
+    host, incident = text.get("host", ""), text.get("incident", "")
+    match verb:
+        case "status":
+            return answers.status()
+        case "hosts":
+            return answers.hosts()
+        case "host":
+            return answers.host(host)
+        case "explain":
+            return answers.explain(host)
+        case "incident":
+            return answers.incident(incident)
+        case "incidents":
+            return answers.incidents(with_closed=text.get("with_closed") == "True")
+        case "export":
+            return answers.export(incident)
+        case "guest":
+            return answers.guest(text.get("guest", ""))
+        case "target":
+            return answers.target(host)
+        case "rehearsal":
+            return answers.rehearsal(host, text.get("target"))
+        case _:
+            raise RequestRefusedError(f"this daemon does not know the verb {verb!r}")
