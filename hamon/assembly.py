@@ -36,6 +36,7 @@ from hamon.engine.local_socket import LocalSocket
 from hamon.engine.loop import Engine, Round
 from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
+from hamon.engine.outside import Outside
 from hamon.engine.ports import Witness
 from hamon.engine.reporting import Reporter
 from hamon.errors import ConfigError, RequestRefusedError
@@ -46,6 +47,7 @@ from hamon.metrics.instruments import Instruments
 from hamon.model.names import HostName
 from hamon.model.policy import Policy
 from hamon.model.readings import identity_of
+from hamon.model.view import ClusterView
 from hamon.ports.store import SessionState
 from hamon.service_manager import notify
 from hamon.settings.secrets import read_secret, zookeeper_digest
@@ -117,6 +119,7 @@ class Daemon:
         self._deadman = DeadMan(self._clock.now_s, STALLED_ROUNDS * ROUND_DEADLINE_S)
         self._stack = contextlib.AsyncExitStack()
         self._is_ready = False
+        self._view: ClusterView | None = None
 
     async def run(self) -> None:
         """Serve until cancelled.
@@ -154,11 +157,12 @@ class Daemon:
         witnesses = await witnesses_of(
             settings, self._clock, self._wake.set, self._instruments, stack
         )
+        checks = self._checks(devices)
+        outside = Outside(self._clock, cloud.picture if cloud is not None else None, checks)
         engine = self._engine(
-            store, cluster, devices, cloud, witnesses, Identities(controllers=digest)
+            store, cluster, devices, cloud, witnesses, Identities(controllers=digest), outside
         )
         stack.push_async_callback(engine.close)
-        checks = self._checks(engine, devices)
         # Before ZooKeeper is reached, so that whoever asks is told that it is not.
         await self._open_socket(engine, cluster, cloud, checks)
         _log.info("zookeeper_connecting", servers=",".join(settings.zookeeper.servers))
@@ -176,6 +180,7 @@ class Daemon:
         cloud: CloudCalls | None,
         witnesses: tuple[Witness, ...],
         identities: Identities,
+        outside: Outside,
     ) -> Engine:
         settings = self._settings
         knocker = self._knocker()
@@ -207,6 +212,7 @@ class Daemon:
                 controller=settings.controller,
                 policy_hash=settings.digest,
                 version=__version__,
+                outside=outside,
             ),
             health=health,
             clock=self._clock,
@@ -236,14 +242,13 @@ class Daemon:
         await local.start()
         self._stack.push_async_callback(local.close)
 
-    def _checks(self, engine: Engine, devices: Devices) -> FenceChecks:
+    def _checks(self, devices: Devices) -> FenceChecks:
         """Begin to ask the fence devices on their schedule."""
         policy = self._settings.policy
         configured = {spec.name: spec.product_uuid for spec in self._settings.hosts}
 
         def identity(host: HostName) -> str:
-            view = engine.last.view if engine.last is not None else None
-            seen = view.hosts.get(host) if view is not None else None
+            seen = self._view.hosts.get(host) if self._view is not None else None
             return configured[host] if seen is None else identity_of(seen)
 
         checks = FenceChecks(
@@ -340,6 +345,7 @@ class Daemon:
 
     def _came_round(self, finished: Round) -> None:
         self._deadman.came_round()
+        self._view = finished.view
         now_s = self._clock.now_s()
         own = finished.view.own if finished.view is not None else None
         self._instruments.observe_leadership(

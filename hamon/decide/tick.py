@@ -19,6 +19,7 @@ from hamon.decide.holds import against_action, holds
 from hamon.decide.live import think_live
 from hamon.decide.ownership import think_ownership, think_retirement
 from hamon.decide.requests import think_request
+from hamon.decide.standing import who_should_lead
 from hamon.decide.switches import end_of_switches
 from hamon.decide.thought import Thought, known_since_s, together
 from hamon.evacuator import flow
@@ -204,6 +205,7 @@ def _as_decision(
         intents=intents,
         looks=thought.looks,
         reasons=reasons,
+        yields=who_should_lead(view, now_s),
         holds=in_force,
         wake_at_s=min(wakes) if wakes else None,
     )

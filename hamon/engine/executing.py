@@ -85,8 +85,7 @@ class Executor:
         Raises:
             DeposedError: the epoch moved on; nothing more of this decision is done.
         """
-        for look in decision.looks:
-            self._start_look(look)
+        self.look(decision.looks)
         by_subject = sorted(decision.transitions, key=lambda change: change.subject)
         batches = [
             self._record_in_turn(tuple(changes), cluster, epoch)
@@ -95,6 +94,11 @@ class Executor:
         written = await _sum(batches)
         intents = [self._record_and_act(intent, cluster, epoch) for intent in decision.intents]
         return written + await _sum(intents)
+
+    def look(self, looks: Iterable[Look]) -> None:
+        """Begin what is to be read; what is being read already is not asked twice."""
+        for look in looks:
+            self._start_look(look)
 
     async def _record_in_turn(
         self, changes: Iterable[Change], cluster: Cluster, epoch: Epoch

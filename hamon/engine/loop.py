@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from hamon.decide.standing import blind_to, standby_looks
 from hamon.decide.tick import decide
 from hamon.engine.executing import Executor
 from hamon.engine.health import OwnHealth
@@ -28,6 +29,7 @@ from hamon.model.control import HoldKind
 from hamon.model.host import HostSpec
 from hamon.model.names import ControllerId, Epoch, HostName
 from hamon.model.policy import Policy
+from hamon.model.reason import Reason
 from hamon.model.view import ClusterView, OwnView
 from hamon.ports.clock import Clock
 
@@ -35,6 +37,9 @@ _log = structlog.get_logger()
 
 PERIOD_MAX_S = 0.5
 """The loop comes round at least this often; evidence ages even when nothing happens."""
+
+STAND_BACK_S = 60.0
+"""Who yielded does not stand for office for so long: its successor has time to look about."""
 
 PERIOD_MIN_S = 0.01
 """And at most this often, so that a burst of changes becomes one round."""
@@ -104,6 +109,8 @@ class Engine:
         self._took_office_s = 0.0
         self._is_rolled_back = False
         self._storms_s: dict[str, float] = {}
+        self._blind_since_s: dict[str, float] = {}
+        self._stands_again_s = 0.0
         self.last: Round | None = None
 
     @property
@@ -129,6 +136,7 @@ class Engine:
 
     async def _hold_office(self) -> None:
         while True:
+            await self._clock.sleep(max(0.0, self._stands_again_s - self._clock.now_s()))
             term = await self._election.wait_for_office()
             try:
                 enrolled = await self._cluster.enrol(self._specs, term.epoch)
@@ -197,16 +205,41 @@ class Engine:
             self._look_for_rollback(view)
             decision = decide(view, self._policy, self._clock.now_s())
             self._remember_storms(decision)
+            if decision.yields is not None:
+                await self._stand_back(decision.yields)
+                return self._finished(started_s, view, decision, written=0)
             self._observer.remember(view, decision)
             written = await self._executor.carry_out(decision, self._cluster, term.epoch)
+        if view is not None:
+            self._remember_blindness(view)
+            if term is None:
+                self._executor.look(standby_looks(view, self._clock.now_s()))
+        return self._finished(started_s, view, decision, written=written)
+
+    def _finished(
+        self, started_s: float, view: ClusterView | None, decision: Decision, *, written: int
+    ) -> Round:
         return Round(
             view=view,
             decision=decision,
-            is_leading=term is not None,
+            is_leading=self._term is not None,
             started_s=started_s,
             ended_s=self._clock.now_s(),
             written=written,
         )
+
+    async def _stand_back(self, why: Reason) -> None:
+        """Leave office to a controller that sees more, and let it have it for a while."""
+        _log.warning(why.code, **why.facts)
+        self._stands_again_s = self._clock.now_s() + STAND_BACK_S
+        self._end_term("yielded")
+        await self._election.resign()
+
+    def _remember_blindness(self, view: ClusterView) -> None:
+        now_s = self._clock.now_s()
+        self._blind_since_s = {
+            system: self._blind_since_s.get(system, now_s) for system in blind_to(view)
+        }
 
     def _look_for_rollback(self, view: ClusterView) -> None:
         """Notice guests whose generations are lower than this machine has seen before."""
@@ -234,6 +267,7 @@ class Engine:
             lagged_s=self._health.lagged_s,
             is_session_proven=self._health.is_session_proven,
             is_rolled_back=self._is_rolled_back,
+            blind_since_s=self._blind_since_s,
             storms_s=dict(self._storms_s),
             only_host=self._only_host,
         )

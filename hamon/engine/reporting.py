@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -36,6 +36,7 @@ class Reporter:
         controller: whose report.
         policy_hash: what controllers compare to know that they decide alike.
         version: of hamon.
+        outside: tells which outside systems are reached.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Reporter:
         controller: ControllerId,
         policy_hash: str,
         version: str,
+        outside: Callable[[], Mapping[str, bool]] = dict,
     ) -> None:
         self._cluster = cluster
         self._probes = probes
@@ -56,6 +58,7 @@ class Reporter:
         self._controller = controller
         self._policy_hash = policy_hash
         self._version = version
+        self._outside = outside
         self._look = asyncio.Event()
 
     def look(self) -> None:
@@ -92,6 +95,7 @@ class Reporter:
             reaches=self._probes.reaches(),
             silent=self._probes.silent(),
             heard=self._probes.heard(),
+            outside=self._outside(),
         )
 
     async def _write(self, report: ControllerView, epoch: Epoch | None) -> bool:

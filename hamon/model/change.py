@@ -178,7 +178,8 @@ class Decision:
     """What one round of thinking came to.
 
     ``transitions`` and the changes of ``intents`` are to be durable before any action starts.
-    ``reasons`` also say why nothing is done; ``holds``: what holds back. ``wake_at_s``: monotonic
+    ``reasons`` also say why nothing is done; ``holds``: what holds back.
+    ``yields``: why another controller should lead, None: nothing says so. ``wake_at_s``: monotonic
     second of the next round, None: only when something changes.
     """
 
@@ -186,5 +187,6 @@ class Decision:
     intents: tuple[Intent, ...] = ()
     looks: tuple[Look, ...] = ()
     reasons: tuple[Reason, ...] = ()
+    yields: Reason | None = None
     holds: tuple[Hold, ...] = ()
     wake_at_s: float | None = None

@@ -139,7 +139,8 @@ class ControllerView:
     """What another controller reports of itself (ephemeral ``controllers/<id>``).
 
     ``silent``: hosts it cannot hear on a plane, by plane; ``heard``: hosts in trouble that it does
-    hear there; ``reaches``: planes on which it hears at least one host.
+    hear there; ``reaches``: planes on which it hears at least one host. ``outside``: whether it
+    reaches the other systems that it has tried, by name.
     """
 
     controller: ControllerId
@@ -148,6 +149,7 @@ class ControllerView:
     reaches: tuple[str, ...] = ()
     silent: Mapping[str, tuple[HostName, ...]] = field(default_factory=dict)
     heard: Mapping[str, tuple[HostName, ...]] = field(default_factory=dict)
+    outside: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,7 @@ class OwnView:
     clock last jumped beyond the limit, None: never. ``is_session_proven``: a committed write of its
     own session is younger than the session time-out. ``is_rolled_back``: the epoch is lower than
     one seen before, so the ensemble was restored from an old snapshot: nothing may be written.
+    ``blind_since_s``: planes and systems that it does not reach, and since when.
     ``storms_s``: by scope, when this controller last saw a storm there.
     ``only_host``: a stand-alone controller thinks about this host and its guests only.
     """
@@ -170,6 +173,7 @@ class OwnView:
     lagged_s: float | None = None
     is_session_proven: bool = True
     is_rolled_back: bool = False
+    blind_since_s: Mapping[str, float] = field(default_factory=dict)
     storms_s: Mapping[str, float] = field(default_factory=dict)
     only_host: HostName | None = None
 

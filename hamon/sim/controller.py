@@ -23,6 +23,7 @@ from hamon.engine.health import OwnHealth
 from hamon.engine.loop import Engine, Round
 from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
+from hamon.engine.outside import Outside
 from hamon.engine.ports import Witness
 from hamon.engine.reporting import Reporter
 from hamon.errors import RequestRefusedError
@@ -295,6 +296,7 @@ class SimulatedController:
                 controller=self.name,
                 policy_hash="simulated",
                 version="simulated",
+                outside=Outside(clock, cloud.picture if cloud is not None else None, None),
             ),
             health=health,
             clock=clock,
