@@ -21,6 +21,7 @@ from hamon.model.guest import (
     NotMovable,
     PowerState,
 )
+from hamon.model.guest_policy import PRIORITY
 from hamon.model.host import (
     LIVE_STATES,
     DomainState,
@@ -112,11 +113,13 @@ def an_entry(
     wanted: PowerState = PowerState.RUNNING,
     ram_mib: int = 256,
     vcpus: int = 1,
-    priority: int = 100,
+    priority: int | None = None,
     not_movable: tuple[NotMovable, ...] = (),
     **others: Any,  # noqa: ANN401 - any field of the entry
 ) -> InventoryEntry:
     """Guest ``number`` as its host defines it: protected, small, fits everywhere."""
+    if priority is not None:
+        others.setdefault("choices", {PRIORITY: str(priority)})
     return InventoryEntry(
         guest=a_guest(number),
         name=f"guest-{number}",
@@ -125,7 +128,6 @@ def an_entry(
         ram_mib=ram_mib,
         vcpus=vcpus,
         architecture="x86_64",
-        priority=priority,
         not_movable=not_movable,
         **others,
     )

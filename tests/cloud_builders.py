@@ -15,6 +15,7 @@ from hamon.model.cloud import (
     CloudMigration,
     CloudView,
     ComputeService,
+    Image,
     Server,
 )
 from hamon.model.guest import GuestRecord, PowerState
@@ -118,6 +119,10 @@ def a_cloud(
         },
         hard_affinity=frozenset(),
         groups_s=read_s,
+        images={server.image: Image(id=server.image) for server in listed if server.image},
+        images_s={server.image: read_s for server in listed if server.image},
+        aggregates=(),
+        aggregates_s=read_s,
         window=8,
     )
     return replace(view, **others)

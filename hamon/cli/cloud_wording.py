@@ -11,6 +11,9 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
     "waits_for_cloud": Wording(
         "Nova has not been read yet: {what}", "look whether nova-api and keystone answer"
     ),
+    "waits_for_choices": Wording(
+        "{name} waits a moment: what its image and its host's aggregates say is being read"
+    ),
     "waits_for_cell": Wording(
         "Nova does not reach the cell of its guests: nothing is asked for or concluded",
         "look at the cell's database and message queue",

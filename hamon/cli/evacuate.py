@@ -69,6 +69,11 @@ def command(  # noqa: PLR0913 - one for each option
     check_target(client, source, host)
     shown = client.ask("host", host=source)
     print_page(preview(client, shown))
+    if guest["opted_out"]:
+        click.echo(
+            f"guest {guest['name']} opted out of evacuation ({guest['opted_out']}):"
+            " it is moved because you name it"
+        )
     where = f" to {host}" if host else ""
     ask_in_words(
         invocation,

@@ -226,6 +226,15 @@ WORDINGS: Mapping[str, Wording] = {
         "the guest could move, but the proof that {source} is dead has aged; power is read again",
         "look at the fence devices of {source}",
     ),
+    "guest_opted_out": Wording(
+        "{name} opted out of evacuation: {by}",
+        "`hamon evacuate` moves it all the same, when a person asks for it",
+    ),
+    "guest_choice_refused": Wording(
+        "{name}: what is said of it makes no sense, or could not be read, and does not"
+        " count: {what}",
+        "docs/guests.md has every key and its values",
+    ),
     "guest_not_movable": Wording(
         "guest {name} cannot move: {why}", "it stays with its host; mend or switch on that host"
     ),

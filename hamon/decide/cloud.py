@@ -19,6 +19,7 @@ from hamon.decide.thought import Thought, unchanged
 from hamon.evacuator.cloud import rows
 from hamon.evacuator.cloud.denials import lift_denials, may_be_lifted, told_denials
 from hamon.evacuator.cloud.flow import is_listed
+from hamon.evacuator.cloud.looks import choices_due
 from hamon.evacuator.cloud.places import is_proven_dead
 from hamon.evacuator.cloud.send import not_shut_out
 from hamon.evacuator.cloud.tasks import forget_rebuild
@@ -75,6 +76,9 @@ WHILE_SENDING_S = 20.0
 """While guests wait to be sent, how often what became of the others is read: a list of servers
 costs Nova about as much as an evacuation, and whoever arrived runs, known or not."""
 
+_EMPTIED = frozenset({HostState.FENCING, HostState.FENCED, HostState.EVACUATING})
+"""States of a host whose guests are being moved, or soon will be."""
+
 _K = CloudLookKind
 
 
@@ -86,6 +90,9 @@ def think_cloud(
     if cloud is None:
         return Thought()
     looks, wake_at_s = _looks(view, cloud, now_s)
+    emptied = {host.service_host for host in view.hosts.values() if _state(host) in _EMPTIED}
+    if cloud.services_s is not None:
+        looks = (*looks, *choices_due(cloud, emptied, now_s))
     left = _left_by_late_orders(view, cloud, in_force, now_s)
     intents = [
         intent

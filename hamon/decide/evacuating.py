@@ -13,6 +13,7 @@ from hamon.decide.fencing import climb_again
 from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought, enter, looks_due
 from hamon.evacuator import flow
+from hamon.evacuator.choices import told_refusals
 from hamon.evacuator.cloud import flow as cloud_flow
 from hamon.evacuator.moves import Moves, joined
 from hamon.evacuator.offers import offer_waiting
@@ -66,18 +67,22 @@ def think_evacuating(
         changes=moves.changes,
         intents=moves.intents,
         looks=moves.looks,
-        reasons=(*moves.reasons, *_outliving_session(host, policy, now_s)),
+        reasons=(
+            *moves.reasons,
+            *told_refusals(incident),
+            *_outliving_session(host, policy, now_s),
+        ),
         wake_at_s=moves.wake_at_s,
     )
     if stirs is not None:
         is_on = is_on_again(host, incident, now_s)
         code = "agentless_powered_on" if is_on else "agentless_stirs"
         thought = thought.with_reasons(reason(code, host.name, by=stirs.by))
-    if stirs is not None or _needs_proof(view, host, incident):
+    if stirs is not None or _needs_proof(view, host, incident, policy):
         looks, look_at_s = looks_due(host, _look_period_s(policy, proof), now_s)
         wakes = [w for w in (thought.wake_at_s, look_at_s) if w is not None]
         thought = replace(thought, looks=(*thought.looks, *looks), wake_at_s=min(wakes))
-    state = _next_state(view, host, incident)
+    state = _next_state(view, host, incident, policy)
     if state is None:
         return thought
     change = _enter_evacuation(view, host, incident, state)
@@ -98,18 +103,18 @@ def _moves(
         return cloud_flow.move_guests(
             view, incident, proof, policy.evacuation, in_flight=busy, now_s=now_s
         )
-    recorded = flow.record_migrations(view, incident)
+    recorded = flow.record_migrations(view, incident, policy.evacuation)
     offered = offer_waiting(
         view, incident, proof, scheduler, policy.evacuation, in_flight=busy, now_s=now_s
     )
     return joined((recorded, offered))
 
 
-def _is_finished(view: ClusterView, incident: IncidentView) -> bool | None:
+def _is_finished(view: ClusterView, incident: IncidentView, policy: Policy) -> bool | None:
     """Say whether every guest's way is over; None: it cannot be told yet."""
     if view.cloud is not None:
         return cloud_flow.is_finished(view, incident)
-    return flow.is_finished(view, incident)
+    return flow.is_finished(view, incident, policy.evacuation)
 
 
 def _life_of_proven_boot(
@@ -124,7 +129,7 @@ def _life_of_proven_boot(
     if host.spec.agentless:
         record = host.record.value
         is_over = record is not None and record.state is HostState.EVACUATED
-        is_needed = not is_over or _needs_proof(view, host, incident)
+        is_needed = not is_over or _needs_proof(view, host, incident, policy)
         if stirs is None or not is_contradicted(
             host, incident, stirs, policy.detection, now_s, is_needed=is_needed
         ):
@@ -183,11 +188,11 @@ def in_flight(view: ClusterView) -> int:
     )
 
 
-def _needs_proof(view: ClusterView, host: HostView, incident: IncidentView) -> bool:
+def _needs_proof(view: ClusterView, host: HostView, incident: IncidentView, policy: Policy) -> bool:
     """Say whether power must be watched: guests are to leave, or claims here are to be ended."""
     if any(g.value.state in ARRIVING for g in host.grants.values()):
         return True
-    return _is_finished(view, incident) is False or any(
+    return _is_finished(view, incident, policy) is False or any(
         migration.record.value.status in OPEN_MIGRATIONS
         for migration in incident.migrations.values()
     )
@@ -199,10 +204,12 @@ def _look_period_s(policy: Policy, proof: FenceProof | None) -> float:
     return policy.fencing.reread_period_s
 
 
-def _next_state(view: ClusterView, host: HostView, incident: IncidentView) -> HostState | None:
+def _next_state(
+    view: ClusterView, host: HostView, incident: IncidentView, policy: Policy
+) -> HostState | None:
     record = host.record.value
     assert record is not None
-    is_finished = _is_finished(view, incident)
+    is_finished = _is_finished(view, incident, policy)
     match record.state:
         case HostState.FENCED:
             return HostState.EVACUATING

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hamon.decide.holds import holds
+from hamon.evacuator.choices import policy_of_entry
 from hamon.evacuator.scheduler import Scheduler, Wish
 from hamon.model.guest import PowerState
 from hamon.model.names import GuestId, HostName
@@ -47,8 +48,13 @@ def rehearse(
     scheduler = Scheduler(view, policy.evacuation, holds(view, policy, now_s))
     source = view.hosts[host]
     rehearsed = []
+    known = {
+        guest: policy_of_entry(entry, policy.evacuation)
+        for guest, entry in source.inventory.items()
+    }
     order = sorted(
-        source.inventory.items(), key=lambda item: (item[1].priority, -item[1].ram_mib, item[0])
+        source.inventory.items(),
+        key=lambda item: (known[item[0]].priority, -item[1].ram_mib, item[0]),
     )
     for guest, entry in order:
         owned = view.guests.get(guest)
@@ -59,6 +65,8 @@ def rehearse(
             why = "not adopted yet"
         elif owned.value.owner != host:
             why = f"owned by {owned.value.owner}"
+        elif known[guest].is_opted_out:
+            why = f"opted out: {known[guest].opted_out}"
         else:
             wish = Wish(guest=guest, entry=entry, excluded={host: "source host"}, target=target)
             placement = scheduler.place(wish)

@@ -26,9 +26,11 @@ from hamon.decide.live import convict
 from hamon.decide.switches import switch
 from hamon.decide.thought import Thought
 from hamon.detector.verdict import Call, Verdict
+from hamon.evacuator.choices import policy_of_entry
 from hamon.evacuator.cloud.judge import Call as Judged
 from hamon.evacuator.cloud.judge import judge as judge_server
 from hamon.evacuator.cloud.record import record_guest
+from hamon.evacuator.cloud.said import policy_of
 from hamon.evacuator.flow import record_migration
 from hamon.model.change import (
     Change,
@@ -201,7 +203,7 @@ def _widen(
     if view.cloud is not None:
         operations += _record_in_cloud(view, incident, value, only, policy)
     else:
-        operations += _record_with_target(view, incident, value, only)
+        operations += _record_now(view, incident, value, only, policy)
     why = reason("request_accepted", host.name, kind=value.kind, incident=opened.incident)
     return Change(subject=host.name, reason=why, operations=tuple(operations))
 
@@ -229,20 +231,29 @@ def _retarget(
     ]
 
 
-def _record_with_target(
-    view: ClusterView, incident: IncidentView, request: Request, only: tuple[GuestId, ...]
+def _record_now(
+    view: ClusterView,
+    incident: IncidentView,
+    request: Request,
+    only: tuple[GuestId, ...],
+    policy: EvacuationPolicy,
 ) -> list[Operation]:
-    """Record the migration of a guest that has none yet, with the destination it was asked for."""
-    if request.target is None:
-        return []
-    asked = replace(incident.record.value, target=request.target, force=request.force)
+    """Record the migration of a guest that has none yet, as it was asked for.
+
+    Without a destination it is recorded like all others; but for one that opted out, which none
+    but this request asks for.
+    """
+    asked = replace(incident.record.value, target=request.target, force=request.force, only=only)
     host = view.hosts[asked.host]
     operations: list[Operation] = []
     for guest in only:
         entry, record = host.inventory.get(guest), view.guests.get(guest)
         if guest in incident.migrations or entry is None or record is None:
             continue
-        operations += record_migration(view, asked, guest, entry, record).operations
+        known = policy_of_entry(entry, policy)
+        if request.target is None and not known.is_opted_out:
+            continue
+        operations += record_migration(view, asked, entry, record, known).operations
     return operations
 
 
@@ -276,9 +287,11 @@ def _record_in_cloud(
             msg = f"guest {guest} has not been read from Nova yet"
             raise RefusedError(msg, "repeat the command in a moment")
         judgement = judge_server(view, asked, server, policy)
+        source = view.hosts[asked.host].service_host
+        said = policy_of(view.cloud, server, source, policy)
         if judgement.call is Judged.STAYS:
             raise RefusedError(f"guest {server.name} cannot be evacuated: {judgement.why}")
-        operations += record_guest(view, asked, server, judgement, known).operations
+        operations += record_guest(view, asked, server, judgement, said, known).operations
     return operations
 
 

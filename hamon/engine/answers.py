@@ -21,11 +21,15 @@ from hamon.engine.stories import (
     exported,
     incident_line,
     incident_lines,
+    opted_out_told,
     outlook_told,
     policy_of,
     whole_incident,
 )
 from hamon.errors import RequestRefusedError
+from hamon.evacuator.choices import policy_of_entry
+from hamon.evacuator.scheduler import entry_of
+from hamon.model.guest_policy import GuestPolicy
 from hamon.model.host import DomainState
 from hamon.model.names import GuestId, HostName, IncidentId
 from hamon.model.policy import Policy
@@ -104,6 +108,7 @@ class Answers:
         guests = []
         for guest, entry in sorted(host.inventory.items(), key=lambda item: item[1].name):
             owned = self._view.guests.get(guest)
+            known = policy_of_entry(entry, self._policy.evacuation)
             grant = host.grants.get(guest)
             state = host.domains.domains.get(guest) if host.domains is not None else None
             guests.append(
@@ -112,8 +117,9 @@ class Answers:
                     "name": entry.name,
                     "wanted": entry.wanted,
                     "domain": state,
-                    "protected": entry.is_protected,
-                    "not_movable": list(entry.not_movable),
+                    "protected": entry.is_protected and not known.is_opted_out,
+                    "not_movable": [*entry.not_movable, *opted_out_told(known)],
+                    "policy": policy_answer(known),
                     "owner": owned.value.owner if owned is not None else None,
                     "generation": owned.value.generation if owned is not None else None,
                     "migration": owned.value.migration if owned is not None else None,
@@ -187,7 +193,7 @@ class Answers:
         now = self._thoughts(host) if is_open and host is not None else _NO_THOUGHTS
         return {
             "about": "incident",
-            **whole_incident(self._view, incident),
+            **whole_incident(self._view, incident, self._policy.evacuation),
             **self._seen_by(),
             **now,
             "policy_now": policy_of(self._policy, host)["policy"],
@@ -235,7 +241,7 @@ class Answers:
         Raises:
             RequestRefusedError: there is no such incident.
         """
-        return whole_incident(self._view, self._incident(name))
+        return whole_incident(self._view, self._incident(name), self._policy.evacuation)
 
     def incidents(self, *, with_closed: bool) -> Answer:
         """Return one line for every open incident, and for every closed one if asked."""
@@ -247,7 +253,7 @@ class Answers:
         Raises:
             RequestRefusedError: there is no such incident.
         """
-        return exported(self._view, self._incident(name))
+        return exported(self._view, self._incident(name), self._policy.evacuation)
 
     def _incident(self, name: str) -> IncidentView:
         incident = self._view.incidents.get(IncidentId(name))
@@ -277,7 +283,7 @@ class Answers:
             uuids = ", ".join(guest for guest, _ in found)
             raise RequestRefusedError(f"several guests are called {name}", f"use a uuid: {uuids}")
         guest, record = found[0]
-        return {"guest": guest, **_plain(record)}
+        return {"guest": guest, **_plain(record), "opted_out": self._why_opted_out(guest)}
 
     def rehearsal(self, name: str, target: str | None) -> Answer:
         """Return where each guest of a host would go now, and what cannot move and why."""
@@ -362,6 +368,20 @@ class Answers:
             for guest in incident.migrations
         }
         return owned | set(host.inventory) | moving
+
+    def _why_opted_out(self, guest: GuestId) -> str:
+        entry = entry_of(self._view, guest)
+        return policy_of_entry(entry, self._policy.evacuation).opted_out if entry else ""
+
+
+def policy_answer(policy: GuestPolicy) -> Answer:
+    """Return what was said of a guest, as it holds."""
+    return {
+        "priority": policy.priority,
+        "restart": policy.restart,
+        "ready": policy.ready,
+        "refused": list(policy.refused),
+    }
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON is dynamic

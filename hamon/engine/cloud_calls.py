@@ -36,7 +36,7 @@ from hamon.model.action import (
     SetPower,
     ShutOutService,
 )
-from hamon.model.cloud import CallState, CloudCall, Progress, Server
+from hamon.model.cloud import CallState, CloudCall, Image, Progress, Server
 from hamon.model.guest import PowerState
 from hamon.model.names import GuestId
 from hamon.ports.clock import Clock
@@ -115,6 +115,8 @@ class CloudCalls:
                 _log.info("cloud_reached")
         except CloudError as error:
             outcome = "failed"
+            if look.kind is CloudLookKind.IMAGE:
+                self._picture.saw_image(look.image, None, asked_s)
             self._rest_until_s[look] = self._clock.now_s() + LOOK_PAUSE_S
             if not self._is_unreachable:
                 self._is_unreachable = True
@@ -151,6 +153,10 @@ class CloudCalls:
                 self._picture.saw_migrations(migrations, asked_s, came_s=came_s)
             case CloudLookKind.GROUPS:
                 self._picture.saw_groups(await self._cloud.groups(), asked_s)
+            case CloudLookKind.IMAGE:
+                self._picture.saw_image(look.image, await self._image(look.image), asked_s)
+            case CloudLookKind.AGGREGATES:
+                self._picture.saw_aggregates(await self._cloud.aggregates(), asked_s)
             case CloudLookKind.PROGRESS:
                 assert look.guest is not None, "which server"
                 progress = await self._progress(look.guest)
@@ -172,6 +178,13 @@ class CloudCalls:
             return await self._cloud.server(guest)
         except CloudMissingError:
             return None
+
+    async def _image(self, image: str) -> Image:
+        try:
+            return await self._cloud.image(image)
+        except CloudMissingError:
+            # It was deleted, as Nova's users may: nothing is said of it any more.
+            return Image(id=image)
 
     async def _progress(self, guest: GuestId) -> Progress:
         try:

@@ -5,7 +5,11 @@ Asked when a person asks: nothing of it is kept, and the loop does not wait for 
 
 from __future__ import annotations
 
-from hamon.engine.answers import Answer
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+from hamon.engine.answers import Answer, policy_answer
 from hamon.engine.cloud_picture import CloudPicture
 from hamon.errors import (
     CloudConflictError,
@@ -15,8 +19,9 @@ from hamon.errors import (
 )
 from hamon.evacuator.cloud.judge import Call, judge, wanted_of
 from hamon.evacuator.cloud.places import host_of, is_proven_dead
+from hamon.evacuator.cloud.said import policy_of
 from hamon.evacuator.estimate import seconds_for
-from hamon.model.cloud import Server
+from hamon.model.cloud import Image, Server
 from hamon.model.host import LIVE_STATES
 from hamon.model.incident import IncidentRecord, Trigger
 from hamon.model.names import GuestId, HostName, IncidentId
@@ -64,10 +69,14 @@ class CloudDesk:
                 "hamon evacuates the hosts in hosts.d only",
             )
         opened = view.guests.get(server.guest)
+        view = await self._with_choices(view, (server,))
+        assert view.cloud is not None, "there is a cloud"
+        known = policy_of(view.cloud, server, host.service_host, self._policy)
         return {
             "guest": server.guest,
             "name": server.name,
             "owner": host.name,
+            "opted_out": known.opted_out,
             "wanted": wanted_of(server, host),
             "migration": opened.value.migration if opened is not None else None,
         }
@@ -84,6 +93,7 @@ class CloudDesk:
             servers = await self._servers(host)
         except RequestRefusedError as error:
             servers, why = _last_read(view, host), error.why
+        view = await self._with_choices(view, () if why else servers)
         lines = [self._guest_line(view, host, server) for server in servers]
         return {"guests": lines, "guests_unknown": why}
 
@@ -98,7 +108,9 @@ class CloudDesk:
         host = view.hosts[HostName(name)]
         lines = []
         known: dict[tuple[int, int, int], tuple[str, ...]] = {}
-        for server in await self._servers(host):
+        servers = await self._servers(host)
+        view = await self._with_choices(view, servers)
+        for server in servers:
             line = self._guest_line(view, host, server)
             size = (server.vcpus, server.ram_mib, server.disk_gib if server.image else 0)
             if size not in known:
@@ -110,6 +122,23 @@ class CloudDesk:
             lines.append({**line, "destination": ", ".join(fits) if not why else None, "why": why})
         moving = sum(1 for line in lines if line["destination"])
         return {"host": name, "guests": lines, "seconds": seconds_for(view, moving)}
+
+    async def _with_choices(self, view: ClusterView, servers: Iterable[Server]) -> ClusterView:
+        """Return the view with what is said of images and aggregates now, as far as it is told."""
+        cloud = view.cloud
+        assert cloud is not None, "there is a cloud"
+        aggregates, images = cloud.aggregates, dict(cloud.images)
+        with suppress(CloudError):
+            aggregates = await self._cloud.aggregates()
+        for image in sorted({server.image for server in servers} - {""}):
+            try:
+                images[image] = await self._cloud.image(image)
+            except CloudMissingError:
+                images[image] = Image(id=image)
+            except CloudError:
+                # Whoever does not answer now keeps a person waiting for each of the others, too.
+                break
+        return replace(view, cloud=replace(cloud, aggregates=aggregates, images=images))
 
     async def _servers(self, host: HostView) -> tuple[Server, ...]:
         try:
@@ -127,6 +156,8 @@ class CloudDesk:
     def _guest_line(self, view: ClusterView, host: HostView, server: Server) -> Answer:
         judgement = judge(view, _as_incident(host), server, self._policy)
         stays = [judgement.why] if judgement.call is Call.STAYS else []
+        assert view.cloud is not None, "there is a cloud"
+        known = policy_of(view.cloud, server, host.service_host, self._policy)
         domain = host.domains.domains.get(server.guest) if host.domains is not None else None
         opened = view.guests.get(server.guest)
         return {
@@ -138,6 +169,7 @@ class CloudDesk:
             "task_state": server.task_state,
             "protected": not stays,
             "not_movable": stays,
+            "policy": policy_answer(known),
             "owner": host.name,
             "generation": None,
             "migration": opened.value.migration if opened is not None else None,

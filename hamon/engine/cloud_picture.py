@@ -19,11 +19,13 @@ from hamon.model.action import CloudLook, CloudLookKind
 from hamon.model.cloud import (
     COMPUTE,
     CONDUCTOR,
+    Aggregate,
     CallState,
     CloudCall,
     CloudMigration,
     CloudView,
     ComputeService,
+    Image,
     Progress,
     Server,
     ServerGroup,
@@ -194,6 +196,16 @@ class CloudPicture:
         members = {m for group in groups if group.policy == _HARD_AFFINITY for m in group.members}
         self._view = replace(self._view, hard_affinity=frozenset(members), groups_s=asked_s)
 
+    def saw_image(self, image: str, found: Image | None, asked_s: float) -> None:
+        """Take what is said of an image; None: it could not be read."""
+        images = self._view.images if found is None else {**self._view.images, image: found}
+        images_s = {**self._view.images_s, image: asked_s}
+        self._view = replace(self._view, images=images, images_s=images_s)
+
+    def saw_aggregates(self, aggregates: Iterable[Aggregate], asked_s: float) -> None:
+        """Take all aggregates."""
+        self._view = replace(self._view, aggregates=tuple(aggregates), aggregates_s=asked_s)
+
     def took(self, kind: CloudLookKind, for_s: float) -> None:
         """Note how long a reading took."""
         self._view = replace(self._view, took_s={**self._view.took_s, kind: for_s})
@@ -226,6 +238,8 @@ class CloudPicture:
             conducting_since_s=kept.conducting_since_s,
             hard_affinity=kept.hard_affinity,
             groups_s=kept.groups_s,
+            aggregates=kept.aggregates,
+            aggregates_s=kept.aggregates_s,
             token_s=kept.token_s,
             took_s=kept.took_s,
         )

@@ -11,9 +11,12 @@ from typing import Any
 import msgspec
 
 from hamon.decide.outlook import Outlook
+from hamon.evacuator.choices import policy_of_entry
+from hamon.model.guest_policy import GuestPolicy
 from hamon.model.host import LIVE_STATES, HostState
 from hamon.model.incident import OPEN_MIGRATIONS
-from hamon.model.policy import Policy
+from hamon.model.names import GuestId
+from hamon.model.policy import EvacuationPolicy, Policy
 from hamon.model.policy_values import chosen_by, values_of
 from hamon.model.reason import Reason
 from hamon.model.view import ClusterView, HostView, IncidentView
@@ -52,7 +55,9 @@ def incident_lines(view: ClusterView, *, with_closed: bool) -> dict[str, Any]:
     return {"incidents": is_open + (closed if with_closed else []), "closed": len(closed)}
 
 
-def whole_incident(view: ClusterView, incident: IncidentView) -> dict[str, Any]:
+def whole_incident(
+    view: ClusterView, incident: IncidentView, policy: EvacuationPolicy
+) -> dict[str, Any]:
     """Return one incident with every guest's migration."""
     record = incident.record.value
     host = view.hosts.get(record.host)
@@ -64,13 +69,13 @@ def whole_incident(view: ClusterView, incident: IncidentView) -> dict[str, Any]:
         "host_state": state,
         "is_over": is_over,
         "migrations": [_plain(migration.record.value) for migration in migrations],
-        "not_movable": [] if record.closed else _not_movable(host, record.only),
+        "not_movable": [] if record.closed else _not_movable(host, record.only, policy),
     }
 
 
-def exported(view: ClusterView, incident: IncidentView) -> dict[str, Any]:
+def exported(view: ClusterView, incident: IncidentView, policy: EvacuationPolicy) -> dict[str, Any]:
     """Return all that is kept of an incident as one document for other programs."""
-    whole = whole_incident(view, incident)
+    whole = whole_incident(view, incident, policy)
     migrations, not_movable = whole.pop("migrations"), whole.pop("not_movable")
     state = whole.pop("host_state")
     whole.pop("is_over")
@@ -120,14 +125,23 @@ def reason_told(told: Reason) -> dict[str, Any]:
     return {"code": told.code, "subject": told.subject, "facts": dict(told.facts)}
 
 
-def _not_movable(host: HostView | None, only: tuple[str, ...]) -> list[dict[str, Any]]:
+def opted_out_told(policy: GuestPolicy) -> tuple[str, ...]:
+    """Say who wants a guest left alone, nothing if nobody does."""
+    return (f"opted out: {policy.opted_out}",) if policy.is_opted_out else ()
+
+
+def _not_movable(
+    host: HostView | None, only: tuple[GuestId, ...], policy: EvacuationPolicy
+) -> list[dict[str, Any]]:
     if host is None:
         return []
-    return [
-        {"guest": guest, "name": entry.name, "why": list(entry.not_movable)}
-        for guest, entry in sorted(host.inventory.items())
-        if not entry.is_protected and (not only or guest in only)
-    ]
+    left = []
+    for guest, entry in sorted(host.inventory.items()):
+        known = policy_of_entry(entry, policy)
+        why = [*entry.not_movable, *(opted_out_told(known) if guest not in only else ())]
+        if why and (not only or guest in only):
+            left.append({"guest": guest, "name": entry.name, "why": why})
+    return left
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON is dynamic

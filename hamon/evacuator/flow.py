@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from hamon.evacuator.choices import policy_of_entry, wanted_after
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves
 from hamon.model.change import (
@@ -34,6 +35,7 @@ from hamon.model.guest import (
     InventoryEntry,
     PowerState,
 )
+from hamon.model.guest_policy import GuestPolicy
 from hamon.model.host import DomainState
 from hamon.model.incident import (
     IN_FLIGHT_MIGRATIONS,
@@ -43,15 +45,19 @@ from hamon.model.incident import (
     MigrationStatus,
 )
 from hamon.model.names import GuestId, HostName
+from hamon.model.policy import EvacuationPolicy
 from hamon.model.proof import FenceProof
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView, MigrationView
 
 
 def candidates(
-    view: ClusterView, incident: IncidentRecord
+    view: ClusterView, incident: IncidentRecord, policy: EvacuationPolicy
 ) -> tuple[dict[GuestId, InventoryEntry], tuple[Reason, ...]]:
-    """Return the guests an incident is to move, and a reason for each that it cannot."""
+    """Return the guests an incident is to move, and a reason for each that it cannot or shall not.
+
+    Who opted out is moved only when an operator asks for this very guest.
+    """
     host = view.hosts[incident.host]
     movable: dict[GuestId, InventoryEntry] = {}
     reasons: list[Reason] = []
@@ -65,7 +71,11 @@ def candidates(
         elif record is None:
             reasons.append(reason("guest_never_adopted", guest, name=entry.name))
         elif record.value.owner == host.name:
-            movable[guest] = entry
+            by = policy_of_entry(entry, policy).opted_out
+            if by and guest not in incident.only:
+                reasons.append(reason("guest_opted_out", guest, name=entry.name, by=by))
+            else:
+                movable[guest] = entry
     reasons += [
         reason("guest_without_definition", guest, name=record.value.name)
         for guest, record in sorted(view.guests.items())
@@ -76,9 +86,9 @@ def candidates(
     return movable, tuple(reasons)
 
 
-def record_migrations(view: ClusterView, incident: IncidentView) -> Moves:
+def record_migrations(view: ClusterView, incident: IncidentView, policy: EvacuationPolicy) -> Moves:
     """Write the migration record of every guest that is to move and has none (steps 5 and 6)."""
-    movable, reasons = candidates(view, incident.record.value)
+    movable, reasons = candidates(view, incident.record.value, policy)
     changes = []
     foreign = []
     for guest, entry in movable.items():
@@ -89,18 +99,23 @@ def record_migrations(view: ClusterView, incident: IncidentView) -> Moves:
             other = record.value.migration
             foreign.append(reason("guest_in_other_migration", guest, incident=other))
             continue
-        changes.append(record_migration(view, incident.record.value, guest, entry, record))
+        known = policy_of_entry(entry, policy)
+        changes.append(record_migration(view, incident.record.value, entry, record, known))
     return Moves(changes=tuple(changes), reasons=(*reasons, *foreign))
 
 
 def record_migration(
     view: ClusterView,
     incident: IncidentRecord,
-    guest: GuestId,
     entry: InventoryEntry,
     record: Versioned[GuestRecord],
+    policy: GuestPolicy,
 ) -> Change:
-    """Build the transaction that records one guest's migration and names it in its record."""
+    """Build the transaction that records one guest's migration and names it in its record.
+
+    The record of the guest keeps the power state that is wanted of it where it is: it may stay.
+    """
+    guest = entry.guest
     source = view.hosts[incident.host]
     migration = MigrationRecord(
         guest=guest,
@@ -109,10 +124,12 @@ def record_migration(
         status=MigrationStatus.WAITING,
         source_compute=source.name,
         source_node=source.name,
-        wanted=entry.wanted,
+        wanted=wanted_after(policy, entry.wanted),
         dest_compute=incident.target,
         target=incident.target,
         force=incident.force,
+        policy=policy,
+        by_hand=guest in incident.only,
         generation=record.value.generation,
         stamps={"recorded": view.wall},
     )
@@ -291,7 +308,9 @@ def _confirm(view: ClusterView, migration: MigrationView, destination: HostView)
         Update(
             key=guest_of(record.guest),
             version=owned.version,
-            value=replace(owned.value, owner=destination.name, migration=None),
+            value=replace(
+                owned.value, owner=destination.name, migration=None, wanted=record.wanted
+            ),
         ),
         Update(key=key, version=migration.record.version, value=done),
     ]
@@ -310,9 +329,9 @@ def _confirm(view: ClusterView, migration: MigrationView, destination: HostView)
     )
 
 
-def is_finished(view: ClusterView, incident: IncidentView) -> bool:
+def is_finished(view: ClusterView, incident: IncidentView, policy: EvacuationPolicy) -> bool:
     """Say whether every guest that is to move has a migration, and none is open."""
-    movable, _ = candidates(view, incident.record.value)
+    movable, _ = candidates(view, incident.record.value, policy)
     return all(guest in incident.migrations for guest in movable) and not any(
         migration.record.value.status in OPEN_MIGRATIONS
         for migration in incident.migrations.values()

@@ -187,7 +187,11 @@ def _waiting(
         entry = entry_of(view, guest)
         if migration.record.value.status is MigrationStatus.WAITING and entry is not None:
             waiting.append((guest, migration, entry))
-    return sorted(waiting, key=lambda item: (item[2].priority, -item[2].ram_mib, item[0]))
+    return sorted(waiting, key=lambda item: (_priority_of(item[1]), -item[2].ram_mib, item[0]))
+
+
+def _priority_of(migration: MigrationView) -> int:
+    return migration.record.value.policy.priority
 
 
 def _due_s(migration: MigrationView, policy: EvacuationPolicy) -> float:

@@ -155,20 +155,24 @@ class CloudLookKind(StrEnum):
     MIGRATIONS_OF = "migrations_of"
     MIGRATIONS_CHANGED = "migrations_changed"
     GROUPS = "groups"
+    IMAGE = "image"
+    AGGREGATES = "aggregates"
     PROGRESS = "progress"
     TOKEN = "token"  # noqa: S105 - what is renewed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudLook:
-    """Read one list of Nova's, one server, or how far Nova is with its evacuation.
+    """Read one list of Nova's, one server, how far Nova is with its evacuation, or one image.
 
-    ``service_host``: whose, for the kinds that end in ``_of``. ``guest``: which server.
+    ``service_host``: whose, for the kinds that end in ``_of``. ``guest``: which server. ``image``:
+    which image.
     """
 
     kind: CloudLookKind
     service_host: str = ""
     guest: GuestId | None = None
+    image: str = ""
 
 
 Look = PowerLook | CloudLook

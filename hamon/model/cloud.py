@@ -67,6 +67,25 @@ class Server:
     ram_mib: int = 0
     disk_gib: int = 0
     extra_specs: Mapping[str, str] = field(default_factory=dict)
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What is said of an image, by properties and by tags; not what is in it."""
+
+    id: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregate:
+    """A group of compute hosts, by their service host names, and what is said of it."""
+
+    name: str
+    hosts: frozenset[str] = frozenset()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +179,8 @@ class CloudView:
     ``unlisted_rows``: those, by guest and number, that a later list of their host no longer has:
     Nova deletes a server's records with it, and no list can show them any more. ``hard_affinity``:
     members of server groups that may only run where the others are; None: not read yet.
+    ``images``: by id; ``images_s``: when each was last asked for, also those that could not be
+    read. ``aggregates``: all; None: not read yet.
     ``progress``: of guests of which it was asked, and when (``progress_s``).
     ``token_s``: when the token was renewed. ``calls``: by guest or service host. ``passwords``:
     guests whose new password this controller was given. ``window``: how many evacuations may be in
@@ -186,6 +207,10 @@ class CloudView:
     progress_s: Mapping[GuestId, float] = field(default_factory=dict)
     hard_affinity: frozenset[GuestId] | None = None
     groups_s: float | None = None
+    images: Mapping[str, Image] = field(default_factory=dict)
+    images_s: Mapping[str, float] = field(default_factory=dict)
+    aggregates: tuple[Aggregate, ...] | None = None
+    aggregates_s: float | None = None
     token_s: float | None = None
     calls: Mapping[str, CloudCall] = field(default_factory=dict)
     passwords: frozenset[GuestId] = frozenset()

@@ -8,7 +8,7 @@ closing the source's grant and offering the next generation to the destination i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hamon.model.names import BootId, GuestId, HostName, IncidentId
@@ -41,7 +41,7 @@ class InventoryEntry:
     ``definition`` is the inactive domain XML without secrets. A guest is *protected* when
     ``not_movable`` is empty: only protected guests get grants and permits. ``disks`` are the
     paths of its disks; ``anti_affinity`` names a group no two members of which share a host.
-    ``priority``: lower goes first.
+    ``choices``: what its metadata says of its evacuation, by key, as it stands there.
     """
 
     guest: GuestId
@@ -56,7 +56,7 @@ class InventoryEntry:
     pools: tuple[str, ...] = ()
     disks: tuple[str, ...] = ()
     anti_affinity: str = ""
-    priority: int = 100
+    choices: Mapping[str, str] = field(default_factory=dict)
     not_movable: tuple[NotMovable, ...] = ()
 
     @property

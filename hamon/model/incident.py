@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hamon.model.guest import PowerState
+from hamon.model.guest_policy import GuestPolicy
 from hamon.model.names import BootId, ControllerId, GuestId, HostName, IncidentId
 from hamon.model.proof import ProofRecord
 
@@ -155,6 +156,8 @@ class MigrationRecord:
     is that of the offer in flight (or of the last one). ``tried``: destinations that released it,
     newest last. ``attempts`` counts offers, for the back-off. ``reason``: why it waits or failed.
     ``target`` and ``force``: the destination an operator gave, and Nova's meaning of force.
+    ``policy``: what held for the guest when it was recorded, or last sent. ``by_hand``: an operator
+    asked for this very guest, also if it opted out.
 
     In a nova cloud ``number`` is the row of Nova's that is followed (0: none is known yet),
     ``request_id`` that of our request, ``newest`` the highest row of this guest when our request
@@ -178,6 +181,8 @@ class MigrationRecord:
     attempts: int = 0
     tried: tuple[HostName, ...] = ()
     reason: str = ""
+    policy: GuestPolicy = field(default_factory=GuestPolicy)
+    by_hand: bool = False
     number: int = 0
     request_id: str = ""
     newest: int = 0

@@ -167,6 +167,13 @@ class LocalDiskPolicy(StrEnum):
     REBUILD_FROM_IMAGE = "rebuild_from_image"
 
 
+class GuestsPolicy(StrEnum):
+    """Which guests are evacuated of those that nothing is said of."""
+
+    ALL = "all"
+    TAGGED = "tagged"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvacuationPolicy:
     """How many guests move at once and how their places are chosen.
@@ -175,6 +182,10 @@ class EvacuationPolicy:
     slot per incident is always allowed. ``cpu_allocation_ratio``, ``ram_allocation_ratio``: how far
     vCPUs and RAM are over-committed. ``retry_after_s``: first pause before a guest that found no
     host is tried again, doubled up to ``retry_after_max_s``.
+
+    ``guests``: whether guests move of whom nothing is said. ``ready_networks``: in which a
+    guest that others wait for is probed; ``ready_wait_max_s``: for how long at
+    most they wait for it.
 
     For a nova cloud: ``instance_disks`` and ``local_disk`` say where disks are that are no volumes,
     and whether their loss is accepted. ``in_flight_start``: evacuations in flight at first; the
@@ -190,6 +201,9 @@ class EvacuationPolicy:
     reserved_ram_mib: int = 512
     retry_after_s: float = 2.0
     retry_after_max_s: float = 60.0
+    guests: GuestsPolicy = GuestsPolicy.ALL
+    ready_networks: tuple[str, ...] = ()
+    ready_wait_max_s: float = 300.0
     instance_disks: InstanceDisks = InstanceDisks.LOCAL
     local_disk: LocalDiskPolicy = LocalDiskPolicy.STAY
     in_flight_start: int = 32

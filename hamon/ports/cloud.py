@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hamon.model.cloud import CloudMigration, ComputeService, Progress, Server, ServerGroup
+from hamon.model.cloud import (
+    Aggregate,
+    CloudMigration,
+    ComputeService,
+    Image,
+    Progress,
+    Server,
+    ServerGroup,
+)
 from hamon.model.names import GuestId
 
 
@@ -90,6 +98,21 @@ class Cloud(Protocol):
 
     async def groups(self) -> tuple[ServerGroup, ...]:
         """List the server groups of every project, sorted by id. Idempotent."""
+        ...
+
+    async def aggregates(self) -> tuple[Aggregate, ...]:
+        """List the host aggregates, sorted by name. Idempotent."""
+        ...
+
+    async def image(self, image: str) -> Image:
+        """Read what glance says of one image. Idempotent.
+
+        Args:
+            image: its id.
+
+        Raises:
+            CloudMissingError: there is none; servers outlive the image they were made from.
+        """
         ...
 
     async def migrations(self, *, host: str = "", since: str = "") -> tuple[CloudMigration, ...]:

@@ -127,7 +127,8 @@ def _stay(view: ClusterView, host: HostView, migration: MigrationView) -> Change
         again = Grant(
             state=GrantState.OFFERED,
             generation=generation,
-            wanted=record.wanted,
+            # As it was wanted here: what its policy asks for concerns another host.
+            wanted=owned.value.wanted,
             boot_id=host.self_.value.boot_id if host.self_.value is not None else None,
             incident=record.incident,
         )

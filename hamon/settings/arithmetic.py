@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from collections.abc import Iterator
 
 from hamon.model.policy import DetectionPolicy, Policy
@@ -247,6 +248,14 @@ def _evacuation_and_return(policy: Policy) -> Iterator[Problem]:
                 f"{section}.{low}",
                 f"{low_value:g} > {high} {high_value:g}: the limit would never be reached; "
                 "lower it, or raise the other",
+            )
+    for network in evacuation.ready_networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            yield _problem(
+                "evacuation.ready_networks",
+                f"{network!r} is no network ({error}); write it as 192.0.2.0/24",
             )
 
 

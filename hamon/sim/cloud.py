@@ -20,8 +20,10 @@ from hamon.errors import (
 )
 from hamon.model.cloud import (
     CONDUCTOR,
+    Aggregate,
     CloudMigration,
     ComputeService,
+    Image,
     Progress,
     Server,
     ServerGroup,
@@ -187,6 +189,19 @@ class SimulatedCloud:
         """See ``ports.Cloud``."""
         self._begin("groups", "all", Outcome.NOT_DONE)
         return tuple(group for _, group in sorted(self._records.groups.items()))
+
+    async def aggregates(self) -> tuple[Aggregate, ...]:
+        """See ``ports.Cloud``."""
+        self._begin("aggregates", "all", Outcome.NOT_DONE)
+        return tuple(aggregate for _, aggregate in sorted(self._records.aggregates.items()))
+
+    async def image(self, image: str) -> Image:
+        """See ``ports.Cloud``."""
+        self._begin("image", image, Outcome.NOT_DONE)
+        found = self._records.images.get(image)
+        if found is None:
+            raise _missing("image", image, "image")
+        return found
 
     async def migrations(self, *, host: str = "", since: str = "") -> tuple[CloudMigration, ...]:
         """See ``ports.Cloud``."""

@@ -11,7 +11,15 @@ from random import Random
 from typing import Protocol, TypeVar
 
 from hamon.errors import CloudUnavailableError, HamonError, Outcome
-from hamon.model.cloud import CloudMigration, ComputeService, Progress, Server, ServerGroup
+from hamon.model.cloud import (
+    Aggregate,
+    CloudMigration,
+    ComputeService,
+    Image,
+    Progress,
+    Server,
+    ServerGroup,
+)
 from hamon.model.names import ControllerId, GuestId
 from hamon.ports.clock import Clock
 from hamon.sim.cloud import refuse_late
@@ -100,6 +108,14 @@ class ClientCloud:
     async def groups(self) -> tuple[ServerGroup, ...]:
         """See ``ports.Cloud``."""
         return await self._read("groups", self._nova.api.groups)
+
+    async def aggregates(self) -> tuple[Aggregate, ...]:
+        """See ``ports.Cloud``."""
+        return await self._read("aggregates", self._nova.api.aggregates)
+
+    async def image(self, image: str) -> Image:
+        """See ``ports.Cloud``."""
+        return await self._read("image", lambda: self._nova.api.image(image))
 
     async def migrations(self, *, host: str = "", since: str = "") -> tuple[CloudMigration, ...]:
         """See ``ports.Cloud``."""

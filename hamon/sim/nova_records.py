@@ -9,8 +9,10 @@ from typing import Any
 
 from hamon.model.cloud import (
     EVACUATION,
+    Aggregate,
     CloudMigration,
     ComputeService,
+    Image,
     Progress,
     Server,
     ServerGroup,
@@ -67,6 +69,8 @@ class NovaRecords:
         }
         self.servers: dict[GuestId, Server] = {}
         self.groups: dict[str, ServerGroup] = {}
+        self.images: dict[str, Image] = {IMAGE: Image(id=IMAGE)}
+        self.aggregates: dict[str, Aggregate] = {}
         self.migrations: dict[int, CloudMigration] = {}
         self.progress: dict[GuestId, Progress] = {}
         self.is_conductor_up = True

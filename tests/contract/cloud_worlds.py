@@ -11,7 +11,7 @@ from typing import Protocol
 
 from hamon.backends.nova.cloud import NovaCloud
 from hamon.clock import SystemClock
-from hamon.model.cloud import ServerGroup
+from hamon.model.cloud import Aggregate, Image, ServerGroup
 from hamon.model.names import GuestId, guest_id
 from hamon.ports.cloud import Cloud
 from hamon.settings.values import NovaSettings, PasswordLogin
@@ -21,7 +21,7 @@ from lab import network
 from lab.lab import Lab
 from lab.names import Plane
 from lab.openstack import programs, seed
-from lab.openstack.configuration import COMPUTE_PORT, IDENTITY_PORT
+from lab.openstack.configuration import COMPUTE_PORT, IDENTITY_PORT, IMAGE_PORT
 from lab.openstack.proxy import Fault, What, write_faults
 
 HOSTS = ("h1", "h2")
@@ -47,6 +47,18 @@ class World(Protocol):
 
     def make_group(self, name: str, policy: str) -> str:
         """Have a project make a group of servers, without any; return its id."""
+        ...
+
+    def make_aggregate(self, name: str, host: str, **metadata: str) -> None:
+        """Put a host into a new aggregate of which something is said."""
+        ...
+
+    def remove_aggregate(self, name: str, host: str) -> None:
+        """Take the host out again, and the aggregate away."""
+        ...
+
+    def say_of_image(self, image: str, key: str, value: str, tag: str) -> None:
+        """Give an image a property, instead of one with this key, and a tag."""
         ...
 
     async def lose(self, host: str) -> None:
@@ -96,6 +108,21 @@ class MemoryWorld:
         group = ServerGroup(id=f"group-{self._made}", name=name, policy=policy)
         self._records.groups[group.id] = group
         return group.id
+
+    def make_aggregate(self, name: str, host: str, **metadata: str) -> None:
+        """See :class:`World`."""
+        made = Aggregate(name=name, hosts=frozenset({host}), metadata=metadata)
+        self._records.aggregates[name] = made
+
+    def remove_aggregate(self, name: str, host: str) -> None:
+        """See :class:`World`."""
+        assert host in self._records.aggregates.pop(name).hosts
+
+    def say_of_image(self, image: str, key: str, value: str, tag: str) -> None:
+        """See :class:`World`."""
+        properties = {**self._records.images[image].properties, key: value}
+        said = Image(id=image, properties=properties, tags=frozenset({tag}))
+        self._records.images[image] = said
 
     async def lose(self, host: str) -> None:
         """See :class:`World`."""
@@ -171,6 +198,32 @@ class RealWorld:
         group = {"server_group": {"name": name, "policy": policy}}
         made = self._openstack.compute("POST", "/os-server-groups", group)
         return str(made["server_group"]["id"])
+
+    def make_aggregate(self, name: str, host: str, **metadata: str) -> None:
+        """See :class:`World`."""
+        made = self._openstack.compute("POST", "/os-aggregates", {"aggregate": {"name": name}})
+        path = f"/os-aggregates/{made['aggregate']['id']}/action"
+        self._openstack.compute("POST", path, {"add_host": {"host": host}})
+        self._openstack.compute("POST", path, {"set_metadata": {"metadata": metadata}})
+
+    def remove_aggregate(self, name: str, host: str) -> None:
+        """See :class:`World`."""
+        found = self._openstack.compute("GET", "/os-aggregates")["aggregates"]
+        [number] = [one["id"] for one in found if one["name"] == name]
+        path = f"/os-aggregates/{number}"
+        self._openstack.compute("POST", f"{path}/action", {"remove_host": {"host": host}})
+        self._openstack.compute("DELETE", path)
+
+    def say_of_image(self, image: str, key: str, value: str, tag: str) -> None:
+        """See :class:`World`."""
+        self._openstack.admin.call(
+            IMAGE_PORT,
+            "PATCH",
+            f"/v2/images/{image}",
+            [{"op": "add", "path": f"/{key}", "value": value}],
+            content_type="application/openstack-images-v2.1-json-patch",
+        )
+        self._openstack.admin.call(IMAGE_PORT, "PUT", f"/v2/images/{image}/tags/{tag}")
 
     async def lose(self, host: str) -> None:
         """See :class:`World`."""

@@ -394,6 +394,33 @@ async def test_groups__of_every_project__have_their_policy(world: World) -> None
     assert frozenset() == found[apart].members
 
 
+async def test_aggregates__of_a_host__have_what_is_said_of_them(world: World) -> None:
+    """They are listed with their hosts by the names of their services."""
+    words = {"hamon:priority": "7", "evacuable": "true"}
+    world.make_aggregate("gold", "h1", **words)
+    try:
+        [found] = [one for one in await world.cloud.aggregates() if one.name == "gold"]
+    finally:
+        world.remove_aggregate("gold", "h1")
+
+    assert frozenset({"h1"}) == found.hosts
+    assert words.items() <= found.metadata.items()
+    assert "gold" not in {one.name for one in await world.cloud.aggregates()}
+
+
+async def test_image__of_a_server__has_its_properties_and_tags(world: World) -> None:
+    """What is said of an image counts for what was booted from it; Nova does not tell it."""
+    server = await world.cloud.server(await world.boot("h1"))
+    world.say_of_image(server.image, "hamon:restart", "if_ran", "gold")
+
+    image = await world.cloud.image(server.image)
+
+    assert (server.image, "if_ran") == (image.id, image.properties["hamon:restart"])
+    assert "gold" in image.tags
+    with pytest.raises(CloudMissingError):
+        await world.cloud.image(NOBODY)
+
+
 @pytest.mark.parametrize(("is_error", "state"), [(False, "active"), (True, "error")])
 async def test_reset_task__of_a_server_being_stopped__forgets_that(
     world: World,

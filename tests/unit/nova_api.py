@@ -42,8 +42,9 @@ class NovaApi(ThreadingHTTPServer):
     """Both APIs.
 
     ``rows``: of the lists. ``servers``: those that can be asked for by id. ``bodies``: what is
-    answered at a path that has no rows. ``on_token`` is called before a token is given: the time
-    that passes. ``is_keystone_well``: False: it answers with ``keystone_status``.
+    answered at a path that has no rows. ``more_services``: of the catalog. ``on_token`` is called
+    before a token is given: the time that passes. ``is_keystone_well``: False: it answers with
+    ``keystone_status``.
     ``are_tokens_good``: False: Nova takes none of them. ``expires_at``: what every token says of
     itself.
     """
@@ -56,6 +57,7 @@ class NovaApi(ThreadingHTTPServer):
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in LISTS.values()}
         self.servers: dict[str, dict[str, Any]] = {}
         self.bodies: dict[str, Any] = {}
+        self.more_services: list[dict[str, Any]] = []
         self.tokens: set[str] = set()
         self.is_keystone_well = True
         self.keystone_status = 503
@@ -100,7 +102,7 @@ class NovaApi(ThreadingHTTPServer):
             "issued_at": "2026-11-22T00:00:00.000000Z",
             "expires_at": self.expires_at,
             "roles": [],
-            "catalog": [compute],
+            "catalog": [compute, *self.more_services],
         }
 
     def page(self, path: str, query: dict[str, str]) -> dict[str, Any]:

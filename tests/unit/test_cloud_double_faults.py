@@ -8,6 +8,7 @@ from hamon.evacuator.cloud.record import record_guest
 from hamon.model.action import CloudLook, CloudLookKind
 from hamon.model.change import migration_of
 from hamon.model.cloud import CallState, Progress
+from hamon.model.guest_policy import GuestPolicy
 from hamon.model.host import DomainState, HostState
 from hamon.model.incident import MigrationRecord, MigrationStatus
 from hamon.model.view import HostView, MigrationView
@@ -182,7 +183,7 @@ def test_record__opened_again_by_a_person__remembers_what_was_asked_before() -> 
     view = a_cloud_view(a_cloud([a_server()]), migrations=[failed])
     incident = an_incident().record.value
 
-    again = writes(record_guest(view, incident, a_server(), MOVES, failed))[
+    again = writes(record_guest(view, incident, a_server(), MOVES, GuestPolicy(), failed))[
         migration_of(INCIDENT, GUEST)
     ]
 

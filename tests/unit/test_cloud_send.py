@@ -12,6 +12,7 @@ from hamon.model.action import CloudAction, CloudLook, CloudLookKind, Evacuate, 
 from hamon.model.change import CONTROL, grant_of, guard_of, guest_of, migration_of
 from hamon.model.cloud import CallState, CloudCall, CloudView
 from hamon.model.guest import Grant, GrantState, PowerState
+from hamon.model.guest_policy import GuestPolicy
 from hamon.model.host import DomainState, HostState
 from hamon.model.incident import MigrationRecord, MigrationStatus
 from hamon.model.names import Epoch, GuestId
@@ -243,11 +244,12 @@ def test_send__many_waiting__goes_by_priority_then_size_within_the_window() -> N
     servers = [
         a_server(1, ram_mib=512),
         a_server(2, ram_mib=4096),
-        a_server(3, ram_mib=128, metadata={"hamon:priority": "1"}),
+        a_server(3, ram_mib=128),
         a_server(4, ram_mib=1024),
     ]
     cloud = a_cloud(servers, window=2)
-    view = a_cloud_view(cloud, migrations=[a_migration(n) for n in (1, 2, 3, 4)])
+    first = a_migration(3, policy=GuestPolicy(priority=1))
+    view = a_cloud_view(cloud, migrations=[*(a_migration(n) for n in (1, 2, 4)), first])
 
     assert asked_for(sent(view)) == [3, 2]
 
@@ -460,7 +462,7 @@ def recorded(
     """The migration of the only guest, as recorded."""
     view = a_cloud_view(cloud, *hosts)
     [incident] = view.incidents.values()
-    record = writes(*record_guests(view, incident, policy).changes)[
+    record = writes(*record_guests(view, incident, policy, NOW_S).changes)[
         migration_of(INCIDENT, a_guest())
     ]
     assert isinstance(record, MigrationRecord)
@@ -474,7 +476,7 @@ def recorded(
         ({"vm_state": "resized"}, "resized"),
         ({"vm_state": "shelved_offloaded"}, "shelved"),
         ({"task_state": "deleting"}, "deleted"),
-        ({"metadata": {"HA_Enabled": "False"}}, "HA_Enabled"),
+        ({"metadata": {"HA_Enabled": "False"}}, "ha_enabled"),
         ({"extra_specs": {"hw:tpm_version": "2.0"}}, "vTPM"),
         ({"extra_specs": {"resources:VGPU": "1"}}, "vGPU"),
     ],
@@ -486,7 +488,7 @@ def test_record__cannot_be_evacuated__is_said_beforehand_and_opens_nothing(
     view = a_cloud_view(a_cloud([a_server(**facts)]))
     [incident] = view.incidents.values()
 
-    moves = record_guests(view, incident, POLICY)
+    moves = record_guests(view, incident, POLICY, NOW_S)
 
     written = writes(*moves.changes)
     record = written[migration_of(INCIDENT, a_guest())]

@@ -105,7 +105,7 @@ def test_looks__all_is_well__only_services_and_seldom(
 
 
 def test_looks__host_is_proven_dead__its_guests_and_their_migrations_are_read() -> None:
-    """And server groups, and a token that lives long enough."""
+    """And server groups, aggregates, and a token that lives long enough."""
     cloud = CloudView(services={HOST: a_service(HOST, is_down=True)}, services_s=NOW_S)
 
     found = kinds(decide(a_cloud_view(cloud), POLICY, NOW_S))
@@ -114,6 +114,7 @@ def test_looks__host_is_proven_dead__its_guests_and_their_migrations_are_read() 
         (CloudLookKind.SERVERS_OF, HOST),
         (CloudLookKind.MIGRATIONS_OF, HOST),
         (CloudLookKind.GROUPS, ""),
+        (CloudLookKind.AGGREGATES, ""),
         (CloudLookKind.TOKEN, ""),
     } == found
 

@@ -65,7 +65,7 @@ def test_definition__metadata_of_hamon__is_obeyed() -> None:
         SHARED,
     )
 
-    assert ("db", 5) == (facts.anti_affinity, facts.priority)
+    assert ("db", {"hamon:priority": "5"}) == (facts.anti_affinity, facts.choices)
     assert (NotMovable.OPTED_OUT,) == facts.ties
 
 

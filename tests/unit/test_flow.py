@@ -25,6 +25,7 @@ from hamon.model.incident import (
     MigrationStatus,
 )
 from hamon.model.names import BootId, Epoch, HostName, IncidentId
+from hamon.model.policy import EvacuationPolicy
 from hamon.model.proof import FenceProof, ProofMethod
 from hamon.model.view import ClusterView, HostView
 from tests.builders import (
@@ -62,7 +63,7 @@ def test_record__guest_of_the_dead_host__opens_its_migration() -> None:
     """The record names source, guest, wanted state and incident, before the first attempt."""
     view = a_view(DEAD, incidents=[an_incident(target=SPARE)])
 
-    (change,) = record_migrations(view, view.incidents[INCIDENT]).changes
+    (change,) = record_migrations(view, view.incidents[INCIDENT], EvacuationPolicy()).changes
 
     assert writes(change)[migration_of(INCIDENT, GUEST)] == MigrationRecord(
         guest=GUEST,
@@ -86,7 +87,7 @@ def test_record__its_transaction__checks_control_guard_and_the_guests_version() 
     """Opening a migration is a conditional write on the guest: only one can (rule 3)."""
     view = a_view(DEAD, incidents=[an_incident()])
 
-    (change,) = record_migrations(view, view.incidents[INCIDENT]).changes
+    (change,) = record_migrations(view, view.incidents[INCIDENT], EvacuationPolicy()).changes
 
     assert {
         CONTROL: CONTROL_VERSION,
@@ -100,7 +101,7 @@ def test_record__wanted_off__stays_off() -> None:
     off = a_host(HOST, HostState.EVACUATING, entries=[an_entry(wanted=PowerState.SHUTOFF)])
     view = a_view(off, incidents=[an_incident()])
 
-    written = writes(*record_migrations(view, view.incidents[INCIDENT]).changes)
+    written = writes(*record_migrations(view, view.incidents[INCIDENT], EvacuationPolicy()).changes)
 
     for key in (migration_of(INCIDENT, GUEST), guest_of(GUEST)):
         value = written[key]
@@ -130,7 +131,7 @@ def test_record__guest_that_does_not_move__says_why(
     host = a_host(HOST, HostState.EVACUATING, entries=[entry])
     view = a_view(host, guests=guests, incidents=[an_incident()])
 
-    step_ = record_migrations(view, view.incidents[INCIDENT])
+    step_ = record_migrations(view, view.incidents[INCIDENT], EvacuationPolicy())
 
     assert () == step_.changes, case
     assert ([code] if code else []) == [reason.code for reason in step_.reasons]
@@ -141,7 +142,7 @@ def test_record__has_a_migration_in_this_incident__not_another(status: Migration
     """Each guest gets one migration an incident, whatever became of it (S6)."""
     view = a_view(DEAD, incidents=[an_incident(a_migration(1, status))])
 
-    assert () == record_migrations(view, view.incidents[INCIDENT]).changes
+    assert () == record_migrations(view, view.incidents[INCIDENT], EvacuationPolicy()).changes
 
 
 def test_candidates__only_some_asked_for__are_those() -> None:
@@ -149,7 +150,7 @@ def test_candidates__only_some_asked_for__are_those() -> None:
     host = a_host(HOST, HostState.EVACUATING, entries=[an_entry(1), an_entry(2)])
     view = a_view(host, incidents=[an_incident(only=(a_guest(2),))])
 
-    movable, _ = candidates(view, view.incidents[INCIDENT].record.value)
+    movable, _ = candidates(view, view.incidents[INCIDENT].record.value, EvacuationPolicy())
 
     assert [a_guest(2)] == list(movable)
 
@@ -390,14 +391,16 @@ def test_is_finished__by_status__is_when_nothing_is_open(status: MigrationStatus
     """An evacuation is over when every guest has a migration and none is open."""
     view = a_view(DEAD, incidents=[an_incident(a_migration(1, status))])
 
-    assert (status not in OPEN_MIGRATIONS) == is_finished(view, view.incidents[INCIDENT])
+    assert (status not in OPEN_MIGRATIONS) == is_finished(
+        view, view.incidents[INCIDENT], EvacuationPolicy()
+    )
 
 
 def test_is_finished__guest_not_recorded_yet__is_not() -> None:
     """A host is not evacuated before its guests were even recorded."""
     view = a_view(DEAD, incidents=[an_incident()])
 
-    assert not is_finished(view, view.incidents[INCIDENT])
+    assert not is_finished(view, view.incidents[INCIDENT], EvacuationPolicy())
 
 
 @pytest.mark.parametrize("old", list(MigrationStatus))

@@ -13,7 +13,7 @@ import pytest
 from hamon.backends.nova.cloud import NovaCloud
 from hamon.backends.nova.connection import translated
 from hamon.errors import CloudUnavailableError, Outcome
-from hamon.model.cloud import Progress
+from hamon.model.cloud import Image, Progress
 from hamon.model.names import guest_id
 from hamon.settings.values import (
     ApplicationCredential,
@@ -479,3 +479,45 @@ async def test_orders__in_novas_words__say_no_more_than_they_mean(
         {"os-resetState": {"state": "active"}},
         {"os-resetState": {"state": "error"}},
     ] == orders(api)
+
+
+@pytest.mark.parametrize("ending", ["", "/", "/v2", "/v2/"])
+async def test_image__catalog_has_it_with_or_without_version__is_read_there(
+    api: NovaApi, connect: Connect, ending: str
+) -> None:
+    """Installations differ in what stands in the catalog; texts and tags are what counts."""
+    endpoint = {
+        "id": "i",
+        "region": "north",
+        "region_id": "north",
+        "interface": "internal",
+        "url": f"{api.url}/north-image{ending}",
+    }
+    api.more_services = [{"id": "2", "type": "image", "name": "glance", "endpoints": [endpoint]}]
+    api.bodies["/v2/images/0af1"] = {
+        "id": "0af1",
+        "hamon:priority": "5",
+        "size": 12,
+        "protected": False,
+        "owner": None,
+        "tags": ["evacuable"],
+    }
+
+    image = await connect().image("0af1")
+
+    assert (
+        Image(
+            id="0af1",
+            properties={"id": "0af1", "hamon:priority": "5"},
+            tags=frozenset({"evacuable"}),
+        )
+        == image
+    )
+
+
+async def test_image__no_glance_in_the_catalog__is_unavailable(connect: Connect) -> None:
+    """And nothing is concluded from it."""
+    with pytest.raises(CloudUnavailableError) as failed:
+        await connect().image("0af1")
+
+    assert failed.value.outcome is Outcome.NOT_DONE

@@ -18,6 +18,7 @@ from hamon.model.change import (
     migration_of,
 )
 from hamon.model.guest import Grant, GrantState, GuestRecord, PowerState
+from hamon.model.guest_policy import GuestPolicy
 from hamon.model.host import HostState
 from hamon.model.incident import MigrationRecord, MigrationStatus
 from hamon.model.names import Epoch, HostName
@@ -228,12 +229,13 @@ def test_offer__first_of_a_guest__creates_the_grant() -> None:
 def test_offers__several__go_by_priority_then_size() -> None:
     """The most important first; among equals the largest, because it is hardest to place."""
     entries = [
-        an_entry(1, priority=100, ram_mib=100),
-        an_entry(2, priority=100, ram_mib=300),
-        an_entry(3, priority=10, ram_mib=50),
+        an_entry(1, ram_mib=100),
+        an_entry(2, ram_mib=300),
+        an_entry(3, ram_mib=50),
     ]
     source = a_source(1, 2, 3, entries=entries)
-    view = world(*(a_migration(n) for n in (1, 2, 3)), source=source)
+    first = a_migration(3, policy=GuestPolicy(priority=10))
+    view = world(*(a_migration(n) for n in (1, 2)), first, source=source)
 
     assert ["guest-3", "guest-2", "guest-1"] == taken(offers(view))
 
@@ -287,7 +289,7 @@ def test_offers__source_is_up_and_has_the_most_room__is_not_its_destination() ->
 
 def test_no_valid_host__waits_and_says_why() -> None:
     """NoValidHost is WAITING: written down once a back-off round, and blocking nobody."""
-    entries = [an_entry(1, ram_mib=99_999, priority=1), an_entry(2)]
+    entries = [an_entry(1, ram_mib=99_999), an_entry(2)]
     view = world(a_migration(1), a_migration(2), source=a_source(1, 2, entries=entries))
 
     found = offers(view)

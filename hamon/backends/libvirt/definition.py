@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from hamon.model import guest_policy
 from hamon.model.guest import InventoryEntry, NotMovable, PowerState
 from hamon.model.names import GuestId, guest_id
 from hamon.ports.hypervisor import Domain
@@ -19,12 +20,22 @@ from hamon.ports.hypervisor import Domain
 HAMON_NAMESPACE = "urn:hamon:guest:1"
 """Of the element that an operator may put into a domain's metadata:
 ``<hamon:guest xmlns:hamon="urn:hamon:guest:1" protect="no" anti-affinity="web"
-priority="50"/>``."""
+priority="50"/>``. ``docs/guests.md`` has every attribute."""
 
 NOVA_NAMESPACE = "http://openstack.org/xmlns/libvirt/nova/1."
 """What the namespace of Nova's own metadata begins with: 1.0 in older releases, 1.1 in newer."""
 
-PRIORITY_DEFAULT = 100
+_CHOICES = {
+    "priority": guest_policy.PRIORITY,
+    "restart": guest_policy.RESTART,
+    "evacuate": guest_policy.EVACUATE,
+    "wait-for-ready": guest_policy.READY,
+    "ready-address": guest_policy.READY_ADDRESS,
+    "ready-timeout-s": guest_policy.READY_TIMEOUT,
+}
+"""Attributes of that element, and what they are called in Nova. Controllers judge the values."""
+
+_CHOICE_LENGTH_MAX = 100
 
 _BYTES_PER_UNIT = {
     "b": 1,
@@ -68,7 +79,8 @@ class DomainFacts:
 
     ``networks``: names of libvirt networks, ``bridge:<name>`` for host bridges. ``disks``: paths
     of file and block disks. ``files``: what else must exist where the guest starts (kernel, initrd,
-    firmware). ``ties``: what ties the guest to its host, as far as the definition tells.
+    firmware). ``choices``: what its metadata says of its evacuation. ``ties``: what ties the guest
+    to its host, as far as the definition tells.
     """
 
     guest: GuestId
@@ -82,7 +94,7 @@ class DomainFacts:
     disks: tuple[str, ...]
     files: tuple[str, ...]
     anti_affinity: str
-    priority: int
+    choices: Mapping[str, str]
     ties: tuple[NotMovable, ...]
 
 
@@ -107,7 +119,7 @@ def read_definition(definition: str, shared: SharedStorage) -> DomainFacts:
         disks=_unique(_disk_paths(root)),
         files=_unique(_boot_files(root)),
         anti_affinity=settings.get("anti-affinity", ""),
-        priority=_priority(settings.get("priority", "")),
+        choices=_choices(settings),
         ties=tuple(sorted(_ties(root, settings.get("protect", ""), shared))),
     )
 
@@ -137,7 +149,7 @@ def to_entry(domain: Domain, wanted: PowerState, shared: SharedStorage) -> Inven
         pools=facts.pools,
         disks=facts.disks,
         anti_affinity=facts.anti_affinity,
-        priority=facts.priority,
+        choices=facts.choices,
         not_movable=tuple(sorted(ties)),
     )
 
@@ -264,8 +276,12 @@ def _boot_files(root: ET.Element) -> Iterator[str]:
         yield (root.findtext(f"os/{tag}") or "").strip()
 
 
-def _priority(text: str) -> int:
-    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else PRIORITY_DEFAULT
+def _choices(settings: Mapping[str, str]) -> dict[str, str]:
+    return {
+        key: settings[name][:_CHOICE_LENGTH_MAX]
+        for name, key in _CHOICES.items()
+        if name in settings
+    }
 
 
 def _unique(texts: Iterator[str] | list[str]) -> tuple[str, ...]:

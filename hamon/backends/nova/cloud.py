@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from hamon.backends.nova.answers import aggregate_of, group_of, image_of, migration_of, progress_of
 from hamon.backends.nova.connection import Connection
 from hamon.errors import (
     CloudConflictError,
@@ -17,7 +18,15 @@ from hamon.errors import (
     CloudUnavailableError,
     Outcome,
 )
-from hamon.model.cloud import CloudMigration, ComputeService, Progress, Server, ServerGroup
+from hamon.model.cloud import (
+    Aggregate,
+    CloudMigration,
+    ComputeService,
+    Image,
+    Progress,
+    Server,
+    ServerGroup,
+)
 from hamon.model.names import GuestId, guest_id
 from hamon.ports.clock import Clock
 from hamon.settings.values import NovaSettings
@@ -28,7 +37,6 @@ if TYPE_CHECKING:
 PAGE = 1000
 """Rows that are asked for at once; Nova gives fewer when its own ``max_limit`` is lower."""
 _HOST, _NODE = "OS-EXT-SRV-ATTR:host", "OS-EXT-SRV-ATTR:hypervisor_hostname"
-_CONDUCTED, _REBUILT = "rebuild_server", "compute_rebuild_instance"
 _VM_STATE, _TASK_STATE = "OS-EXT-STS:vm_state", "OS-EXT-STS:task_state"
 
 
@@ -119,11 +127,26 @@ class NovaCloud:
             offset = 0
             while page := nova.server_groups.list(all_projects=True, limit=PAGE, offset=offset):
                 # By id: one that is deleted meanwhile moves the others, and one comes twice.
-                found |= {group.id: group for group in (_group(one.to_dict()) for one in page)}
+                found |= {group.id: group for group in (group_of(one.to_dict()) for one in page)}
                 offset += len(page)
             return tuple(group for _, group in sorted(found.items()))
 
         return await self._connection.read("groups", "all", read)
+
+    async def aggregates(self) -> tuple[Aggregate, ...]:
+        """See ``ports.Cloud``."""
+
+        def read(nova: Client) -> tuple[Aggregate, ...]:
+            found = map(aggregate_of, (one.to_dict() for one in nova.aggregates.list()))
+            return tuple(sorted(found, key=lambda aggregate: aggregate.name))
+
+        return await self._connection.read("aggregates", "all", read)
+
+    async def image(self, image: str) -> Image:
+        """See ``ports.Cloud``."""
+        return await self._connection.read(
+            "image", image, lambda _: image_of(self._connection.image(image))
+        )
 
     async def migrations(self, *, host: str = "", since: str = "") -> tuple[CloudMigration, ...]:
         """See ``ports.Cloud``."""
@@ -133,7 +156,7 @@ class NovaCloud:
 
         def read(nova: Client) -> tuple[CloudMigration, ...]:
             found = _all(nova, "/os-migrations", "migrations", {"limit": PAGE, **wanted})
-            return tuple(sorted(map(_migration, found), key=lambda migration: migration.number))
+            return tuple(sorted(map(migration_of, found), key=lambda migration: migration.number))
 
         return await self._connection.read("migrations", host or since, read)
 
@@ -148,7 +171,7 @@ class NovaCloud:
                 if action["action"] == "evacuate":
                     _, body = nova.services.client.get(f"{path}/{action['request_id']}")
                     events = body["instanceAction"]["events"]
-                    return replace(_progress(events), is_newest=number == 0)
+                    return replace(progress_of(events), is_newest=number == 0)
             return Progress()
 
         return await self._connection.read("progress", guest, read)
@@ -335,36 +358,5 @@ def _server(found: Mapping[str, Any]) -> Server:
         ram_mib=flavor.get("ram", 0),
         disk_gib=flavor.get("disk", 0),
         extra_specs=dict(flavor.get("extra_specs") or {}),
-    )
-
-
-def _progress(events: Iterable[Mapping[str, Any]]) -> Progress:
-    conducted = [event for event in events if event["event"] == _CONDUCTED]
-    rebuilt = [event for event in events if event["event"] == _REBUILT]
-    return Progress(
-        is_passed_on=any(event["result"] == "Success" for event in conducted) or bool(rebuilt),
-        taken_by=rebuilt[-1]["host"] if rebuilt else "",
-        is_over=bool(rebuilt) and all(event["finish_time"] for event in rebuilt),
-    )
-
-
-def _group(found: Mapping[str, Any]) -> ServerGroup:
-    return ServerGroup(
-        id=found["id"],
-        name=found["name"],
-        policy=found["policy"],
-        members=frozenset(map(guest_id, found["members"])),
-    )
-
-
-def _migration(found: Mapping[str, Any]) -> CloudMigration:
-    return CloudMigration(
-        number=int(found["id"]),
-        guest=guest_id(found["instance_uuid"]),
-        kind=found["migration_type"],
-        status=found["status"],
-        source=found["source_compute"] or "",
-        destination=found["dest_compute"] or "",
-        created_at=found["created_at"] or "",
-        updated_at=found["updated_at"] or "",
+        tags=frozenset(found.get("tags") or ()),
     )

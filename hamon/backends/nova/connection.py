@@ -14,12 +14,13 @@ Rules (nova.md 9):
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import keystoneauth1.exceptions
 import novaclient.exceptions
@@ -57,6 +58,7 @@ PLACEMENT_VERSION = "1.22"
 """The first in which computes with a trait, being disabled, can be left out."""
 
 READ_RETRIES = 2
+_VERSION_AT_END = re.compile(r"/+(v[0-9.]+/*)?$")
 _FIRST_SERVER_ERROR = 500
 _NOT_NOW = frozenset({408, 429})
 _NOT_LET_IN = frozenset({401, 403})
@@ -122,14 +124,8 @@ class Connection:
         for scheme in ("http://", "https://"):
             http.mount(scheme, _LeasedAdapter(self._lease, clock, settings.threads))
         self._reader = self._client(self._session(Session, http), VERSION, retries=READ_RETRIES)
-        preferred = self._access.interface
-        self._placement = Adapter(
-            self._session(Session, http),
-            service_type="placement",
-            interface=preferred if isinstance(preferred, str) else list(preferred),
-            region_name=self._access.region or None,
-            default_microversion=PLACEMENT_VERSION,
-        )
+        self._placement = self._other(http, "placement", PLACEMENT_VERSION)
+        self._images = self._other(http, "image", None)
         self._changing = self._session(_ChangingSession, http)
         self._changer = self._client(self._changing, VERSION, retries=0)
         self._forcer = self._client(self._changing, FORCE_VERSION, retries=0)
@@ -196,6 +192,20 @@ class Connection:
         query = urlencode({"resources": resources, "required": "!COMPUTE_STATUS_DISABLED"})
         answer = self._placement.get(f"/allocation_candidates?{query}").json()
         return frozenset(answer["provider_summaries"])
+
+    def image(self, image: str) -> Mapping[str, Any]:
+        """Ask glance for what it says of an image; called in a thread of a read.
+
+        Nova's own view of images ended at microversion 2.35, and glance has another address.
+        """
+        endpoint = self._images.get_endpoint()
+        if not endpoint:
+            raise keystoneauth1.exceptions.EndpointNotFound
+        # The catalog has it with the version or without.
+        base = _VERSION_AT_END.sub("", endpoint)
+        answer = self._images.get(f"/v2/images/{quote(image, safe='')}", endpoint_override=base)
+        found: Mapping[str, Any] = answer.json()
+        return found
 
     def close(self) -> None:
         """Begin no more calls; one that is stuck ends with the process. Idempotent."""
@@ -266,6 +276,17 @@ class Connection:
             verify=self._access.verify,
             cert=self._access.certificate,
             timeout=self._settings.request_timeout_s,
+        )
+
+    def _other(self, http: requests.Session, service: str, microversion: str | None) -> Adapter:
+        """Return the way to another service of the catalog, which is only read."""
+        preferred = self._access.interface
+        return Adapter(
+            self._session(Session, http),
+            service_type=service,
+            interface=preferred if isinstance(preferred, str) else list(preferred),
+            region_name=self._access.region or None,
+            default_microversion=microversion,
         )
 
     def _client(self, session: Session, version: str, *, retries: int) -> Client:

@@ -41,7 +41,7 @@ def move_guests(
         return Moves(reasons=(reason("waits_for_cloud", host.name, what="its guests"),))
     if is_cell_down(view.cloud, host.service_host):
         return Moves(reasons=(reason("waits_for_cell", host.name),))
-    recorded = record_guests(view, incident, policy)
+    recorded = record_guests(view, incident, policy, now_s)
     busy = in_flight - _arrived(view, view.cloud)
     sent = send_waiting(view, incident, proof, policy, in_flight=busy, now_s=now_s)
     return joined((recorded, sent))

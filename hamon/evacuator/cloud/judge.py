@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from hamon.evacuator.cloud import rows
 from hamon.evacuator.cloud.places import host_of, is_proven_dead, lists_running
+from hamon.evacuator.cloud.said import may_be_tagged, policy_of
 from hamon.model.cloud import CloudView, Server
 from hamon.model.guest import PowerState
 from hamon.model.host import DomainState
@@ -28,8 +29,6 @@ EVACUABLE = frozenset({"active", "stopped", "error"})
 GONE = frozenset({"deleted", "soft-delete"})
 _BEING_DELETED = frozenset({"deleting", "soft-deleting"})
 _STOPPING = frozenset({"powering-off"})
-_OPT_OUT = ("hamon:evacuate", "ha_enabled", "evacuable")
-_NO = frozenset({"false", "no", "0", "off"})
 
 
 class Call(StrEnum):
@@ -52,15 +51,21 @@ MOVES = Judgement(call=Call.MOVES)
 
 
 def judge(
-    view: ClusterView, incident: IncidentRecord, server: Server, policy: EvacuationPolicy
+    view: ClusterView,
+    incident: IncidentRecord,
+    server: Server,
+    policy: EvacuationPolicy,
+    *,
+    by_hand: bool = False,
 ) -> Judgement:
-    """Say whether a guest can be evacuated now.
+    """Say whether a guest can and may be evacuated now.
 
     Args:
         view: the world; with a cloud.
         incident: of its host.
         server: as Nova last told.
-        policy: where disks are, and whether their loss is accepted.
+        policy: where disks are, and whether their loss is accepted; who is evacuated.
+        by_hand: an operator asked for this very guest, also if it opted out.
     """
     cloud = view.cloud
     assert cloud is not None, "there is a cloud"
@@ -68,6 +73,10 @@ def judge(
     if barred:
         return Judgement(call=Call.STAYS, why=barred)
     source = view.hosts[incident.host].service_host
+    opted_out = policy_of(cloud, server, source, policy).opted_out
+    if opted_out and not by_hand and server.guest not in incident.only:
+        call = Call.WAITS if may_be_tagged(cloud, server, policy) else Call.STAYS
+        return Judgement(call=call, why=f"opted out: {opted_out}")
     for row in rows.live_migrations(cloud, server.guest):
         other = row.destination if row.source == source else row.source
         waits = _live_migration_in_the_way(view, server, other)
@@ -99,9 +108,6 @@ def _barred(
         return "being deleted: its owner can delete it again now that its host is forced down"
     if server.vm_state not in EVACUABLE:
         return f"vm_state {server.vm_state}: Nova evacuates only active, stopped and error"
-    opted = _opted_out(server)
-    if opted:
-        return f"opted out by metadata {opted}"
     if any(spec.startswith("hw:tpm") for spec in server.extra_specs):
         return "vTPM: its state died with the host, and Nova refuses"
     if any(spec.startswith("resources:VGPU") for spec in server.extra_specs):
@@ -117,13 +123,6 @@ def _barred(
         and policy.local_disk is LocalDiskPolicy.STAY
     ):
         return "local disk: it died with the host (evacuation.instance_disks, local_disk)"
-    return ""
-
-
-def _opted_out(server: Server) -> str:
-    for key, value in sorted(server.metadata.items()):
-        if key.lower() in _OPT_OUT and value.strip().lower() in _NO:
-            return f"{key}={value}"
     return ""
 
 

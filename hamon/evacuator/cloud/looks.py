@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 from hamon.model.action import CloudLook, CloudLookKind
 from hamon.model.cloud import CloudView
 from hamon.model.names import GuestId
+
+AGGREGATES_PERIOD_S = 300.0
+IMAGES_AT_ONCE = 8
+IMAGE_AGAIN_S = 30.0
 
 
 def stale_lists(
@@ -55,3 +60,31 @@ def whereabouts(cloud: CloudView, guest: GuestId, source: str) -> CloudLook:
     if cloud.changed_s is None or (listed_s is not None and cloud.changed_s < listed_s):
         return CloudLook(kind=CloudLookKind.SERVERS_CHANGED)
     return CloudLook(kind=CloudLookKind.SERVER, guest=guest)
+
+
+def choices_due(cloud: CloudView, sources: Collection[str], now_s: float) -> list[CloudLook]:
+    """Return what is to be read of images and aggregates, for what may be said there of guests.
+
+    Each image once in an incident; one that could not be read is asked for again after a while.
+
+    Args:
+        cloud: what was read.
+        sources: service hosts whose guests are being moved, or soon will be.
+        now_s: monotonic seconds.
+    """
+    if not sources:
+        return []
+    due = []
+    if cloud.aggregates_s is None or now_s >= cloud.aggregates_s + AGGREGATES_PERIOD_S:
+        due.append(CloudLook(kind=CloudLookKind.AGGREGATES))
+    wanted = {
+        server.image
+        for guest, server in cloud.servers.items()
+        if server.image and server.host in sources and guest not in cloud.unlisted
+    }
+    unread = [
+        CloudLook(kind=CloudLookKind.IMAGE, image=image)
+        for image in sorted(wanted - cloud.images.keys())
+        if now_s >= cloud.images_s.get(image, -math.inf) + IMAGE_AGAIN_S
+    ]
+    return [*due, *unread[:IMAGES_AT_ONCE]]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hamon.evacuator.choices import wanted_after
 from hamon.evacuator.cloud.judge import GONE, Call, Judgement, judge, wanted_of
+from hamon.evacuator.cloud.said import READ_WITHIN_S, is_awaited, policy_of
 from hamon.evacuator.moves import Moves
 from hamon.model.change import (
     CONTROL,
@@ -23,6 +25,7 @@ from hamon.model.change import (
 )
 from hamon.model.cloud import Server
 from hamon.model.guest import GuestRecord
+from hamon.model.guest_policy import GuestPolicy
 from hamon.model.incident import IncidentRecord, MigrationRecord, MigrationStatus
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.reason import Reason, reason
@@ -44,9 +47,14 @@ def servers_of(view: ClusterView, incident: IncidentRecord) -> tuple[Server, ...
     )
 
 
-def record_guests(view: ClusterView, incident: IncidentView, policy: EvacuationPolicy) -> Moves:
+def record_guests(
+    view: ClusterView, incident: IncidentView, policy: EvacuationPolicy, now_s: float
+) -> Moves:
     """Write the migration of every guest that has none yet, also of those that cannot move."""
+    assert view.cloud is not None, "there is a cloud"
     value = incident.record.value
+    source = view.hosts[value.host].service_host
+    wakes: list[float] = []
     changes: list[Change] = []
     reasons: list[Reason] = []
     for server in servers_of(view, value):
@@ -57,9 +65,15 @@ def record_guests(view: ClusterView, incident: IncidentView, policy: EvacuationP
             facts = {"name": server.name, "incident": other.value.migration}
             reasons.append(reason("guest_in_other_migration", server.guest, **facts))
             continue
+        if is_awaited(view.cloud, server, source, now_s):
+            reasons.append(reason("waits_for_choices", server.guest, name=server.name))
+            wakes.append(view.cloud.listed_s[source] + READ_WITHIN_S)
+            continue
         judgement = judge(view, value, server, policy)
-        changes.append(record_guest(view, value, server, judgement))
-    return Moves(changes=tuple(changes), reasons=tuple(reasons))
+        known = policy_of(view.cloud, server, source, policy)
+        changes.append(record_guest(view, value, server, judgement, known))
+    wake_at_s = min(wakes) if wakes else None
+    return Moves(changes=tuple(changes), reasons=tuple(reasons), wake_at_s=wake_at_s)
 
 
 def record_guest(
@@ -67,6 +81,7 @@ def record_guest(
     incident: IncidentRecord,
     server: Server,
     judgement: Judgement,
+    policy: GuestPolicy,
     failed: MigrationView | None = None,
 ) -> Change:
     """Build the transaction that records one guest's evacuation, or that it cannot be evacuated.
@@ -76,11 +91,12 @@ def record_guest(
         incident: whose guest.
         server: the guest.
         judgement: whether it can move.
+        policy: what was said of it.
         failed: its former migration in this incident, which is opened again; None: it has none.
     """
     source = view.hosts[incident.host]
     stays = judgement.call is Call.STAYS
-    wanted = wanted_of(server, source)
+    wanted = wanted_after(policy, wanted_of(server, source))
     migration = MigrationRecord(
         guest=server.guest,
         name=server.name,
@@ -92,6 +108,8 @@ def record_guest(
         target=incident.target,
         force=incident.force,
         needs_password=incident.needs_password and server.guest in incident.only,
+        policy=policy,
+        by_hand=server.guest in incident.only,
         reason=judgement.why,
         stamps={"recorded": view.wall},
     )

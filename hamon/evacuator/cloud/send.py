@@ -136,13 +136,8 @@ def _due(the: _Round) -> tuple[list[MigrationView], list[MigrationView]]:
 def _order(the: _Round, migration: MigrationView) -> tuple[int, int, str]:
     record = migration.record.value
     server = the.cloud.servers.get(record.guest)
-    return (priority_of(server), -(server.ram_mib if server is not None else 0), record.guest)
-
-
-def priority_of(server: Server | None) -> int:
-    """Return a guest's class, lower goes first: its metadata ``hamon:priority``, 100 without."""
-    text = server.metadata.get("hamon:priority", "") if server is not None else ""
-    return int(text) if text.isdecimal() else 100
+    ram_mib = server.ram_mib if server is not None else 0
+    return (record.policy.priority, -ram_mib, record.guest)
 
 
 def _due_s(migration: MigrationView, policy: EvacuationPolicy) -> float:
@@ -261,7 +256,13 @@ def _send(the: _Round, due: list[MigrationView], may_start: int, moves: Moves) -
         if server.vm_state in GONE or server.host != the.source:
             changes.append(close_moved(the.view, migration, server))
             continue
-        judgement = judge(the.view, the.incident.record.value, server, the.policy)
+        judgement = judge(
+            the.view,
+            the.incident.record.value,
+            server,
+            the.policy,
+            by_hand=migration.record.value.by_hand,
+        )
         if migration.record.value.needs_password and server.guest not in the.cloud.passwords:
             judgement = Judgement(call=Call.WAITS, why=_UNTOLD)
         if judgement.call is Call.STAYS:

@@ -26,6 +26,9 @@ class ServerManager:
 class HypervisorManager:
     def list(self, *, detailed: bool = ...) -> list[Resource]: ...
 
+class AggregateManager:
+    def list(self) -> list[Resource]: ...
+
 class ServerGroupsManager:
     def list(
         self, *, all_projects: bool = ..., limit: int = ..., offset: int = ...
@@ -35,4 +38,5 @@ class Client:
     services: ServiceManager
     servers: ServerManager
     hypervisors: HypervisorManager
+    aggregates: AggregateManager
     server_groups: ServerGroupsManager
