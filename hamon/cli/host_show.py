@@ -98,6 +98,8 @@ def host_header(answer: dict[str, Any]) -> Iterator[Any]:
     else:
         session = "its agent's session lives" if answer["session"] else "no session of its agent"
         yield line(f"boot {answer['boot_id'] or 'never seen'}; {session}")
+    if answer["reserved"]:
+        yield line(f"reserved, {answer['reserved']}", NOTE)
     if answer["maintenance"]:
         yield line("in maintenance: never suspected, never fenced", NOTE)
     if answer["incident"]:

@@ -165,13 +165,15 @@ def host_table(hosts: list[dict[str, Any]]) -> Any:  # noqa: ANN401 - rich's tab
 def _is_simply_up(host: dict[str, Any]) -> bool:
     if host["agentless"] and host["nova"]["word"] != Word.UP:
         return False
-    return host["state"] == "UP" and not host["maintenance"]
+    return host["state"] == "UP" and not host["maintenance"] and not host["reserved"]
 
 
 def _remark(host: dict[str, Any]) -> str:
     from hamon.cli.host_show import nova_in_words
 
     remarks = ["in maintenance"] if host["maintenance"] else []
+    if host["reserved"]:
+        remarks.append(f"reserved, {host['reserved']}")
     if host["agentless"]:
         remarks.append(f"no agent, {nova_in_words(host)}")
     if host["state"] != "UP" and host["reason"]:

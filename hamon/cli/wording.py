@@ -226,6 +226,10 @@ WORDINGS: Mapping[str, Wording] = {
         "the guest could move, but the proof that {source} is dead has aged; power is read again",
         "look at the fence devices of {source}",
     ),
+    "reserved_host_used": Wording(
+        "the reserved host is put to use for {incident}: its guests find no room elsewhere",
+        "`hamon host reserve HOST` gives it back when there is room again",
+    ),
     "guest_opted_out": Wording(
         "{name} opted out of evacuation: {by}",
         "`hamon evacuate` moves it all the same, when a person asks for it",

@@ -6,7 +6,8 @@ Pure. Rules:
    migrations for all of them, and one of servers when that shows something new.
 2. A host that is proven dead is forced down and disabled, with the incident as the reason, in one
    request; one that an operator had disabled keeps his reason and stays disabled.
-3. Only a service that hamon disabled is enabled again, and only on a host that is UP.
+3. Only a service that hamon disabled is enabled again, and only on a host that is UP and is not
+   kept free.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from hamon.evacuator.cloud.places import is_proven_dead
 from hamon.evacuator.cloud.send import not_shut_out
 from hamon.evacuator.cloud.tasks import forget_rebuild
 from hamon.evacuator.moves import Moves, joined
+from hamon.evacuator.reserved import is_kept_free
 from hamon.model.action import (
     CloudLook,
     CloudLookKind,
@@ -34,7 +36,7 @@ from hamon.model.action import (
 from hamon.model.change import (
     Intent,
 )
-from hamon.model.cloud import OURS, CallState, CloudView
+from hamon.model.cloud import OURS, CallState, CloudView, ComputeService
 from hamon.model.control import Hold
 from hamon.model.host import SHUT_OUT_STATES, HostState
 from hamon.model.incident import IN_FLIGHT_MIGRATIONS, OPEN_MIGRATIONS, MigrationStatus
@@ -330,7 +332,10 @@ def _services(
         why = "" if not service.is_enabled else f"{OURS} {incident.record.value.incident}"
         return (_shut_out(view, host, incident, service.id, why),)
     is_ours = service.disabled_reason.startswith(OURS)
-    if record.state is HostState.UP and not service.is_forced_down and is_ours:
+    is_serving = record.state is HostState.UP and not service.is_forced_down
+    if is_serving and is_kept_free(view, host):
+        return _keep_free(view, host, service)
+    if is_serving and is_ours:
         change = unchanged(view, host, reason("service_enabled", host.name))
         action = EnableService(service_host=host.service_host, service_id=service.id)
         return (Intent(change=change, action=action),)
@@ -341,6 +346,16 @@ def _services(
         )
         return (Intent(change=change, action=disable),)
     return ()
+
+
+def _keep_free(view: ClusterView, host: HostView, service: ComputeService) -> tuple[Intent, ...]:
+    if not service.is_enabled:
+        return ()
+    change = unchanged(view, host, reason("service_disabled", host.name))
+    disable = DisableService(
+        service_host=host.service_host, service_id=service.id, reason=f"{OURS} reserved"
+    )
+    return (Intent(change=change, action=disable),)
 
 
 def _shut_out(

@@ -17,6 +17,7 @@ from hamon.evacuator.choices import told_refusals
 from hamon.evacuator.cloud import flow as cloud_flow
 from hamon.evacuator.moves import Moves, joined
 from hamon.evacuator.offers import offer_waiting
+from hamon.evacuator.reserved import cloud_host_to_use
 from hamon.evacuator.scheduler import ARRIVING, Scheduler
 from hamon.model.change import (
     Change,
@@ -63,8 +64,9 @@ def think_evacuating(
         return Thought(changes=(climb_again(view, host, incident, "power_on_again"),))
     if moves.can_place and proof is None and is_undone(host, incident.record.value.level, now_s):
         return Thought(changes=(climb_again(view, host, incident, "storage_granted_again"),))
+    reserved = cloud_host_to_use(view, incident, in_force) if view.cloud is not None else None
     thought = Thought(
-        changes=moves.changes,
+        changes=moves.changes if reserved is None else (*moves.changes, reserved),
         intents=moves.intents,
         looks=moves.looks,
         reasons=(

@@ -36,6 +36,8 @@ def switch(view: ClusterView, sequence: str, request: Versioned[Request]) -> Cha
             said = "armed" if is_armed else "disarmed: nothing new is started"
         case RequestKind.RELEASE:
             changed, said = _released(view, control, value)
+        case RequestKind.RESERVE:
+            changed, said = _reserved(view, control, value)
         case RequestKind.MAINTENANCE_ON:
             host = known_host(view, value.host)
             changed = _maintained(view, control, host.name, value)
@@ -63,6 +65,23 @@ def _maintained(view: ClusterView, control: Control, host: HostName, request: Re
         reason=request.reason, who=request.who, since=view.wall, until=request.until
     )
     return replace(control, maintenance={**control.maintenance, host: entry})
+
+
+def _reserved(view: ClusterView, control: Control, request: Request) -> tuple[Control, str]:
+    """Keep a reserved host free again that was put to use.
+
+    Raises:
+        RefusedError: it is not reserved, or is kept free already.
+    """
+    host = known_host(view, request.host)
+    if not host.spec.reserved:
+        msg = f"host {host.name} is not a reserved one"
+        raise RefusedError(msg, "set reserved = true in hosts.d on every controller")
+    if host.name not in control.reserved_in_use:
+        raise RefusedError(f"host {host.name} is not in use")
+    rest = {name: use for name, use in control.reserved_in_use.items() if name != host.name}
+    said = f"host {host.name} is reserved again; the guests it has stay there"
+    return replace(control, reserved_in_use=rest), said
 
 
 def _released(view: ClusterView, control: Control, request: Request) -> tuple[Control, str]:

@@ -320,8 +320,16 @@ class Answers:
             "incident": record.incident if record is not None else None,
             "running": states[DomainState.RUNNING],
             "protected": sum(1 for entry in host.inventory.values() if entry.is_protected),
+            "reserved": self._reserved(host),
             "maintenance": host.name in self._view.control.value.maintenance,
         }
+
+    def _reserved(self, host: HostView) -> str:
+        """Say whether a reserved host is kept free or in use; "": it is none."""
+        if not host.spec.reserved:
+            return ""
+        use = self._view.control.value.reserved_in_use.get(host.name)
+        return "kept free" if use is None else f"in use for {use.incident} since {use.since}"
 
     def _nova(self, host: HostView) -> Answer | None:
         """Return what Nova says of the compute service of a host without an agent."""

@@ -15,7 +15,6 @@ from hamon.evacuator.choices import policy_of_entry
 from hamon.model.guest_policy import GuestPolicy
 from hamon.model.host import LIVE_STATES, HostState
 from hamon.model.incident import OPEN_MIGRATIONS
-from hamon.model.names import GuestId
 from hamon.model.policy import EvacuationPolicy, Policy
 from hamon.model.policy_values import chosen_by, values_of
 from hamon.model.reason import Reason
@@ -69,7 +68,7 @@ def whole_incident(
         "host_state": state,
         "is_over": is_over,
         "migrations": [_plain(migration.record.value) for migration in migrations],
-        "not_movable": [] if record.closed else _not_movable(host, record.only, policy),
+        "not_movable": [] if record.closed else _not_movable(host, incident, policy),
     }
 
 
@@ -131,14 +130,16 @@ def opted_out_told(policy: GuestPolicy) -> tuple[str, ...]:
 
 
 def _not_movable(
-    host: HostView | None, only: tuple[GuestId, ...], policy: EvacuationPolicy
+    host: HostView | None, incident: IncidentView, policy: EvacuationPolicy
 ) -> list[dict[str, Any]]:
+    only = incident.record.value.only
     if host is None:
         return []
     left = []
     for guest, entry in sorted(host.inventory.items()):
         known = policy_of_entry(entry, policy)
-        why = [*entry.not_movable, *(opted_out_told(known) if guest not in only else ())]
+        is_named = guest in only or guest in incident.migrations
+        why = [*entry.not_movable, *(() if is_named else opted_out_told(known))]
         if why and (not only or guest in only):
             left.append({"guest": guest, "name": entry.name, "why": why})
     return left

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves
+from hamon.evacuator.reserved import put_to_use
 from hamon.evacuator.scheduler import Placement, Scheduler, Wish, entry_of
 from hamon.model.change import (
     CONTROL,
@@ -69,6 +70,8 @@ def offer_waiting(
     reasons: list[Reason] = []
     wake_at_s: float | None = None
     can_place = False
+    is_offering = False
+    to_use: Change | None = None
     mine = sum(
         1
         for migration in incident.migrations.values()
@@ -87,6 +90,13 @@ def offer_waiting(
             reasons.append(reason("guest_waits_for_slot", guest, in_flight=in_flight))
             continue
         placement = scheduler.place(_wish(migration.record.value, entry))
+        if placement.reserved is not None:
+            # The guest waits for a later round, in which that host is like any other.
+            can_place = True
+            reasons.append(reason("no_valid_host", guest, why=placement.why_not))
+            if proof is not None and to_use is None:
+                to_use = put_to_use(view, view.hosts[placement.reserved], incident)
+            continue
         if placement.host is None:
             reasons.append(reason("no_valid_host", guest, why=placement.why_not))
             changes.append(_no_valid_host(view, migration, placement))
@@ -96,8 +106,12 @@ def offer_waiting(
             reasons.append(reason("proof_not_fresh", guest, source=incident.record.value.host))
             continue
         changes.append(offer(view, migration, entry, view.hosts[placement.host], proof))
+        is_offering = True
         in_flight += 1
         mine += 1
+    if to_use is not None and not is_offering:
+        # In a round of its own: every offer checks the switches that it changes.
+        changes.append(to_use)
     return Moves(
         changes=tuple(changes),
         reasons=tuple(reasons),

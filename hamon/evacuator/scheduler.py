@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from hamon.evacuator.reserved import is_kept_free
 from hamon.model.control import Hold, HoldKind
 from hamon.model.guest import GrantState, InventoryEntry, PowerState
 from hamon.model.host import HostState
@@ -61,6 +62,23 @@ class Placement:
         """The refusals in one line, for the operator."""
         return "; ".join(f"{host}: {why}" for host, why in sorted(self.refused.items()))
 
+    @property
+    def reserved(self) -> HostName | None:
+        """The first reserved host that would do, where no other will; None: there is none.
+
+        A guest that only waits for others to settle needs no reserved host.
+        """
+        if self.host is not None or IN_FLIGHT in self.refused.values():
+            return None
+        would_do = (host for host, why in sorted(self.refused.items()) if why == RESERVED)
+        return next(would_do, None)
+
+
+IN_FLIGHT = "in-flight limit"
+"""Refusal of a host that may have room as soon as guests have settled there."""
+
+RESERVED = "reserved"
+"""Refusal of a host that would take the guest, but is kept free for worse."""
 
 _NO_BAR_TO_PLACEMENT = frozenset({HoldKind.PROTECTED, HoldKind.RATE})
 """Holds of a host's fencing that say nothing against sending guests there."""
@@ -83,6 +101,7 @@ class Scheduler:
         self._held = {
             hold.scope: hold.kind for hold in in_force if hold.kind not in _NO_BAR_TO_PLACEMENT
         }
+        self._kept_free = {name for name, host in view.hosts.items() if is_kept_free(view, host)}
         self._loads = {name: load_of(view, host) for name, host in view.hosts.items()}
 
     def place(self, wish: Wish) -> Placement:
@@ -126,10 +145,14 @@ class Scheduler:
         if host.self_.value is None or host.domains.boot_id != host.self_.value.boot_id:
             return "libvirt not seen in this boot"
         if self._loads[name].arriving >= self._policy.in_flight_per_destination_max:
-            return "in-flight limit"
+            return IN_FLIGHT
         if wish.force:
             return ""
-        return self._misfit(wish.entry, host)
+        why = self._misfit(wish.entry, host)
+        # Last, so that it tells which reserved hosts would do; an operator may name one.
+        if not why and wish.target is None and name in self._kept_free:
+            return RESERVED
+        return why
 
     def _misfit(self, entry: InventoryEntry, host: HostView) -> str:
         capacity = host.capacity

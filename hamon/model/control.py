@@ -39,6 +39,14 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReservedUse:
+    """A reserved host that was put to use: for which incident, and when (wall clock)."""
+
+    incident: IncidentId
+    since: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
     """Cluster-wide switches (znode ``control``); every intent checks this znode's version."""
 
@@ -48,6 +56,7 @@ class Control:
     since: str = ""
     maintenance: Mapping[HostName, Maintenance] = field(default_factory=dict)
     releases: tuple[Release, ...] = ()
+    reserved_in_use: Mapping[HostName, ReservedUse] = field(default_factory=dict)
 
 
 class HoldKind(StrEnum):
@@ -98,6 +107,7 @@ class RequestKind(StrEnum):
     RELEASE = "release"
     FENCE_OFF = "fence_off"
     FENCE_ON = "fence_on"
+    RESERVE = "reserve"
 
 
 class RequestState(StrEnum):

@@ -327,7 +327,8 @@ class HostSpec:
     ``service_host``: the name of its nova-compute in Nova, "": the host's own name.
     ``agentless``: no process of hamon's runs there: it is known by Nova's word and by probes, it is
     never fenced by itself, and it has no identity in ZooKeeper. ``policy``: its own choices.
-    ``carries``: what of hamon's own foundation runs there.
+    ``carries``: what of hamon's own foundation runs there. ``reserved``: it takes no guests until
+    there is no room elsewhere.
     ``kdump_addresses``: whence its crash kernel sends, besides the addresses of its planes.
     """
 
@@ -342,3 +343,4 @@ class HostSpec:
     policy: HostPolicy = field(default_factory=HostPolicy)
     carries: tuple[Carried, ...] = ()
     kdump_addresses: tuple[str, ...] = ()
+    reserved: bool = False

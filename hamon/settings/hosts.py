@@ -211,6 +211,7 @@ def _entry(document: Document, draft: _Draft, found: list[ConfigError]) -> HostE
         service_host=table.service_host,
         agentless=table.agentless,
         kdump_addresses=table.kdump_addresses,
+        reserved=table.reserved,
     )
     return HostEntry(
         document=document,

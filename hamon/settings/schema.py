@@ -322,6 +322,7 @@ class HostTable(Table):
     policy: HostPolicy = HostPolicy()
     carries: tuple[Carried, ...] = ()
     kdump_addresses: tuple[Address, ...] = ()
+    reserved: bool = False
 
 
 class HostsFile(Table):

@@ -48,6 +48,7 @@ class Plan:
     guests: tuple[GuestPlan, ...] = ()
     host_ram_mib: int = 16384
     ram_mib: dict[str, int] = field(default_factory=dict)
+    reserved: tuple[str, ...] = ()
     backend: Backend = Backend.LIBVIRT
     storage: tuple[str, ...] = ()
     has_checks: bool = False
@@ -95,6 +96,7 @@ def spec_of(plan: Plan, index: int, name: str) -> HostSpec:
         product_uuid=str(UUID(int=index << 64 | 0x4000 << 64 | 0x8 << 60)),
         zookeeper_digest=digest_of(host_user(HostName(name)), "secret"),
         labels=plan.labels.get(name, {}),
+        reserved=name in plan.reserved,
     )
 
 

@@ -8,6 +8,7 @@
     storage = ["nfs1"]               # optional: storages with the hosts' heartbeats
     checks = true                    # optional: hosts check their storages, libvirt and links
     until_s = 120                    # virtual seconds; commands begin at 40 at the earliest
+    reserved = ["compute-3"]         # hosts that are kept free; none by default
     watchdog_s = 15                  # optional: every host has a watchdog with that time-out
     [policy.holds]                   # optional: keys of a table of hamon.toml
     storm_hosts_max = 1
@@ -126,6 +127,7 @@ class Scenario:
             ),
             guests=tuple(_guest(name, text) for name, text in content["guests"].items()),
             host_ram_mib=content.get("host_ram_mib", 16384),
+            reserved=tuple(content.get("reserved", ())),
             ram_mib={name: ram_mib for name, ram_mib in hosts.items() if ram_mib},
             backend=Backend(content.get("backend", "libvirt")),
             storage=tuple(content.get("storage", ())),

@@ -16,6 +16,7 @@ from hamon.cli.failure import ExitCode
 from hamon.cli.invocation import Invocation
 from hamon.cli.main import cli
 from hamon.model.guest import NotMovable
+from hamon.model.guest_policy import EVACUATE
 from hamon.model.host import HostState
 from hamon.model.incident import MigrationStatus
 from hamon.model.view import ClusterView, IncidentView
@@ -367,6 +368,20 @@ def test_evacuate__by_name_or_uuid__moves_this_guest_only(server: str, path: Pat
     assert (ExitCode.OK, [expected]) == (result.exit_code, daemon.requests), result.output
     assert "1 of 1 guests" in result.stdout
     assert "guest-1" not in result.stdout
+
+
+def test_evacuate__guest_opted_out__says_so_and_moves_it(path: Path) -> None:
+    """A person who names it knows more."""
+    entry = an_entry(1, choices={EVACUATE: "false"})
+    host = a_lost_host(HOST, HostState.SUSPECT, entries=[entry])
+    host = replace(host, guard=at(GUARD_VERSION - 1, host.guard.value))
+    over = under_way(HostState.EVACUATED, a_migration(1, MigrationStatus.DONE, dest_compute=SPARE))
+
+    with AnsweringDaemon(path, a_view(host, a_host(SPARE)), over) as daemon:
+        result = run("evacuate", "guest-1", "--yes", "--socket", path)
+
+    assert (ExitCode.OK, 1) == (result.exit_code, len(daemon.requests)), result.output
+    assert "opted out of evacuation (domain metadata hamon:evacuate=false)" in result.stdout
 
 
 def test_evacuate__force_without_destination__is_wrong_usage(path: Path) -> None:

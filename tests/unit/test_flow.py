@@ -17,6 +17,7 @@ from hamon.model.change import (
     migration_of,
 )
 from hamon.model.guest import Grant, GrantState, GuestRecord, InventoryEntry, NotMovable, PowerState
+from hamon.model.guest_policy import EVACUATE, PRIORITY, RESTART
 from hamon.model.host import DomainState, HostState
 from hamon.model.incident import (
     MIGRATION_TRANSITIONS,
@@ -25,7 +26,7 @@ from hamon.model.incident import (
     MigrationStatus,
 )
 from hamon.model.names import BootId, Epoch, HostName, IncidentId
-from hamon.model.policy import EvacuationPolicy
+from hamon.model.policy import EvacuationPolicy, GuestsPolicy
 from hamon.model.proof import FenceProof, ProofMethod
 from hamon.model.view import ClusterView, HostView
 from tests.builders import (
@@ -94,6 +95,48 @@ def test_record__its_transaction__checks_control_guard_and_the_guests_version() 
         guard_of(HOST): GUARD_VERSION,
         guest_of(GUEST): GUEST_VERSION + 100,
     } == checks(change)
+
+
+def test_record__opted_out__stays_and_is_told_unless_named_by_hand() -> None:
+    """A person who names a guest knows more than what is said of it."""
+    entry = an_entry(choices={EVACUATE: "false"})
+    host = a_host(HOST, HostState.EVACUATING, entries=[entry])
+    policy = EvacuationPolicy()
+    view = a_view(host, incidents=[an_incident()])
+    by_hand = a_view(host, incidents=[an_incident(only=(GUEST,))])
+
+    stays = record_migrations(view, view.incidents[INCIDENT], policy)
+    moves = record_migrations(by_hand, by_hand.incidents[INCIDENT], policy)
+
+    assert () == stays.changes
+    assert ["guest_opted_out"] == [told.code for told in stays.reasons]
+    assert is_finished(view, view.incidents[INCIDENT], policy)
+    record = writes(*moves.changes)[migration_of(INCIDENT, GUEST)]
+    assert isinstance(record, MigrationRecord)
+    assert record.by_hand
+
+
+def test_record__only_tagged__others_stay() -> None:
+    """Nothing is said of the guest, and that is enough to leave it."""
+    view = a_view(DEAD, incidents=[an_incident()])
+    policy = EvacuationPolicy(guests=GuestsPolicy.TAGGED)
+
+    assert () == record_migrations(view, view.incidents[INCIDENT], policy).changes
+
+
+def test_record__restart_never__is_rebuilt_off_and_wanted_here_as_before() -> None:
+    """If its host comes back first, the guest runs there again as it did."""
+    entry = an_entry(choices={RESTART: "never", PRIORITY: "7"})
+    host = a_host(HOST, HostState.EVACUATING, entries=[entry])
+    view = a_view(host, incidents=[an_incident()])
+
+    written = writes(*record_migrations(view, view.incidents[INCIDENT], EvacuationPolicy()).changes)
+
+    migration, owned = written[migration_of(INCIDENT, GUEST)], written[guest_of(GUEST)]
+    assert isinstance(migration, MigrationRecord)
+    assert isinstance(owned, GuestRecord)
+    assert (PowerState.SHUTOFF, 7) == (migration.wanted, migration.policy.priority)
+    assert PowerState.RUNNING is owned.wanted
 
 
 def test_record__wanted_off__stays_off() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from hamon.decide.rehearsal import Rehearsed, rehearse
 from hamon.model.guest import NotMovable, PowerState
+from hamon.model.guest_policy import EVACUATE
 from hamon.model.names import HostName
 from hamon.model.policy import Policy
 from tests.builders import (
@@ -88,3 +89,13 @@ def test_rehearse__host_in_maintenance__is_no_destination() -> None:
     (row,) = rehearse(view, Policy(), HOST, None, NOW_S)
 
     assert row.destination is None
+
+
+def test_rehearse__opted_out__says_by_what() -> None:
+    """Also in a dry run."""
+    entry = an_entry(choices={EVACUATE: "no"})
+    view = a_view(a_host(entries=[entry]), a_host(SPARE))
+
+    (row,) = rehearse(view, Policy(), HOST, None, NOW_S)
+
+    assert (None, "opted out: domain metadata hamon:evacuate=no") == (row.destination, row.why)

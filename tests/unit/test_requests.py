@@ -17,6 +17,7 @@ from hamon.model.change import (
     self_of,
 )
 from hamon.model.control import Control, Request, RequestKind, RequestState
+from hamon.model.guest_policy import EVACUATE as EVACUATE_KEY
 from hamon.model.host import HostState, Leaving
 from hamon.model.incident import IncidentRecord, MigrationRecord, MigrationStatus, Trigger
 from hamon.model.names import GuestId, HostName, IncidentId
@@ -307,6 +308,27 @@ def test_join__open_incident__is_widened_never_narrowed(
     assert isinstance(written, IncidentRecord)
     assert expected == written.only
     assert incident_of(OPENED) not in writes(*changes_of(decision))
+
+
+@pytest.mark.parametrize(("words", "is_recorded"), [({EVACUATE_KEY: "false"}, True), ({}, False)])
+def test_join__guest_opted_out__is_recorded_because_it_was_named(
+    words: dict[str, str], *, is_recorded: bool
+) -> None:
+    """Nobody else would record it; the incident of its host is about all the others."""
+    host = replace(shut_out(), inventory={GUEST: an_entry(1, choices=words)})
+    request = a_request(RequestKind.EVACUATE, guest=GUEST)
+
+    _, decision = asked(
+        request,
+        host,
+        SPARE_HOST,
+        incidents=[an_incident(proof=a_power_word())],
+        guests={GUEST: owned_by(HOST, 1)},
+    )
+
+    [answered] = [c for c in decision.transitions if c.reason.code == "request_accepted"]
+    record = writes(answered).get(migration_of(INCIDENT, GUEST))
+    assert is_recorded is (isinstance(record, MigrationRecord) and record.by_hand)
 
 
 def test_join__with_a_target__waiting_guests_are_sent_there() -> None:
