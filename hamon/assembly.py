@@ -336,6 +336,7 @@ class Daemon:
             on_shot=lambda _host, kind, outcome, duration_s: self._instruments.observe_shot(
                 kind, outcome, duration_s
             ),
+            probe=TcpProbe(),
             cloud=cloud,
         )
 

@@ -230,6 +230,15 @@ WORDINGS: Mapping[str, Wording] = {
         "the reserved host is put to use for {incident}: its guests find no room elsewhere",
         "`hamon host reserve HOST` gives it back when there is room again",
     ),
+    "guest_waits_for_ready": Wording("{name} waits for {on} to be ready, {left_s} s left"),
+    "guest_not_ready": Wording(
+        "{name} has arrived and does not answer yet, {left_s} s left: {why}"
+    ),
+    "guest_ready": Wording("guest {name} is ready on {host}"),
+    "guest_ready_timed_out": Wording(
+        "guest {name} on {host} was not ready in time: nobody waits for it any more",
+        "look at the guest, and at hamon:ready_address and hamon:wait_for_ready",
+    ),
     "guest_opted_out": Wording(
         "{name} opted out of evacuation: {by}",
         "`hamon evacuate` moves it all the same, when a person asks for it",

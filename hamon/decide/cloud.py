@@ -17,6 +17,7 @@ from collections.abc import Iterable
 
 from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought, unchanged
+from hamon.evacuator.barrier import barrier_of
 from hamon.evacuator.cloud import rows
 from hamon.evacuator.cloud.denials import lift_denials, may_be_lifted, told_denials
 from hamon.evacuator.cloud.flow import is_listed
@@ -172,7 +173,7 @@ def _looks(
             servers = CloudLook(kind=_K.SERVERS_CHANGED)
             fresh_s = (cloud.servers_fresh_s(source) for source in sources)
             listed_s = _oldest(fresh_s, cloud.changed_s)
-            least_s = WHILE_SENDING_S if _any_unsent(view) else poll_s
+            least_s = WHILE_SENDING_S if _any_unsent(view, now_s) else poll_s
             read(servers, listed_s, _period_s(cloud, least_s, _K.SERVERS_CHANGED))
     denying = [host for _, host in sorted(view.hosts.items()) if may_be_lifted(host)]
     for host in denying:
@@ -263,14 +264,19 @@ def _period_s(cloud: CloudView, least_s: float, kind: CloudLookKind) -> float:
     return max(least_s, min(READING_SHARE * cloud.took_s.get(kind, 0.0), SLOWEST_S))
 
 
-def _any_unsent(view: ClusterView) -> bool:
-    """Say whether guests wait that were never asked for: Nova will be read for them anyway."""
-    return any(
-        migration.record.value.status is MigrationStatus.WAITING
-        and not migration.record.value.reason
-        for incident in view.incidents.values()
-        for migration in incident.migrations.values()
-    )
+def _any_unsent(view: ClusterView, now_s: float) -> bool:
+    """Say whether guests wait that were never asked for: Nova will be read for them anyway.
+
+    Not for those that wait for others to be ready: what becomes of these is what they wait for.
+    """
+    for incident in view.incidents.values():
+        barrier = barrier_of(view, incident, now_s)
+        for migration in incident.migrations.values():
+            record = migration.record.value
+            is_unsent = record.status is MigrationStatus.WAITING and not record.reason
+            if is_unsent and not barrier.holds_back(record):
+                return True
+    return False
 
 
 def _has_news(view: ClusterView, cloud: CloudView) -> bool:

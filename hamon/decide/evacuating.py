@@ -13,6 +13,7 @@ from hamon.decide.fencing import climb_again
 from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought, enter, looks_due
 from hamon.evacuator import flow
+from hamon.evacuator.barrier import watch_ready
 from hamon.evacuator.choices import told_refusals
 from hamon.evacuator.cloud import flow as cloud_flow
 from hamon.evacuator.moves import Moves, joined
@@ -57,6 +58,7 @@ def think_evacuating(
     if life is not None and not held:
         return _contradicted(view, host, incident, life)
     moves = _moves(view, incident, None if held else proof, policy, scheduler, now_s)
+    moves = joined((moves, watch_ready(view, incident, now_s)))
     if held:
         stopped = [reason("evacuation_held", host.name, by=h.kind, why=h.reason) for h in held]
         return Thought(reasons=(*moves.reasons, *stopped), looks=moves.looks)

@@ -25,14 +25,19 @@ from hamon.errors import (
     StoreError,
     WriteConflictError,
 )
-from hamon.model.action import Action, CloudLook, Look, PowerLook, PowerOn, Shoot
+from hamon.model.action import Action, CloudLook, Look, PowerLook, PowerOn, ReadyLook, Shoot
 from hamon.model.change import Change, Decision, Intent
 from hamon.model.incident import ShotOutcome
 from hamon.model.names import Epoch, HostName
+from hamon.model.view import ReadyReading
 from hamon.ports.clock import Clock
 from hamon.ports.fencing import FenceDevice
+from hamon.ports.probe import Probe, ProbeAnswer
 
 _log = structlog.get_logger()
+
+READY_TIMEOUT_S = 2.0
+"""How long a guest that others wait for may take to answer."""
 
 Devices = Mapping[HostName, Mapping[str, FenceDevice]]
 """The fence devices by host and name."""
@@ -52,10 +57,11 @@ class Executor:
         lease_s: the L of DESIGN rule 4.
         look_timeout_s: longest wait for one power reading.
         on_shot: told of each shot that ended, for metrics.
+        probe: asks guests that others wait for.
         cloud: the calls to Nova, None: there is no Nova.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it acts on, and who is told
         self,
         memory: Memory,
         devices: Devices,
@@ -65,6 +71,7 @@ class Executor:
         lease_s: float,
         look_timeout_s: float,
         on_shot: Observed,
+        probe: Probe,
         cloud: CloudCalls | None = None,
     ) -> None:
         self._memory = memory
@@ -74,8 +81,10 @@ class Executor:
         self._lease_s = lease_s
         self._look_timeout_s = look_timeout_s
         self._on_shot = on_shot
+        self._probe = probe
         self._cloud = cloud
         self._looking: set[tuple[HostName, str]] = set()
+        self._asking: set[ReadyLook] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_doubt: dict[tuple[str, str], Change] = {}
 
@@ -208,8 +217,27 @@ class Executor:
         if isinstance(look, CloudLook):
             assert self._cloud is not None, "there is a cloud"
             self._cloud.start_look(look)
+        elif isinstance(look, ReadyLook):
+            self._start_ready_look(look)
         else:
             self._start_power_look(look)
+
+    def _start_ready_look(self, look: ReadyLook) -> None:
+        if look not in self._asking:
+            self._asking.add(look)
+            self._spawn(self._ask(look))
+
+    async def _ask(self, look: ReadyLook) -> None:
+        asked_s = self._clock.now_s()
+        try:
+            told = await self._probe.knock(look.address, look.port, READY_TIMEOUT_S)
+            answers = told.answer in {ProbeAnswer.CONNECTED, ProbeAnswer.ECHO}
+            detail = "" if answers else f"{told.answer}: {told.detail}"
+            reading = ReadyReading(answers=answers, asked_s=asked_s, detail=detail)
+            self._memory.saw_ready(look.guest, reading)
+        finally:
+            self._asking.discard(look)
+            self._wake()
 
     def _start_power_look(self, look: PowerLook) -> None:
         key = (look.host, look.device)

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 from hamon.decide.chronicle import HISTORY_S
 from hamon.model.chronicle import moment
 from hamon.model.incident import Moment, ShotOutcome
-from hamon.model.names import HostName
+from hamon.model.names import GuestId, HostName
 from hamon.model.proof import PowerReading
 from hamon.model.reason import Reason
-from hamon.model.view import DeviceCheck, DeviceShot
+from hamon.model.view import DeviceCheck, DeviceShot, ReadyReading
 
 T = TypeVar("T")
 
@@ -26,6 +26,10 @@ READINGS_MAX = 6
 
 THOUGHTS_MAX = 25
 """Changes of mind about one host that are remembered."""
+
+
+READY_MAX = 1000
+"""So many guests that others wait for are remembered, the last ones asked."""
 
 
 @dataclass(slots=True)
@@ -66,6 +70,7 @@ class Memory:
         self._since: dict[Hashable, tuple[object, float]] = {}
         self._first: dict[Hashable, Any] = {}
         self._thought_of: frozenset[HostName] = frozenset()
+        self._ready: dict[GuestId, ReadyReading] = {}
 
     def host(self, name: HostName) -> HostMemory:
         """Return the memory of a host, empty at first."""
@@ -102,6 +107,17 @@ class Memory:
         """Keep a power reading."""
         kept = self.host(name).by_device.setdefault(reading.device, deque(maxlen=READINGS_MAX))
         kept.append(reading)
+
+    def saw_ready(self, guest: GuestId, reading: ReadyReading) -> None:
+        """Keep what a guest told that others wait for."""
+        self._ready.pop(guest, None)
+        self._ready[guest] = reading
+        while len(self._ready) > READY_MAX:
+            del self._ready[next(iter(self._ready))]
+
+    def ready(self) -> Mapping[GuestId, ReadyReading]:
+        """Return what such guests told last."""
+        return dict(self._ready)
 
     def thought(self, told: Mapping[HostName, tuple[Reason, ...]], now_s: float, wall: str) -> None:
         """Note what a round thought of hosts, where it is something new.

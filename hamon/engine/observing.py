@@ -78,6 +78,7 @@ class Observer:
         for witness in self._witnesses:
             witness.hasten(troubled)
         return ClusterView(
+            ready=self._memory.ready(),
             own=own,
             wall=self._clock.wall(),
             control=stored.control,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hamon.evacuator.barrier import barrier_of
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves
 from hamon.evacuator.reserved import put_to_use
@@ -77,7 +78,11 @@ def offer_waiting(
         for migration in incident.migrations.values()
         if migration.record.value.status in IN_FLIGHT_MIGRATIONS
     )
+    barrier = barrier_of(view, incident, now_s)
     for guest, migration, entry in _waiting(view, incident):
+        if barrier.holds_back(migration.record.value):
+            reasons.append(barrier.told(migration.record.value, now_s))
+            continue
         due_s = _due_s(migration, policy)
         if now_s < due_s:
             wake_at_s = due_s if wake_at_s is None else min(wake_at_s, due_s)

@@ -175,4 +175,13 @@ class CloudLook:
     image: str = ""
 
 
-Look = PowerLook | CloudLook
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyLook:
+    """Ask at a TCP port whether a guest that was moved is ready."""
+
+    guest: GuestId
+    address: str
+    port: int
+
+
+Look = PowerLook | CloudLook | ReadyLook

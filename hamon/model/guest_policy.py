@@ -40,7 +40,7 @@ class GuestPolicy:
 
     ``priority``: its class, lower goes first. ``opted_out``: by what it is not evacuated, in words,
     "": it is. ``ready``: what its class is a barrier for, with the port and address of a TCP probe;
-    ``ready_timeout_s``: nobody waits for it longer than this after it has arrived. ``refused``:
+    ``ready_timeout_s``: so long it may take to arrive, and so long then to be ready. ``refused``:
     what was said of it and made no sense, or could not be read, in words.
     """
 

@@ -134,14 +134,15 @@ MIGRATION_TRANSITIONS: Mapping[MigrationStatus, frozenset[MigrationStatus]] = {
         {_M.ACCEPTED, _M.PRE_MIGRATING, _M.DONE, _M.WAITING, _M.STAYS, _M.FAILED},
     ),
     _M.PRE_MIGRATING: frozenset({_M.PRE_MIGRATING, _M.DONE, _M.WAITING, _M.FAILED}),
-    _M.DONE: frozenset({_M.COMPLETED}),
+    _M.DONE: frozenset({_M.DONE, _M.COMPLETED}),
     _M.COMPLETED: frozenset(),
     _M.FAILED: frozenset({_M.WAITING}),
     _M.ERROR: frozenset(),
     _M.STAYS: frozenset(),
 }
 """Lawful steps of a migration. FAILED: the guest cannot move at all (told beforehand if known), or
-was deleted on its way; WAITING again when an operator asks once more.
+was deleted on its way; WAITING again when an operator asks once more. DONE is written again when
+a guest that others wait for is ready.
 """
 
 IN_FLIGHT_MIGRATIONS = frozenset({_M.ACCEPTED, _M.PRE_MIGRATING})

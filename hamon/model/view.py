@@ -179,11 +179,21 @@ class OwnView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyReading:
+    """Whether a guest answered where it says it will when it is ready; ``asked_s``: when asked."""
+
+    answers: bool
+    asked_s: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
     """One immutable picture of everything.
 
     ``wall``: wall-clock time as ISO text, only to stamp records for humans (S20). ``unreadable``:
     paths of znodes with a newer schema or rubbish. ``cloud``: Nova, None: there is none.
+    ``ready``: what guests that others wait for told this controller last.
     """
 
     own: OwnView
@@ -196,3 +206,4 @@ class ClusterView:
     controllers: Mapping[ControllerId, ControllerView] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
     cloud: CloudView | None = None
+    ready: Mapping[GuestId, ReadyReading] = field(default_factory=dict)

@@ -286,6 +286,7 @@ class SimulatedController:
                 lease_s=policy.fencing.lease_s,
                 look_timeout_s=policy.detection.look_timeout_s,
                 on_shot=lambda _host, _kind, _outcome, _duration_s: None,
+                probe=SimulatedProbe(world.network, self.name),
                 cloud=cloud,
             ),
             reporter=Reporter(

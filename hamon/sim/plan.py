@@ -6,30 +6,18 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from hamon.agent.guarded_heartbeat import WatchdogSettings
-from hamon.backends.libvirt.definition import NOVA_NAMESPACE
 from hamon.coordination.access import digest_of, host_user
 from hamon.fencing.watchdog import WATCHDOG
-from hamon.model.guest import PowerState
 from hamon.model.host import FenceDeviceSpec, HostSpec, PlaneAddress
-from hamon.model.names import GuestId, HostName
+from hamon.model.names import HostName
 from hamon.model.policy import Backend, DetectionPolicy, InstanceDisks, Policy
-from hamon.sim.host import SHARED_PATH
+from hamon.sim.guest_plan import GUEST_NETWORK, GuestPlan
 
 MANAGEMENT = "management"
 STORAGE = "storage"
 PLANES = (MANAGEMENT, STORAGE)
 
 ECHO_PORT = 7465
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestPlan:
-    """A guest as a world begins with it."""
-
-    name: str
-    host: str
-    ram_mib: int = 1024
-    wanted: PowerState = PowerState.RUNNING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,18 +90,9 @@ def spec_of(plan: Plan, index: int, name: str) -> HostSpec:
 
 def policy_of(plan: Plan) -> Policy:
     """Return the plan's policy, for its backend and the disks that a world has: shared ones."""
-    evacuation = replace(plan.policy.evacuation, instance_disks=InstanceDisks.SHARED)
+    evacuation = replace(
+        plan.policy.evacuation,
+        instance_disks=InstanceDisks.SHARED,
+        ready_networks=(GUEST_NETWORK,),
+    )
     return replace(plan.policy, backend=plan.backend, evacuation=evacuation)
-
-
-NOVA_MARK = f'<metadata><nova:instance xmlns:nova="{NOVA_NAMESPACE}1"/></metadata>'
-
-
-def definition_of(guest: GuestId, planned: GuestPlan, mark: str) -> str:
-    """Return the domain of a guest; ``mark``: what its definition says of Nova."""
-    return f"""\
-<domain type="qemu"><name>{planned.name}</name><uuid>{guest}</uuid>{mark}
-<memory unit="MiB">{planned.ram_mib}</memory><vcpu>1</vcpu>
-<os><type arch="x86_64">hvm</type></os><devices>
-<disk type="file" device="disk"><source file="{SHARED_PATH}/{planned.name}.img"/>
-<target dev="vda"/></disk></devices></domain>"""

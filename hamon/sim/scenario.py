@@ -20,6 +20,8 @@
     compute-1 = 0
     [guests]                         # host of each guest; "host:RAM" or "host:RAM:shutoff"
     web = "compute-1"
+    [said.web]                       # of a guest, by key without "hamon:"
+    priority = "1"
     [[at]]
     s = 60
     do = ["power compute-1 off"]     # verbs of hamon/sim/faults.py
@@ -48,10 +50,11 @@ from hamon.model.policy import Backend, Mode, Policy
 from hamon.sim.ensemble import Commit
 from hamon.sim.events import Event
 from hamon.sim.faults import do
+from hamon.sim.guest_plan import GuestPlan
 from hamon.sim.invariants import Violation
 from hamon.sim.liveness import unfinished
 from hamon.sim.loop import run_virtual
-from hamon.sim.plan import GuestPlan, Plan
+from hamon.sim.plan import Plan
 from hamon.sim.world import SETTLED_S, InvariantError, World
 
 GOLDEN = "log.expect"
@@ -125,7 +128,10 @@ class Scenario:
             controllers=tuple(
                 f"controller-{number}" for number in range(1, content.get("controllers", 2) + 1)
             ),
-            guests=tuple(_guest(name, text) for name, text in content["guests"].items()),
+            guests=tuple(
+                _guest(name, text, content.get("said", {}).get(name, {}))
+                for name, text in content["guests"].items()
+            ),
             host_ram_mib=content.get("host_ram_mib", 16384),
             reserved=tuple(content.get("reserved", ())),
             ram_mib={name: ram_mib for name, ram_mib in hosts.items() if ram_mib},
@@ -258,7 +264,7 @@ def _watchdog(timeout_s: int | None) -> WatchdogSettings | None:
     return None if timeout_s is None else WatchdogSettings(timeout_s=timeout_s, r_max_s=2.0)
 
 
-def _guest(name: str, text: str) -> GuestPlan:
+def _guest(name: str, text: str, said: dict[str, str]) -> GuestPlan:
     host, _, rest = text.partition(":")
     ram, _, wanted = rest.partition(":")
     return GuestPlan(
@@ -266,4 +272,5 @@ def _guest(name: str, text: str) -> GuestPlan:
         host=host,
         ram_mib=int(ram or 1024),
         wanted=PowerState(wanted or "running"),
+        said={f"hamon:{key}": value for key, value in said.items()},
     )

@@ -11,10 +11,11 @@ from hamon.model.names import HostName
 from hamon.model.policy import Backend
 from hamon.sim.events import Event
 from hamon.sim.faults import do, heal
+from hamon.sim.guest_plan import GuestPlan
 from hamon.sim.invariants import Violation
 from hamon.sim.liveness import unfinished
 from hamon.sim.loop import run_virtual
-from hamon.sim.plan import PLANES, GuestPlan, Plan, policy_for_walks
+from hamon.sim.plan import PLANES, Plan, policy_for_walks
 from hamon.sim.world import InvariantError, World
 
 STEPS = 12

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from hamon.sim.clock import VirtualClock
 from hamon.sim.controller import SimulatedController
 from hamon.sim.ensemble import Commit, Ensemble
 from hamon.sim.events import Event, Events
+from hamon.sim.guest_plan import GUEST_PLANE, Listening
 from hamon.sim.host import SimulatedHost
 from hamon.sim.invariants import Referee, Violation
 from hamon.sim.ledger import Ledger
@@ -35,10 +37,8 @@ from hamon.sim.nova_client import ClientCloud, Road
 from hamon.sim.nova_compute import SimulatedCompute
 from hamon.sim.plan import (
     MANAGEMENT,
-    NOVA_MARK,
     PLANES,
     Plan,
-    definition_of,
     policy_of,
     spec_of,
 )
@@ -89,6 +89,7 @@ class World:
         self.cuts: set[tuple[str, str]] = set()
         self.hosts: dict[HostName, SimulatedHost] = {}
         self.switches: dict[HostName, dict[str, SimulatedFenceDevice]] = {}
+        self._started_s: dict[GuestId, float] = {}
         self.devices: dict[HostName, dict[str, FenceDevice]] = {}
         self.nova = self._nova()
         self.computes: dict[HostName, SimulatedCompute] = {}
@@ -163,11 +164,15 @@ class World:
         for guest, planned in self.guests.items():
             host = self.hosts[HostName(planned.host)]
             host.hypervisor.define_now(self.definition(guest))
+            if planned.listens_at is not None:
+                listening = Listening(partial(self._runs_for_s, guest))
+                self.network.attach(GUEST_PLANE, planned.name, *planned.listens_at, listening)
             if self.nova is not None:
                 vm_state = "active" if planned.wanted is PowerState.RUNNING else "stopped"
                 self.nova.records.add_server(
                     guest, planned.name, planned.host, ram_mib=planned.ram_mib, vm_state=vm_state
                 )
+                self.nova.records.change(guest, metadata=dict(planned.said))
         if self.nova is not None:
             self.nova.begin()
         for host in self.hosts.values():
@@ -261,7 +266,14 @@ class World:
         if event in {DomainEvent.STARTED, DomainEvent.STOPPED, DomainEvent.CRASHED}:
             self.events.add(f"guest_{event}", {"guest": guest, "host": host})
         if event is DomainEvent.STARTED:
+            self._started_s[guest] = self.clock.now_s()
             self.referee.started(host, guest)
+
+    def _runs_for_s(self, guest: GuestId) -> float | None:
+        """Return how long a guest has been running; None: it does not, anywhere."""
+        if not any(guest in host.hypervisor.running() for host in self.hosts.values()):
+            return None
+        return self.clock.now_s() - self._started_s.get(guest, 0.0)
 
     def shot_started(self, controller: ControllerId, host: HostName, sent_s: float) -> None:
         """Judge an order to cut power."""
@@ -270,8 +282,7 @@ class World:
 
     def definition(self, guest: GuestId) -> str:
         """Return the domain of a guest, as whoever runs guests here makes it."""
-        mark = NOVA_MARK if self.nova is not None else ""
-        return definition_of(guest, self.guests[guest], mark)
+        return self.guests[guest].definition(guest, is_of_nova=self.nova is not None)
 
     def evacuation_sent(self, controller: ControllerId, guest: GuestId) -> None:
         """Judge a request to Nova, the moment it is sent."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from hamon.backends.nova.cloud import NovaCloud
 from hamon.clock import SystemClock
@@ -21,11 +21,14 @@ from lab import network
 from lab.lab import Lab
 from lab.names import Plane
 from lab.openstack import programs, seed
+from lab.openstack.api import Api
 from lab.openstack.configuration import COMPUTE_PORT, IDENTITY_PORT, IMAGE_PORT
 from lab.openstack.proxy import Fault, What, write_faults
 
 HOSTS = ("h1", "h2")
 WITHIN_S = 90.0
+BY_ADDRESS = "by-address"
+"""A region of keystone's catalog, for whoever is none of the lab's machines."""
 
 
 class World(Protocol):
@@ -164,8 +167,11 @@ class RealWorld:
             project="admin",
         )
         endpoint = f"http://{address}:{COMPUTE_PORT}/v2.1"
+        _tell_glance_by_address(lab.cloud.admin, f"http://{address}:{IMAGE_PORT}")
         self._nova = NovaCloud(
-            NovaSettings(login=login, interface="internal", endpoint_override=endpoint),
+            NovaSettings(
+                login=login, interface="internal", endpoint_override=endpoint, region=BY_ADDRESS
+            ),
             SystemClock(),
         )
         self.cloud: Cloud = self._nova
@@ -246,6 +252,25 @@ class RealWorld:
     def close(self) -> None:
         """Make no more calls."""
         self._nova.close()
+
+
+def _tell_glance_by_address(admin: Api, url: str) -> None:
+    """Give glance one more endpoint: the lab's own has a name that only its machines resolve."""
+
+    def call(method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - as Api.call
+        return admin.call(IDENTITY_PORT, method, f"/v3/{path}", body)
+
+    if call("GET", f"endpoints?region_id={BY_ADDRESS}")["endpoints"]:
+        return
+    [glance] = call("GET", "services?type=image")["services"]
+    call("PUT", f"regions/{BY_ADDRESS}", {"region": {}})
+    endpoint = {
+        "service_id": glance["id"],
+        "interface": "internal",
+        "url": url,
+        "region_id": BY_ADDRESS,
+    }
+    call("POST", "endpoints", {"endpoint": endpoint})
 
 
 async def until(world: World, is_so: Callable[[], Awaitable[bool]]) -> None:

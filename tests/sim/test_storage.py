@@ -9,8 +9,9 @@ from hamon.model.names import HostName
 from hamon.model.proof import Source, Vote
 from hamon.model.view import HostView
 from hamon.sim.faults import do, heal
+from hamon.sim.guest_plan import GuestPlan
 from hamon.sim.loop import run_virtual
-from hamon.sim.plan import GuestPlan, Plan
+from hamon.sim.plan import Plan
 from hamon.sim.world import World
 
 HOST = HostName("compute-1")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hamon.model.policy import Backend
-from hamon.sim.plan import GuestPlan, Plan
+from hamon.sim.guest_plan import GuestPlan
+from hamon.sim.plan import Plan
 from hamon.sim.scenario import Command, Crash, Played, Scenario, run
 from hamon.sim.walk import walk
 

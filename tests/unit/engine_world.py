@@ -127,9 +127,10 @@ class Controller:
         self.shots: list[tuple[HostName, str, ShotOutcome]] = []
         self.rounds: list[Round] = []
         self.policy = Policy()
+        self.network = SimulatedNetwork(self.clock)
         self.cluster = ZooKeeperCluster(self.store, self.clock, name, (SPEC,), CONTROLLERS)
         knocker = Knocker(
-            SimulatedProbe(SimulatedNetwork(self.clock), name),
+            SimulatedProbe(self.network, name),
             self.clock,
             observer=name,
             pace=KnockingPace(period_s=1.0, late_after_s=2.0),
@@ -149,6 +150,7 @@ class Controller:
             lease_s=self.policy.fencing.lease_s,
             look_timeout_s=1.0,
             on_shot=lambda host, kind, outcome, _: self.shots.append((host, kind, outcome)),
+            probe=SimulatedProbe(self.network, name),
         )
         self.engine = Engine(
             cluster=self.cluster,

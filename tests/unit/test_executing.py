@@ -3,22 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
 
 from hamon.coordination.cluster import ZooKeeperCluster
+from hamon.engine.executing import READY_TIMEOUT_S
+from hamon.engine.memory import READY_MAX, Memory
 from hamon.errors import DeposedError
-from hamon.model.action import PowerLook, PowerOn, Shoot
+from hamon.model.action import PowerLook, PowerOn, ReadyLook, Shoot
 from hamon.model.change import CONTROL, Change, Decision, Intent, Update
 from hamon.model.control import Control
 from hamon.model.incident import ShotOutcome
 from hamon.model.names import Epoch, IncidentId
 from hamon.model.proof import Power
 from hamon.model.reason import reason
+from hamon.model.view import ReadyReading
+from hamon.ports.probe import ProbeAnswer, ProbeResult
 from hamon.sim.power import DeviceFault
 from hamon.sim.store import Loss
-from tests.builders import HOST, ME
+from tests.builders import HOST, ME, a_guest
 from tests.unit.engine_world import CONTROLLERS, SPEC, Controller, World
 
 SHOOT = Shoot(host=HOST, incident=IncidentId("host-1-1"), device="bmc", attempt=1, deadline_s=20.0)
@@ -264,3 +269,41 @@ async def test_look__device_not_configured_here__is_left_out(controller: Control
     odd = replace(LOOK, device="pdu")
 
     assert 0 == await carried_out(controller, Decision(looks=(odd,)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "answers"),
+    [
+        (ProbeAnswer.CONNECTED, True),
+        (ProbeAnswer.ECHO, True),
+        (ProbeAnswer.REFUSED, False),
+        (ProbeAnswer.SILENT, False),
+        (ProbeAnswer.FAILED, False),
+    ],
+)
+async def test_ready_look__asked__what_the_guest_told_is_kept(
+    controller: Controller, answer: ProbeAnswer, *, answers: bool
+) -> None:
+    """A connection that was made is the answer; it counts from when it was asked for."""
+    look = ReadyLook(guest=a_guest(), address="192.0.2.7", port=22)
+    told = SimpleNamespace(answer=lambda: ProbeResult(answer=answer))
+    controller.network.attach("guests", "guest-1", look.address, look.port, told)
+    asked_s = controller.clock.now_s()
+
+    await carried_out(controller, Decision(looks=(look, look)), wait_s=READY_TIMEOUT_S)
+
+    reading = controller.memory.ready()[a_guest()]
+    assert (answers, asked_s) == (reading.answers, reading.asked_s)
+    assert controller.wake.is_set()
+
+
+def test_memory__many_guests_asked__the_last_ones_are_kept() -> None:
+    """What tenants write must not fill a controller's memory."""
+    memory = Memory()
+    reading = ReadyReading(answers=True, asked_s=1.0)
+
+    for number in range(READY_MAX + 1):
+        memory.saw_ready(a_guest(number), reading)
+
+    assert READY_MAX == len(memory.ready())
+    assert a_guest(0) not in memory.ready()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from hamon.evacuator.barrier import barrier_of
 from hamon.evacuator.cloud.close import close_moved, drop
 from hamon.evacuator.cloud.judge import GONE, Call, Judgement, judge
 from hamon.evacuator.cloud.looks import stale_lists, whereabouts, whole_lists
@@ -96,7 +97,11 @@ def send_waiting(
     )
     due, later = _due(the)
     due = [m for m in due if not is_being_reset(the.cloud, m.record.value.guest)]
+    barrier = barrier_of(view, incident, now_s)
+    held_back = [m.record.value for m in due if barrier.holds_back(m.record.value)]
+    due = [m for m in due if not barrier.holds_back(m.record.value)]
     reasons = [_waits(migration) for migration in later]
+    reasons += [barrier.told(record, now_s) for record in held_back]
     wakes = [_due_s(migration, policy) for migration in later]
     moves = Moves(reasons=tuple(reasons), wake_at_s=min(wakes) if wakes else None)
     if not due:

@@ -1,0 +1,157 @@
+"""Waiting for guests that others need: their class is a barrier for later ones (DESIGN §8). Pure.
+
+Rules:
+
+1. A guest with a check holds back the classes after its own until it is ready, or its time is over.
+2. It is ready when it answers at the port and address it names, asked after it had arrived.
+3. Nobody waits for ever: what has not arrived within its time-out, or is not ready within that time
+   after it arrived, is waited for no more. A new leader counts anew: longer, never shorter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from hamon.evacuator.migration import step, write
+from hamon.evacuator.moves import Moves
+from hamon.model.action import ReadyLook
+from hamon.model.change import Change
+from hamon.model.guest import PowerState
+from hamon.model.guest_policy import ReadyCheck
+from hamon.model.incident import OPEN_MIGRATIONS, MigrationRecord, MigrationStatus
+from hamon.model.reason import Reason, reason
+from hamon.model.view import ClusterView, IncidentView, MigrationView
+
+LOOK_PERIOD_S = 2.0
+"""How often a guest that others wait for is asked."""
+
+READY, TIMED_OUT = "ready", "ready_timed_out"
+"""Stamps that end the waiting for a guest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Barrier:
+    """Whom the later classes wait for.
+
+    ``priority``: the first class with somebody who is waited for, None: there is none. ``on``: who
+    that is, by name. ``until_s``: when waiting for them ends at the latest.
+    """
+
+    priority: int | None = None
+    on: tuple[str, ...] = ()
+    until_s: float = 0.0
+
+    def holds_back(self, record: MigrationRecord) -> bool:
+        """Say whether a guest must wait for others that are not ready."""
+        return self.priority is not None and record.policy.priority > self.priority
+
+    def told(self, record: MigrationRecord, now_s: float) -> Reason:
+        """Say whom a guest waits for, and how long at most."""
+        return reason(
+            "guest_waits_for_ready",
+            record.guest,
+            name=record.name,
+            on=",".join(self.on),
+            left_s=f"{max(self.until_s - now_s, 0.0):.0f}",
+        )
+
+
+def barrier_of(view: ClusterView, incident: IncidentView, now_s: float) -> Barrier:
+    """Return whom the classes of an incident's guests wait for now."""
+    waited_for = [
+        (migration.record.value, until_s)
+        for migration, until_s in _awaited(view, incident)
+        if now_s < until_s
+    ]
+    if not waited_for:
+        return Barrier()
+    first = min(record.policy.priority for record, _ in waited_for)
+    there = [(r.name, until_s) for r, until_s in waited_for if r.policy.priority == first]
+    return Barrier(
+        priority=first,
+        on=tuple(sorted(name for name, _ in there)),
+        until_s=max(until_s for _, until_s in there),
+    )
+
+
+def watch_ready(view: ClusterView, incident: IncidentView, now_s: float) -> Moves:
+    """Ask the guests that have arrived whether they are ready, and write down when they are."""
+    changes: list[Change] = []
+    looks: list[ReadyLook] = []
+    reasons: list[Reason] = []
+    wakes: list[float] = []
+    for migration, until_s in _awaited(view, incident):
+        record = migration.record.value
+        if record.status in OPEN_MIGRATIONS:
+            wakes.append(until_s)
+            continue
+        seen = view.ready.get(record.guest)
+        # An answer from before it arrived was somebody else's.
+        is_news = seen is not None and seen.asked_s >= migration.since_s
+        if seen is not None and is_news and seen.answers:
+            changes.append(_ended(view, migration, READY, "guest_ready"))
+            continue
+        if now_s >= until_s:
+            changes.append(_ended(view, migration, TIMED_OUT, "guest_ready_timed_out"))
+            continue
+        due_s = seen.asked_s + LOOK_PERIOD_S if seen is not None and is_news else now_s
+        if now_s >= due_s:
+            known = record.policy
+            looks.append(
+                ReadyLook(guest=record.guest, address=known.ready_address, port=known.ready_port)
+            )
+            due_s = now_s + LOOK_PERIOD_S
+        wakes.append(min(due_s, until_s))
+        told = "" if seen is None else seen.detail
+        left_s = f"{until_s - now_s:.0f}"
+        reasons.append(
+            reason("guest_not_ready", record.guest, name=record.name, left_s=left_s, why=told)
+        )
+    return Moves(
+        changes=tuple(changes),
+        looks=tuple(looks),
+        reasons=tuple(reasons),
+        wake_at_s=min(wakes) if wakes else None,
+    )
+
+
+def _awaited(view: ClusterView, incident: IncidentView) -> Iterator[tuple[MigrationView, float]]:
+    """Yield the guests that others may have to wait for, and until when; the first class first.
+
+    Each attempt to move a guest is written down, so how long it has not arrived counts from when
+    its class could begin: when the host's guests could, or when the classes before it were ready.
+    """
+    begins_s = view.hosts[incident.record.value.host].state_since_s
+    checked = [m for _, m in sorted(incident.migrations.items()) if _is_checked(m.record.value)]
+    checked.sort(key=_class_of)
+    for _, members in groupby(checked, key=_class_of):
+        ends_s = [begins_s]
+        for migration in members:
+            record = migration.record.value
+            if {READY, TIMED_OUT} & record.stamps.keys():
+                ends_s.append(migration.since_s)
+                continue
+            has_arrived = record.status is MigrationStatus.DONE
+            from_s = migration.since_s if has_arrived else begins_s
+            ends_s.append(from_s + record.policy.ready_timeout_s)
+            yield migration, ends_s[-1]
+        begins_s = max(ends_s)
+
+
+def _is_checked(record: MigrationRecord) -> bool:
+    """Say whether others may have to wait for a guest, or had to."""
+    is_there = record.status is MigrationStatus.DONE or record.status in OPEN_MIGRATIONS
+    is_asked = record.policy.ready is ReadyCheck.TCP and record.wanted is PowerState.RUNNING
+    return is_there and is_asked
+
+
+def _class_of(migration: MigrationView) -> int:
+    return migration.record.value.policy.priority
+
+
+def _ended(view: ClusterView, migration: MigrationView, stamp: str, code: str) -> Change:
+    record = migration.record.value
+    ended = step(record, view, stamp, status=MigrationStatus.DONE, why=record.reason)
+    return write(migration, ended, code, host=record.dest_compute or "")
