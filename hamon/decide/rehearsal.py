@@ -18,7 +18,10 @@ from hamon.model.view import ClusterView
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsed:
-    """One guest of the host. ``destination`` None: it would not move now, ``why`` says why not."""
+    """One guest of the host.
+
+    ``destination`` None: it would not move now. ``why``: why not, or what is special about it.
+    """
 
     guest: GuestId
     name: str
@@ -70,8 +73,11 @@ def rehearse(
         else:
             wish = Wish(guest=guest, entry=entry, excluded={host: "source host"}, target=target)
             placement = scheduler.place(wish)
-            destination = placement.host
-            why = "" if destination is not None else f"NoValidHost: {placement.why_not}"
+            destination = placement.host or placement.reserved
+            if destination is None:
+                why = f"NoValidHost: {placement.why_not}"
+            elif placement.host is None:
+                why = "a reserved host, which would be put to use"
         rehearsed.append(
             Rehearsed(
                 guest=guest,

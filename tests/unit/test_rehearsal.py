@@ -1,5 +1,7 @@
 """Rehearsal: where guests would go, and what would not move, without doing anything."""
 
+from dataclasses import replace
+
 import pytest
 
 from hamon.decide.rehearsal import Rehearsed, rehearse
@@ -99,3 +101,14 @@ def test_rehearse__opted_out__says_by_what() -> None:
     (row,) = rehearse(view, Policy(), HOST, None, NOW_S)
 
     assert (None, "opted out: domain metadata hamon:evacuate=no") == (row.destination, row.why)
+
+
+def test_rehearse__room_only_on_a_reserved_host__says_that_it_would_be_used() -> None:
+    """The guest would move, and what was kept for worse would be gone."""
+    spare = a_host(SPARE)
+    spare = replace(spare, spec=replace(spare.spec, reserved=True))
+    view = a_view(a_host(entries=[an_entry(1)]), spare)
+
+    (row,) = rehearse(view, Policy(), HOST, None, NOW_S)
+
+    assert (SPARE, "a reserved host, which would be put to use") == (row.destination, row.why)
