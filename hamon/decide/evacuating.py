@@ -14,7 +14,7 @@ from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought, enter, looks_due
 from hamon.evacuator import flow
 from hamon.evacuator.barrier import watch_ready
-from hamon.evacuator.choices import told_refusals
+from hamon.evacuator.choices import told_choices
 from hamon.evacuator.cloud import flow as cloud_flow
 from hamon.evacuator.moves import Moves, joined
 from hamon.evacuator.offers import offer_waiting
@@ -73,7 +73,7 @@ def think_evacuating(
         looks=moves.looks,
         reasons=(
             *moves.reasons,
-            *told_refusals(incident),
+            *told_choices(incident),
             *_outliving_session(host, policy, now_s),
         ),
         wake_at_s=moves.wake_at_s,

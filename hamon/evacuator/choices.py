@@ -29,7 +29,7 @@ from hamon.model.guest_policy import (
     ReadyCheck,
     Restart,
 )
-from hamon.model.incident import OPEN_MIGRATIONS
+from hamon.model.incident import OPEN_MIGRATIONS, MigrationStatus
 from hamon.model.policy import EvacuationPolicy, GuestsPolicy
 from hamon.model.reason import Reason, reason
 from hamon.model.view import IncidentView
@@ -219,11 +219,15 @@ def _unfit_address(address: str, policy: EvacuationPolicy) -> str:
     return f"{address} is in none of evacuation.ready_networks"
 
 
-def told_refusals(incident: IncidentView) -> tuple[Reason, ...]:
-    """Say of each guest on its way what was said of it and does not count."""
-    return tuple(
-        reason("guest_choice_refused", guest, name=record.name, what="; ".join(refused))
-        for guest, migration in sorted(incident.migrations.items())
-        if (record := migration.record.value).status in OPEN_MIGRATIONS
-        and (refused := record.policy.refused)
-    )
+def told_choices(incident: IncidentView) -> tuple[Reason, ...]:
+    """Say of each guest on its way what does not count, and who was recorded as opted out."""
+    told = []
+    for guest, migration in sorted(incident.migrations.items()):
+        record = migration.record.value
+        refused, by = record.policy.refused, record.policy.opted_out
+        if record.status in OPEN_MIGRATIONS and refused:
+            what = "; ".join(refused)
+            told.append(reason("guest_choice_refused", guest, name=record.name, what=what))
+        if record.status is MigrationStatus.FAILED and by and not record.by_hand:
+            told.append(reason("guest_opted_out", guest, name=record.name, by=by))
+    return tuple(told)

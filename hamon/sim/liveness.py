@@ -51,7 +51,7 @@ def _guest(world: World, guest: GuestId, said: dict[str, list[Reason]]) -> str:
         if is_said or said.get(guest) or said.get(record.owner):
             return ""
         return f"guest {name} is {migration.status} for ever, and nobody says why"
-    if said.get(owner.name):
+    if said.get(guest) or said.get(owner.name):
         return ""
     state = world.ledger.record(owner.name)
     return f"guest {name} does not run; its owner {owner.name} is {state.state if state else None}"

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hamon.evacuator.choices import Place, joined_policy, policy_of_entry, wanted_after
+from hamon.evacuator.choices import (
+    Place,
+    joined_policy,
+    policy_of_entry,
+    told_choices,
+    wanted_after,
+)
 from hamon.model.guest import PowerState
 from hamon.model.guest_policy import (
     EVACUATE,
@@ -19,8 +25,9 @@ from hamon.model.guest_policy import (
     ReadyCheck,
     Restart,
 )
+from hamon.model.incident import MigrationStatus
 from hamon.model.policy import EvacuationPolicy, GuestsPolicy
-from tests.builders import an_entry
+from tests.builders import a_migration, an_entry, an_incident
 
 POLICY = EvacuationPolicy(ready_networks=("192.0.2.0/24", "2001:db8::/32"))
 TAGGED = replace(POLICY, guests=GuestsPolicy.TAGGED)
@@ -192,3 +199,22 @@ def test_entry__of_libvirt__says_its_choices_in_its_metadata() -> None:
     known = policy_of_entry(entry, POLICY)
 
     assert (5, "domain metadata hamon:evacuate=no") == (known.priority, known.opted_out)
+
+
+@pytest.mark.parametrize(
+    ("status", "by_hand", "codes"),
+    [
+        (MigrationStatus.FAILED, False, ["guest_opted_out"]),
+        (MigrationStatus.FAILED, True, []),
+        (MigrationStatus.WAITING, True, ["guest_choice_refused"]),
+        (MigrationStatus.DONE, False, []),
+    ],
+)
+def test_told__as_long_as_it_matters(
+    status: MigrationStatus, codes: list[str], *, by_hand: bool
+) -> None:
+    """Who stays is said each round, and what does not count until the guest has moved."""
+    known = GuestPolicy(opted_out="flavor hamon:evacuate=false", refused=("server x='y': no",))
+    incident = an_incident(a_migration(1, status, policy=known, by_hand=by_hand))
+
+    assert codes == [told.code for told in told_choices(incident)]
