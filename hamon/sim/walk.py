@@ -7,6 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from hamon.model.guest_policy import (
+    EVACUATE,
+    PRIORITY,
+    READY,
+    READY_ADDRESS,
+    READY_TIMEOUT,
+    RESTART,
+    Restart,
+)
 from hamon.model.names import HostName
 from hamon.model.policy import Backend
 from hamon.sim.events import Event
@@ -28,6 +37,11 @@ HEALED_S = 150.0
 
 HEALED_NOVA_S = 420.0
 """With Nova: also what was asked for and is not known, and what no conductor took up."""
+
+
+SAID_SHARE = 0.3
+RESERVED_SHARE = 0.3
+"""Of the guests so many have something said of them, of the later hosts so many are reserved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,19 +124,41 @@ async def _come_to_rest(world: World) -> Violation | None:
 
 def _plan(luck: Random, seed: int, backend: Backend) -> Plan:
     hosts = tuple(f"compute-{number}" for number in range(1, luck.randint(3, 5) + 1))
+    # Luck of their own, so that what may be said of guests changes nothing else of a seed's story.
+    words = Random(f"words of {seed}")
     guests = tuple(
-        GuestPlan(name=f"g{number}", host=luck.choice(hosts[:2]), ram_mib=luck.choice((512, 2048)))
+        GuestPlan(
+            name=f"g{number}",
+            host=luck.choice(hosts[:2]),
+            ram_mib=luck.choice((512, 2048)),
+            said=_words(words, number),
+        )
         for number in range(1, luck.randint(2, 6) + 1)
     )
+    reserved = tuple(host for host in hosts[2:] if words.random() < RESERVED_SHARE)
     room_mib = luck.choice((4096, 16384))
     return Plan(
         hosts=hosts,
         guests=guests,
+        reserved=reserved,
         host_ram_mib=room_mib,
         backend=backend,
         policy=policy_for_walks(),
         seed=seed,
     )
+
+
+def _words(luck: Random, number: int) -> dict[str, str]:
+    """Return what is said of a guest; of most nothing."""
+    if luck.random() >= SAID_SHARE:
+        return {}
+    said = {PRIORITY: luck.choice(("1", "50", "100", "high"))}
+    if luck.random() < SAID_SHARE:
+        said |= {RESTART: luck.choice(tuple(Restart)), EVACUATE: luck.choice(("false", "true"))}
+    if luck.random() < SAID_SHARE:
+        said |= {READY: "tcp:22", READY_ADDRESS: f"10.0.0.{number}"}
+        said |= {READY_TIMEOUT: luck.choice(("5", "60"))}
+    return said
 
 
 def _choose(world: World, luck: Random) -> tuple[str, ...]:
@@ -151,6 +187,7 @@ def _choose(world: World, luck: Random) -> tuple[str, ...]:
         ("request", luck.choice(("arm", "arm", "disarm"))),
         ("request", luck.choice(("maintenance_on", "maintenance_off")), host),
         ("request", "evacuate_host", host),
+        ("request", "reserve", host),
     ]
     # A device that lies Off about a host that nothing else can be heard of is beyond proof: no
     # system could tell. So a liar keeps its planes, and a host without planes its honest device.
