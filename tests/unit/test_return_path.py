@@ -15,7 +15,7 @@ from hamon.model.change import (
     record_of,
     self_of,
 )
-from hamon.model.guest import Grant, GrantState, GuestRecord
+from hamon.model.guest import Grant, GrantState, GuestRecord, PowerState
 from hamon.model.host import (
     DomainState,
     Heartbeat,
@@ -160,6 +160,18 @@ def test_stays__its_transaction__checks_the_boot_and_exact_versions() -> None:
 
 
 # -- what is waited for ---------------------------------------------------------------------------
+
+
+def test_waiting__was_to_end_off_elsewhere__runs_here_again() -> None:
+    """`restart = never` is about a rebuild; a guest that stays is as it was."""
+    waiting = an_incident(a_migration(wanted=PowerState.SHUTOFF))
+    view = world(returning(grants={GUEST: a_grant(GrantState.REVOKED)}), waiting)
+
+    (change,) = brought(view).changes
+
+    offered = writes(change)[grant_of(HOST, GUEST)]
+    assert isinstance(offered, Grant)
+    assert PowerState.RUNNING is offered.wanted
 
 
 @pytest.mark.parametrize("status", [MigrationStatus.ACCEPTED, MigrationStatus.PRE_MIGRATING])
