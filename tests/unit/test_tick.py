@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hamon.decide.tick import decide, fresh_proofs
-from hamon.model.action import Shoot
+from hamon.model.action import PowerOn, Shoot
 from hamon.model.change import (
     CONTROL,
     Check,
@@ -385,6 +385,9 @@ def test_decide__any_world__moves_and_shots_need_what_they_need(view: ClusterVie
             owner = view.guests[guest].value.owner
             assert owner in proofs
     for intent in decision.intents:
+        if isinstance(intent.action, PowerOn):
+            assert intent.change.reason.code in {"powered_on_by_hand", "power_on_for_return"}
+            continue
         assert isinstance(intent.action, Shoot)
         record = view.hosts[intent.action.host].record.value
         assert record is not None
