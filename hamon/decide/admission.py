@@ -46,6 +46,10 @@ def verdict_by_hand(
     """
     if host.spec.agentless:
         return give_up(view, host, policy, now_s)
+    verdict = judge(view, host, policy, now_s)
+    if verdict.call is Call.DEAD:
+        # Its session may not have ended yet: the detector would not wait for that either.
+        return verdict
     life = shows_life(view, host, policy, now_s)
     if life is not None:
         in_use = f"Compute service of {host.name} is still in use: " if view.cloud else ""
@@ -54,8 +58,7 @@ def verdict_by_hand(
             "guests of a live host are live-migrated, not evacuated; if it is to go, power it off "
             "and wait until its session has ended",
         )
-    verdict = judge(view, host, policy, now_s)
-    if verdict.call not in {Call.LOST, Call.DEAD, Call.LEFT}:
+    if verdict.call not in {Call.LOST, Call.LEFT}:
         msg = f"host {host.name} is not down: {verdict.call}"
         raise RefusedError(msg, "wait until its session has ended, or power it off")
     return verdict

@@ -94,6 +94,16 @@ FLEET = tuple(a_host(HostName(f"well-{number}")) for number in range(8))
 # -- evacuate-host --------------------------------------------------------------------------------
 
 
+def test_evacuate_host__off_and_silent_before_its_session_ends__opens_an_incident() -> None:
+    """A person does not wait for what the detector would not wait for."""
+    dead = a_host(evidence=silence(), readings=off_twice(), entries=[an_entry()])
+
+    answered, decision = asked(EVACUATE_HOST, dead, SPARE_HOST)
+
+    assert RequestState.ACCEPTED is answered.state
+    assert HostState.FENCING is state_written(decision, HOST)
+
+
 def test_evacuate_host__down__opens_the_detectors_incident() -> None:
     """By hand the same incident opens, through the same ladder; answer and effect are one write."""
     request = a_request(RequestKind.EVACUATE_HOST, HOST, target=SPARE, boot_id=BOOT, nonce="n-7")
