@@ -432,6 +432,25 @@ def test_doctor__everything_right__says_what_is_configured(tmp_path: Path) -> No
 
     assert ExitCode.OK == result.exit_code, result.output
     assert "192.0.2.1:2181" in result.stdout
+    assert "mode: shadow" in result.stdout
+
+
+def test_doctor__host_that_carries_hamon__is_told_whether_it_may_be_fenced(tmp_path: Path) -> None:
+    """Who is protected, and who is in no failure domain, is known before it matters."""
+    config = a_configuration(tmp_path)
+    hosts = tmp_path / "hosts.d" / "all.toml"
+    hosts.write_text(hosts.read_text().replace("\nplanes", '\ncarries = ["zookeeper"]\nplanes'))
+    words = ("doctor", "--config-only", "--config", config)
+
+    never = run(*words).stdout
+    config.write_text(
+        config.read_text() + '[holds]\nfence_controllers = true\ndomain_labels = ["rack"]\n'
+    )
+    perhaps = run(*words).stdout
+
+    assert "compute-1 carries zookeeper: it is never fenced" in never
+    assert "more than half of 1 ZooKeeper servers are left" in perhaps
+    assert "in no failure domain: compute-1" in perhaps
 
 
 def test_doctor__several_faults__names_each_with_file_and_key(tmp_path: Path) -> None:
