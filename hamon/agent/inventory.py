@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
+from hamon.agent.attendance import Attendance
 from hamon.agent.context import AgentContext
 from hamon.agent.domain_listing import DomainListing, Listing
 from hamon.agent.znodes import OwnZnode
@@ -44,6 +45,7 @@ class Publisher:
         self._log = context.log
         host, store = context.host, context.store
         self._domains = OwnZnode(store, to_path(Place(kind=PlaceKind.DOMAINS, host=host)))
+        self._attendance = Attendance(context)
         self._capacity = OwnZnode(store, to_path(Place(kind=PlaceKind.CAPACITY, host=host)))
         self._capacity_due_s = 0.0
         self._entries: dict[GuestId, Versioned[InventoryEntry]] | None = None
@@ -91,6 +93,7 @@ class Publisher:
     async def publish_domains(self) -> None:
         """Write what libvirt has, and whether it answers. Errors are those of Store."""
         async with self._domains_lock:
+            await self._attendance.keep()
             listing = self._listing.current
             states = {guest: domain.state for guest, domain in sorted(listing.domains.items())}
             value = HostDomains(
@@ -98,6 +101,7 @@ class Publisher:
                 is_healthy=listing.is_healthy,
                 domains=states,
                 lost=self._lost(listing),
+                is_attended=True,
             )
             await self._domains.put(value)
 

@@ -31,6 +31,7 @@ _HOST_PERMISSIONS: Mapping[PlaceKind, frozenset[Permission]] = {
     PlaceKind.SELF: _READ_WRITE,
     PlaceKind.ALIVE: _KEEP_CHILDREN,
     PlaceKind.HEARTBEAT: _ALL,
+    PlaceKind.ATTENDANCE: _ALL,
     PlaceKind.DOMAINS: _READ_WRITE,
     PlaceKind.CAPACITY: _READ_WRITE,
     PlaceKind.CHECKS: _READ_WRITE,
@@ -40,6 +41,9 @@ _HOST_PERMISSIONS: Mapping[PlaceKind, frozenset[Permission]] = {
     PlaceKind.GRANT: _READ_WRITE,
 }
 """What a host's identity may do with its own znodes; with all others, nothing."""
+
+EPHEMERALS = frozenset({PlaceKind.HEARTBEAT, PlaceKind.ATTENDANCE})
+"""What is there while one of the host's processes is."""
 
 
 def host_user(host: HostName) -> str:
@@ -82,8 +86,8 @@ def access_for(path: str, identities: Identities) -> tuple[AccessRule, ...]:
     place = parse(path)
     if place is None:
         raise ValueError(f"{path} is no path of hamon's")
-    # The host owns its heartbeat; controllers remove it through its parent.
-    controllers = _READ if place.kind is PlaceKind.HEARTBEAT else _ALL
+    # The host owns its ephemerals; controllers remove them through their parent.
+    controllers = _READ if place.kind in EPHEMERALS else _ALL
     rules = [AccessRule(digest=identities.controllers, permissions=controllers)]
     permissions = _HOST_PERMISSIONS.get(place.kind)
     has_identity = place.host is not None and place.host not in identities.agentless
@@ -120,7 +124,7 @@ async def verify_access(store: Store, identities: Identities) -> tuple[Deviation
         if place is None:
             deviations.append(Deviation(path=path, why="is not hamon's"))
             continue
-        if place.kind in {PlaceKind.HEARTBEAT, PlaceKind.INVENTORY_ENTRY}:
+        if place.kind in EPHEMERALS | {PlaceKind.INVENTORY_ENTRY}:
             continue
         try:
             deviations += await _verify_one(store, identities, path)

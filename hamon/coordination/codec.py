@@ -81,6 +81,7 @@ VALUE_TYPES: Mapping[PlaceKind, type[NodeValue]] = {
     PlaceKind.RECORD: HostRecord,
     PlaceKind.SELF: HostSelf,
     PlaceKind.HEARTBEAT: Heartbeat,
+    PlaceKind.ATTENDANCE: Heartbeat,
     PlaceKind.DOMAINS: HostDomains,
     PlaceKind.CAPACITY: HostCapacity,
     PlaceKind.CHECKS: HostChecks,

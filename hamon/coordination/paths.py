@@ -34,6 +34,7 @@ class PlaceKind(StrEnum):
     SELF = "/hosts/{host}/self"
     ALIVE = "/hosts/{host}/alive"
     HEARTBEAT = "/hosts/{host}/alive/hb"
+    ATTENDANCE = "/hosts/{host}/alive/guests"
     DOMAINS = "/hosts/{host}/domains"
     CAPACITY = "/hosts/{host}/capacity"
     CHECKS = "/hosts/{host}/checks"

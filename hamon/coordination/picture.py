@@ -159,6 +159,7 @@ class Picture:
             session=heartbeat.node.owner if heartbeat is not None else None,
             heartbeat=self._value(Place(kind=PlaceKind.HEARTBEAT, host=name), Heartbeat),
             domains=self._value(Place(kind=PlaceKind.DOMAINS, host=name), HostDomains),
+            is_attended=self._seen(Place(kind=PlaceKind.ATTENDANCE, host=name)) is not None,
             capacity=self._value(Place(kind=PlaceKind.CAPACITY, host=name), HostCapacity),
             checks=self._value(Place(kind=PlaceKind.CHECKS, host=name), HostChecks),
             inventory=self._inventory(name),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from hamon.decide.chronicle import told_of_live_hosts
 from hamon.engine.cloud_picture import CloudPicture
@@ -11,7 +12,7 @@ from hamon.engine.ports import Cluster, Probes, Witness
 from hamon.model.change import Decision, Versioned
 from hamon.model.cloud import CloudView
 from hamon.model.control import Request
-from hamon.model.host import HostSpec, HostState
+from hamon.model.host import HostDomains, HostSpec, HostState
 from hamon.model.names import IncidentId
 from hamon.model.stored import StoredCluster, StoredHost, StoredIncident
 from hamon.model.view import (
@@ -133,7 +134,7 @@ class Observer:
             shots=dict(memory.shots),
             power_ons=dict(memory.power_ons),
             device_checks=dict(memory.checks),
-            domains=stored.domains,
+            domains=_domains(stored),
             capacity=stored.capacity,
             checks=stored.checks,
             inventory=stored.inventory,
@@ -176,6 +177,18 @@ class Observer:
         """Return when this controller first saw the incident, None: it was closed by then."""
         was_closed = self._memory.first(("opened", name), stored.record.value.closed)
         return None if was_closed else self._memory.since(("seen", name), None, now_s)
+
+
+def _domains(stored: StoredHost) -> HostDomains | None:
+    """Return the host's listing; as one that libvirt did not answer when nobody keeps it.
+
+    safety: a guests process that died has listed what was, and its znode stays. A guest that was
+    started since would be taken for one that does not run, and be asked for a second time.
+    """
+    domains = stored.domains
+    if domains is None or not domains.is_attended or stored.is_attended:
+        return domains
+    return replace(domains, is_healthy=False)
 
 
 def _needs_cloud(host: StoredHost) -> bool:

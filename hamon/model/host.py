@@ -199,13 +199,15 @@ class HostDomains:
 
     ``is_healthy`` False means libvirt did not answer: the listing is the last one known, and
     nothing may be concluded from what is missing in it. ``lost``: guests whose published definition
-    libvirt no longer has, though nobody was seen undefining them.
+    libvirt no longer has, though nobody was seen undefining them. ``is_attended``: who wrote it has
+    a znode ``alive/guests`` while it lives; without that the listing is of the past.
     """
 
     boot_id: BootId
     is_healthy: bool
     domains: Mapping[GuestId, DomainState] = field(default_factory=dict)
     lost: tuple[GuestId, ...] = ()
+    is_attended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

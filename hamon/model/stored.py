@@ -24,7 +24,10 @@ from hamon.model.view import ControllerView
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredHost:
-    """One enrolled host. ``session``: id of the session that owns its heartbeat, None: none."""
+    """One enrolled host. ``session``: id of the session that owns its heartbeat, None: none.
+
+    ``is_attended``: its guests process has a session.
+    """
 
     guard: Versioned[HostGuard]
     record: Versioned[HostRecord | None]
@@ -32,6 +35,7 @@ class StoredHost:
     session: int | None = None
     heartbeat: Heartbeat | None = None
     domains: HostDomains | None = None
+    is_attended: bool = False
     capacity: HostCapacity | None = None
     checks: HostChecks | None = None
     inventory: Mapping[GuestId, InventoryEntry] = field(default_factory=dict)

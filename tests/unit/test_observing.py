@@ -12,7 +12,7 @@ from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
 from hamon.evacuator.cloud.pacing import Pace
 from hamon.model.change import Decision
-from hamon.model.host import Heartbeat, HostRecord, HostState
+from hamon.model.host import Heartbeat, HostDomains, HostRecord, HostState
 from hamon.model.names import Epoch, HostName
 from hamon.model.proof import Evidence
 from hamon.model.reason import reason
@@ -22,6 +22,8 @@ from tests.cloud_builders import a_server
 from tests.unit.engine_world import CONTROLLERS, SPEC, World
 
 HEARTBEAT = f"/hosts/{HOST}/alive/hb"
+ATTENDANCE = f"/hosts/{HOST}/alive/guests"
+DOMAINS = f"/hosts/{HOST}/domains"
 RECORD = f"/hosts/{HOST}/record"
 
 
@@ -67,14 +69,14 @@ class Watcher:
         assert self.observer.view(an_own()) is not None
         return self.probes.hastened
 
-    async def beat(self) -> None:
-        """Give the host a session."""
+    async def beat(self, path: str = HEARTBEAT) -> None:
+        """Give the host a session: its heartbeat's, or its guests process's."""
         access = access_for(
-            HEARTBEAT,
+            path,
             Identities(controllers=CONTROLLERS, hosts={HOST: SPEC.zookeeper_digest}),
         )
-        data = encode(HEARTBEAT, Heartbeat(boot_id=BOOT))
-        create = CreateNode(path=HEARTBEAT, data=data, access=access, is_ephemeral=True)
+        data = encode(path, Heartbeat(boot_id=BOOT))
+        create = CreateNode(path=path, data=data, access=access, is_ephemeral=True)
         await self.world.hand.commit([create])
 
     async def lose(self) -> None:
@@ -132,6 +134,30 @@ async def test_host_not_up__is_looked_at_closely_though_it_has_a_session(watcher
     assert frozenset() == await watcher.look()
     await watcher.write_state(HostState.RETURNING, 1)
     assert {HOST} == await watcher.look()
+
+
+@pytest.mark.parametrize(
+    ("is_attended", "is_there", "is_healthy"),
+    [(True, True, True), (True, False, False), (False, False, True)],
+)
+async def test_listing__of_a_guests_process_that_is_gone__is_of_the_past(
+    watcher: Watcher, *, is_attended: bool, is_there: bool, is_healthy: bool
+) -> None:
+    """What a dead process listed stays in ZooKeeper; one of before this rule is still believed."""
+    listed = HostDomains(boot_id=BOOT, is_healthy=True, is_attended=is_attended)
+    await watcher.world.hand.commit(
+        [SetData(path=DOMAINS, data=encode(DOMAINS, listed), version=0)]
+    )
+    if is_there:
+        await watcher.beat(ATTENDANCE)
+    await watcher.look()
+
+    view = watcher.observer.view(an_own())
+
+    assert view is not None
+    seen = view.hosts[HOST].domains
+    assert seen is not None
+    assert is_healthy == seen.is_healthy
 
 
 @pytest.mark.parametrize(("state", "is_kept"), [(HostState.RESTARTED, True), (HostState.UP, False)])
