@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from hamon.model.readings import same_system
 from lab import network
 from lab.names import PROJECT, LabError, Layout, MachineName, Plane
 from lab.processes import kill_session, read_record, start_recorded, wait_until
@@ -210,7 +211,8 @@ class Bmc:
         if answer.returncode != 0:
             return False
         shown = next(ln for ln in answer.stdout.splitlines() if ln.startswith(_SYSTEM_GUID))
-        if shown.partition(": ")[2] != str(self.layout.product_uuid(self.host)):
+        # ipmitool guesses the order of the bytes from the GUID itself, for some lab's names wrongly.
+        if not same_system(shown.partition(": ")[2], str(self.layout.product_uuid(self.host))):
             raise LabError(f"another BMC answers at {self.address}: {shown}")
         return True
 

@@ -60,6 +60,9 @@ leaving_wait_s = 20.0
 storm_hosts_max = 2
 storm_share_max = 0.67
 storm_window_s = 20.0
+storm_cooldown_s = 0.0
+# A lab loses more hosts in an hour than a site in its life.
+rate_hosts_max = 1000
 
 [fencing]
 shot_deadline_s = 5.0

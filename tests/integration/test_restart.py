@@ -53,7 +53,7 @@ def test_heartbeat__killed_or_paused__host_is_suspect_and_lives(
     world.lab.host("h1").signal_process(HEARTBEAT, number)
 
     world.wait_state("h1", "SUSPECT")
-    world.wait_reason("h1", "alive_by_kernel")
+    world.wait_reason("h1", "alive_on_storage")
     if number == signal.SIGSTOP:
         world.lab.host("h1").signal_process(HEARTBEAT, signal.SIGCONT)
     else:
@@ -72,7 +72,7 @@ def test_heartbeat__killed_while_bmc_says_off__host_is_not_convicted(world: Worl
 
     world.wait_state("h1", "SUSPECT")
     world.wait(lambda: offs(world, "h1") >= 2, "power of h1 read Off twice")
-    world.wait_reason("h1", "alive_by_kernel")
+    world.wait_reason("h1", "alive_on_storage")
     world.lab.host("h1").start_service(HEARTBEAT)
     world.wait_state("h1", "UP")
     assert len(world.watching.boots(guest)) == 1

@@ -253,6 +253,7 @@ class World:
         assert said.returncode == 0, said.stderr
         self.power_cut(host)
         self.wait_reason(host, "conviction_held")
+        self.wait(lambda: not self.ask("host", host=host)["session"], f"the session of {host} ends")
 
     def isolate(self, host: str) -> None:
         """Cut a host from storage and every plane but its BMC's: nobody can tell that it lives."""
