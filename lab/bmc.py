@@ -211,7 +211,7 @@ class Bmc:
         if answer.returncode != 0:
             return False
         shown = next(ln for ln in answer.stdout.splitlines() if ln.startswith(_SYSTEM_GUID))
-        # ipmitool guesses the order of the bytes from the GUID itself, for some lab's names wrongly.
+        # ipmitool guesses the order of the bytes from the GUID itself, and not always well.
         if not same_system(shown.partition(": ")[2], str(self.layout.product_uuid(self.host))):
             raise LabError(f"another BMC answers at {self.address}: {shown}")
         return True
