@@ -109,8 +109,13 @@ class PrivateLibvirtd:
 
         It learns of KVM and of emulation apart, and of the host.
         """
-        for question in ("capabilities", "domcapabilities"):
-            wait_for(lambda: self._virsh(question).returncode == 0, "libvirtd to answer")  # noqa: B023 - called now
+        wait_for(self._answers, "libvirtd to answer")
+
+    def _answers(self) -> bool:
+        return all(
+            self._virsh(question).returncode == 0
+            for question in ("capabilities", "domcapabilities")
+        )
 
     def virsh(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run virsh against it, as an operator would."""

@@ -176,21 +176,26 @@ def change(*operations: Check | Create | Update | Delete) -> Change:
     return Change(subject=OTHER, reason=reason("test", OTHER), operations=operations)
 
 
+def a_migration(status: MigrationStatus) -> MigrationRecord:
+    """The migration of the guest within the incident."""
+    return MigrationRecord(
+        guest=GUEST,
+        name="vm",
+        incident=INCIDENT,
+        status=status,
+        source_compute=OTHER,
+        source_node=OTHER,
+        wanted=PowerState.RUNNING,
+    )
+
+
 async def test_journal__conviction_and_migration__are_written_whole(leader: Store) -> None:
     """A change makes the directories of an incident, and nothing else is missing."""
     clock = SystemClock()
     journal = Journal(leader, Epoch(0), IDENTITIES, clock)
     before_s = clock.now_s()
     guard = HostGuard(right=Right.SHUT_OUT, incident=INCIDENT)
-    migration = MigrationRecord(
-        guest=GUEST,
-        name="vm",
-        incident=INCIDENT,
-        status=MigrationStatus.WAITING,
-        source_compute=OTHER,
-        source_node=OTHER,
-        wanted=PowerState.RUNNING,
-    )
+    migration = a_migration(MigrationStatus.WAITING)
     guest = GuestRecord(name="vm", owner=OTHER, generation=1, wanted=PowerState.RUNNING)
 
     sent_s = await journal.commit(
@@ -221,15 +226,7 @@ async def test_journal__incident_forgotten__leaves_nothing_and_can_come_again(
 ) -> None:
     """Its folders go with its record, unless a migration is left there."""
     journal = Journal(leader, Epoch(0), IDENTITIES, SystemClock())
-    migration = MigrationRecord(
-        guest=GUEST,
-        name="vm",
-        incident=INCIDENT,
-        status=MigrationStatus.COMPLETED,
-        source_compute=OTHER,
-        source_node=OTHER,
-        wanted=PowerState.RUNNING,
-    )
+    migration = a_migration(MigrationStatus.COMPLETED)
     made = Create(key=incident_of(INCIDENT), value=record(closed=True))
     await journal.commit(change(made, Create(key=migration_of(INCIDENT, GUEST), value=migration)))
     forgotten = Delete(key=incident_of(INCIDENT), version=0)
