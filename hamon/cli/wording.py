@@ -188,6 +188,11 @@ WORDINGS: Mapping[str, Wording] = {
         "its power reads Off, but the ZooKeeper session of that boot ({boot_id}) does not end",
         "look at its console; if it is off, ZooKeeper has left its alive/hb behind: delete it",
     ),
+    "host_is_another_machine": Wording(
+        "what registers under its name is another machine: {found}, configured is {wanted}",
+        "correct product_uuid and the fence devices in hosts.d, or its name; until then hamon could"
+        " not fence it",
+    ),
     "incident_not_read_yet": Wording("its incident has not been read yet"),
     "host_not_configured": Wording(
         "its incident {incident} is open, but it is in no hosts.d: nobody follows its guests",

@@ -35,7 +35,7 @@ from hamon.model.policy import (
 from hamon.model.proof import ProofRecord
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView
-from hamon.recovery.return_path import quarantine_s
+from hamon.recovery.return_path import another_machine, quarantine_s
 
 
 def think_live(
@@ -58,13 +58,19 @@ def think_live(
     verdict = judge(view, host, policy.detection, now_s)
     match verdict.call:
         case Call.WELL:
-            return _think_well(view, host, policy, now_s).with_reasons(*records_left_open(host))
+            told = (*records_left_open(host), *_stranger(host))
+            return _think_well(view, host, policy, now_s).with_reasons(*told)
         case Call.DEGRADED:
             return _think_degraded(view, host, verdict, policy, in_force, now_s)
         case Call.LEFT:
             return _think_left(view, host, verdict, policy, now_s)
         case Call.LATE | Call.LOST | Call.PARTITIONED | Call.HUNG | Call.DEAD:
             return _think_missed(view, host, verdict, policy, in_force, now_s)
+
+
+def _stranger(host: HostView) -> tuple[Reason, ...]:
+    stranger = another_machine(host)
+    return () if stranger is None else (stranger,)
 
 
 def records_left_open(host: HostView) -> tuple[Reason, ...]:

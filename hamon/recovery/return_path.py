@@ -35,7 +35,7 @@ from hamon.model.host import DomainState, HostGuard, HostRecord, HostState, Righ
 from hamon.model.incident import OPEN_MIGRATIONS, MigrationStatus
 from hamon.model.names import GuestId
 from hamon.model.policy import FencingPolicy, ReturnPolicy
-from hamon.model.readings import is_settled
+from hamon.model.readings import is_settled, same_system
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView, MigrationView
 
@@ -184,6 +184,9 @@ def wait_before_serving(
     if not is_back(host):
         why = reason("return_waits_for_host", host.name)
         return ReturnStep(reasons=(why,), is_gone=host.heartbeat is None)
+    stranger = another_machine(host)
+    if stranger is not None:
+        return ReturnStep(reasons=(stranger,))
     stale = stale_guests(view, host)
     if stale:
         why = reason("return_waits_for_stale_guests", host.name, guests=",".join(stale))
@@ -192,6 +195,19 @@ def wait_before_serving(
     if host.domains is None or host.domains.boot_id != own_boot or not host.domains.is_healthy:
         return ReturnStep(reasons=(reason("return_waits_for_libvirt", host.name),))
     return None
+
+
+def another_machine(host: HostView) -> Reason | None:
+    """Say that what registered under the host's name is another machine; None: it is the one.
+
+    safety: its fence devices answer for the configured machine, so that a shot would hit that one
+    and prove nothing of this one (S12). Without a configured identity nobody can tell.
+    """
+    seen = host.self_.value
+    wanted = host.spec.product_uuid
+    if seen is None or not wanted or same_system(seen.product_uuid, wanted):
+        return None
+    return reason("host_is_another_machine", host.name, found=seen.product_uuid, wanted=wanted)
 
 
 def stale_guests(view: ClusterView, host: HostView) -> tuple[GuestId, ...]:
