@@ -8,6 +8,7 @@
     storage = ["nfs1"]               # optional: storages with the hosts' heartbeats
     checks = true                    # optional: hosts check their storages, libvirt and links
     until_s = 120                    # virtual seconds; commands begin at 40 at the earliest
+    faults = ["F2"]                  # optional: rows of docs/faults.md that it plays
     reserved = ["compute-3"]         # hosts that are kept free; none by default
     watchdog_s = 15                  # optional: every host has a watchdog with that time-out
     [policy.holds]                   # optional: keys of a table of hamon.toml
@@ -36,6 +37,7 @@ from __future__ import annotations
 
 import difflib
 import random
+import re
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -58,6 +60,8 @@ from hamon.sim.plan import Plan
 from hamon.sim.world import SETTLED_S, InvariantError, World
 
 GOLDEN = "log.expect"
+
+_FAULT = re.compile(r"F[1-9][0-9]*")
 
 _INCIDENTAL = frozenset(
     {
@@ -108,6 +112,7 @@ class Scenario:
     commands: tuple[Command, ...]
     until_s: float
     crashes: tuple[Crash, ...] = ()
+    faults: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -152,6 +157,7 @@ class Scenario:
                 Crash(commit=crash["commit"], verbs=tuple(crash["do"]))
                 for crash in content.get("crash", ())
             ),
+            faults=tuple(_faults(folder, content.get("faults", []))),
         )
 
 
@@ -246,6 +252,13 @@ def _commands(content: list[dict[str, Any]]) -> Iterator[Command]:
         if entry["s"] < SETTLED_S:
             raise ValueError(f"nothing can be done before {SETTLED_S} s")
         yield Command(at_s=float(entry["s"]), verbs=tuple(entry["do"]))
+
+
+def _faults(folder: Path, rows: list[str]) -> Iterator[str]:
+    for row in rows:
+        if not _FAULT.fullmatch(row):
+            raise ValueError(f"{folder.name}: faults are numbered F1, F2 ..., not {row}")
+        yield row
 
 
 def _policy(changed: dict[str, Any]) -> Policy:

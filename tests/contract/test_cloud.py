@@ -161,6 +161,7 @@ async def is_completed(world: World, guest: GuestId) -> bool:
     return await status(world, guest) == "completed"
 
 
+@pytest.mark.fault("F31")
 async def test_evacuate__host_in_service__is_refused(world: World) -> None:
     """Nova checks for itself that the service is down."""
     guest = await world.boot("h1")
@@ -197,6 +198,7 @@ async def test_evacuate__forced_to_a_target__goes_there(world: World) -> None:
     assert "h2" == (await world.cloud.server(guest)).host
 
 
+@pytest.mark.fault("F30")
 async def test_evacuate__answer_lost__is_unknown_and_done_once(world: World) -> None:
     """A request whose answer does not come is not sent again by any layer."""
     guest = await world.boot("h1")
@@ -421,6 +423,7 @@ async def test_image__of_a_server__has_its_properties_and_tags(world: World) -> 
         await world.cloud.image(NOBODY)
 
 
+@pytest.mark.fault("F31")
 @pytest.mark.parametrize(("is_error", "state"), [(False, "active"), (True, "error")])
 async def test_reset_task__of_a_server_being_stopped__forgets_that(
     world: World,

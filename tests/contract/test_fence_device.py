@@ -149,6 +149,7 @@ async def test_cut_power__start_is_past__does_not_begin(world: World) -> None:
     assert world.is_on
 
 
+@pytest.mark.fault("F26")
 async def test_read__device_dead__is_unknown(world: World) -> None:
     """Silence of a device proves nothing (S3)."""
     world.die()
@@ -158,6 +159,7 @@ async def test_read__device_dead__is_unknown(world: World) -> None:
     assert (Power.UNKNOWN, "") == (reading.power, reading.identity)
 
 
+@pytest.mark.fault("F26")
 async def test_cut_power__device_dead__is_no_success(world: World) -> None:
     """An order to a dead device ends within its deadline, and is not taken for done."""
     world.die()
@@ -168,6 +170,7 @@ async def test_cut_power__device_dead__is_no_success(world: World) -> None:
     assert world.is_on
 
 
+@pytest.mark.fault("F26")
 async def test_device__login_refused__knows_nothing_and_did_nothing(world: World) -> None:
     """A wrong password proves nothing (S3)."""
     await world.refuse_login()
@@ -203,6 +206,7 @@ async def test_read__device_says_off_while_on__tells_what_it_says(world: World) 
     assert world.is_on
 
 
+@pytest.mark.fault("F27")
 async def test_cut_power__order_ignored__reads_on(world: World) -> None:
     """An accepted order is not power off."""
     world.ignore_orders()
@@ -212,6 +216,7 @@ async def test_cut_power__order_ignored__reads_on(world: World) -> None:
     assert Power.ON == (await world.device.read(WITHIN_S)).power
 
 
+@pytest.mark.fault("F26")
 async def test_read__device_slower_than_the_patience__is_unknown(world: World) -> None:
     """An answer that comes too late is none."""
     world.delay(5.0)
@@ -221,6 +226,7 @@ async def test_read__device_slower_than_the_patience__is_unknown(world: World) -
     assert Power.UNKNOWN == reading.power
 
 
+@pytest.mark.fault("F26")
 async def test_cut_power__device_slower_than_the_deadline__is_unknown(world: World) -> None:
     """The order may have arrived: nobody knows."""
     world.delay(5.0)

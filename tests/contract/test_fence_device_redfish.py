@@ -38,6 +38,7 @@ async def shoot(device: FenceDevice, deadline_s: float = WITHIN_S) -> ShotResult
 # -- what is settled -----------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F26")
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
@@ -183,6 +184,7 @@ async def test_cut_power__nobody_listens__is_not_done(opened: Opened) -> None:
     assert ShotOutcome.NOT_DONE is (await shoot(device)).outcome
 
 
+@pytest.mark.fault("F26")
 async def test_cut_power__tarpit__ends_at_the_deadline_and_leaves_nothing(opened: Opened) -> None:
     """What the kernel still held of the order is thrown away with the child that sent it."""
     rig, device = opened
@@ -197,6 +199,7 @@ async def test_cut_power__tarpit__ends_at_the_deadline_and_leaves_nothing(opened
     assert ["reset"] == rig.endings
 
 
+@pytest.mark.fault("F26")
 async def test_read__tarpit__is_unknown_within_the_patience(opened: Opened) -> None:
     """A BMC that accepts and never answers holds nobody up."""
     rig, device = opened

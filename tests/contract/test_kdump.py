@@ -91,6 +91,7 @@ def send(port: int, *datagrams: bytes, source: str = "127.0.0.1") -> None:
             sender.sendto(datagram, ("127.0.0.1", port))
 
 
+@pytest.mark.fault("F3")
 @needs_fence_agents
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 async def test_listen__fence_kdump_send__is_heard_as_its_host(address: str) -> None:

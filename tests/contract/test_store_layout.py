@@ -50,6 +50,7 @@ async def test_host__itself__may_do_its_part(zookeeper: StoreWorld, leader: Stor
     assert (await leader.get(HEARTBEAT)).owner == host.session_id
 
 
+@pytest.mark.fault("F52")
 @pytest.mark.parametrize(
     "operation",
     [
@@ -86,6 +87,7 @@ async def test_host__what_is_the_leader_s__is_denied(
         await host.commit([operation])
 
 
+@pytest.mark.fault("F52")
 @pytest.mark.parametrize(
     "operation",
     [

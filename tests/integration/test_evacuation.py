@@ -11,6 +11,7 @@ pytestmark = pytest.mark.integration
 LOCAL_DISK = "/var/lib/hamon-lab-local.raw"
 
 
+@pytest.mark.fault("F1")
 def test_power_cut__host_with_guests__all_run_elsewhere(world: World) -> None:
     """Running guests run again, one that was off stays off, what cannot move is named."""
     running = world.run_guests("h1", 3)
@@ -35,6 +36,7 @@ def test_power_cut__host_with_guests__all_run_elsewhere(world: World) -> None:
     assert all(len(world.watching.boots(name)) == 2 for name in running)
 
 
+@pytest.mark.fault("F33")
 def test_destination__dies_in_mid_rebuild__guest_goes_to_another(world: World) -> None:
     """A claim of a destination that is proven dead ends, and the guest moves on."""
     [guest] = world.run_guests("h1")

@@ -11,6 +11,7 @@ from tests.integration.world import World
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.fault("F2", "F26")
 def test_bmc__dead__pages_and_waits_for_an_operators_word(world: World) -> None:
     """Without an answer from the BMC nothing moves until a human confirms the death."""
     [guest] = world.run_guests("h1")
@@ -27,6 +28,7 @@ def test_bmc__dead__pages_and_waits_for_an_operators_word(world: World) -> None:
     assert world.incident("h1")["proof"]["method"] == "operator"
 
 
+@pytest.mark.fault("F26")
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [Fault.REFUSE, Fault.SLOW, None])
 def test_bmc__refusing_slow_or_silent__is_tried_until_it_works(
@@ -49,6 +51,7 @@ def test_bmc__refusing_slow_or_silent__is_tried_until_it_works(
     assert world.incident("h1")["proof"]["method"] == "power"
 
 
+@pytest.mark.fault("F28", "F42")
 @pytest.mark.slow
 def test_power__switched_on_by_hand_after_the_proof__guest_runs_once(world: World) -> None:
     """A proof ages: a host that is switched on again gets its guest back, or nobody does twice."""

@@ -30,6 +30,7 @@ LOST_S = 180.0
 CONDUCTOR, SCHEDULER = "nova-conductor", "nova-scheduler"
 
 
+@pytest.mark.fault("F35")
 def test_keystone__refuses_connections_midway__guests_move_once_when_it_is_back(
     nova_world: NovaWorld,
 ) -> None:
@@ -53,6 +54,7 @@ def test_keystone__refuses_connections_midway__guests_move_once_when_it_is_back(
     world.assert_moved_once("h1", servers, may_leave_records=True)
 
 
+@pytest.mark.fault("F35")
 def test_keystone__hangs_midway__guests_move_once_when_it_goes_on(nova_world: NovaWorld) -> None:
     """What nova-api has taken and cannot check may still be carried out: it is not sent twice."""
     world = nova_world
@@ -67,6 +69,7 @@ def test_keystone__hangs_midway__guests_move_once_when_it_goes_on(nova_world: No
     world.assert_moved_once("h1", servers)
 
 
+@pytest.mark.fault("F35")
 def test_token__revoked_midway__hamon_logs_in_anew_and_guests_move_once(
     nova_world: NovaWorld,
 ) -> None:
@@ -112,6 +115,7 @@ def test_conductor__away_when_requests_come__they_are_carried_out_once_when_it_i
     world.assert_moved_once("h1", servers)
 
 
+@pytest.mark.fault("F34")
 def test_conductor__killed_with_a_request_it_had_taken__asked_again_and_moved_once(
     nova_world: NovaWorld,
 ) -> None:

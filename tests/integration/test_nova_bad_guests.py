@@ -13,6 +13,7 @@ from tests.openstack import NEEDS_OPENSTACK
 pytestmark = [*NEEDS_OPENSTACK, pytest.mark.slow]
 
 
+@pytest.mark.fault("F32")
 def test_no_room__then_room__guests_wait_visibly_and_move_as_they_were(
     nova_world: NovaWorld,
 ) -> None:
@@ -40,6 +41,7 @@ def test_no_room__then_room__guests_wait_visibly_and_move_as_they_were(
     assert all(not said.task for said in (stopped, world.server(running)))
 
 
+@pytest.mark.fault("F37")
 def test_guest__deleted_while_it_waits__its_migration_ends_and_nothing_of_it_returns(
     nova_world: NovaWorld,
 ) -> None:
@@ -86,6 +88,7 @@ def test_guest__in_error_when_its_host_dies__is_active_elsewhere(nova_world: Nov
     assert (said.status, said.task) == ("ACTIVE", "")
 
 
+@pytest.mark.fault("F31")
 def test_guest__being_stopped_when_its_host_dies__is_off_elsewhere_and_stays_off(
     nova_world: NovaWorld,
 ) -> None:

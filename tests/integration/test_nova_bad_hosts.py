@@ -27,6 +27,7 @@ _RABBITMQCTL = (
 )
 
 
+@pytest.mark.fault("F33")
 def test_destination__power_cut_while_it_rebuilds__its_own_incident_takes_the_guest_over(
     nova_world: NovaWorld,
 ) -> None:
@@ -95,6 +96,7 @@ def test_hosts__two_die_seconds_apart__both_are_emptied_onto_the_third(
         assert_runs_once(world, server, "h3")
 
 
+@pytest.mark.fault("F33")
 def test_rebuild__queued_for_a_host_that_dies__is_not_carried_out_beside_the_next_one(
     nova_world: NovaWorld,
 ) -> None:
@@ -145,6 +147,7 @@ def test_rebuild__queued_for_a_compute_that_hangs__is_not_carried_out_beside_the
     assert_runs_once(world, server, "h2")
 
 
+@pytest.mark.fault("F42")
 def test_source__back_while_its_guest_is_rebuilt__starts_no_copy_and_serves_afterwards(
     nova_world: NovaWorld,
 ) -> None:
@@ -170,6 +173,7 @@ def test_source__back_while_its_guest_is_rebuilt__starts_no_copy_and_serves_afte
     assert_runs_once(world, server, world.owner(server))
 
 
+@pytest.mark.fault("F22")
 @pytest.mark.parametrize("step", ["evacuation_sent", "guest_claimed", "guest_not_seen"])
 def test_leader__killed_after_a_step_of_a_guest__next_one_goes_on_and_nova_is_asked_once(
     nova_world: NovaWorld, step: str

@@ -14,6 +14,7 @@ from tests.openstack import NEEDS_OPENSTACK
 pytestmark = [*NEEDS_OPENSTACK, pytest.mark.slow]
 
 
+@pytest.mark.fault("F1")
 def test_power_cut__service_of_another_name__guests_move_and_the_host_serves_again(
     other_computes: NovaWorld,
 ) -> None:

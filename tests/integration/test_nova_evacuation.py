@@ -18,6 +18,7 @@ pytestmark = NEEDS_OPENSTACK
 OUTAGE_S = 60.0
 
 
+@pytest.mark.fault("F1")
 def test_power_cut__host_of_nova__guests_run_elsewhere_and_the_host_serves_again(
     nova_world: NovaWorld,
 ) -> None:
@@ -145,6 +146,7 @@ def test_evacuate__one_server_then_its_host_by_hand__each_moves_what_it_names(
     assert all(len(world.evacuations(server)) == 1 for server in (wanted, other))
 
 
+@pytest.mark.fault("F30")
 @pytest.mark.slow
 def test_evacuate__answer_lost__request_is_found_and_not_sent_again(nova_world: NovaWorld) -> None:
     """A request that Nova has carried out is never repeated because its answer was lost."""
@@ -170,6 +172,7 @@ def test_evacuate__answer_lost__request_is_found_and_not_sent_again(nova_world: 
         assert len(world.watching.boots(server)) == 2
 
 
+@pytest.mark.fault("F29")
 @pytest.mark.slow
 def test_nova_api__unwell_midway__guests_move_once_when_it_is_well(nova_world: NovaWorld) -> None:
     """A minute of 503 in the middle costs a minute, and neither a guest nor a second request."""

@@ -58,6 +58,7 @@ def test_evacuate__host_without_power__guest_runs_elsewhere_and_its_copy_goes(
         assert watching.double_writers() == {}
 
 
+@pytest.mark.fault("F48")
 def test_guest__started_on_two_hosts__is_seen_as_double_writer(lab: Lab, cloud: Cloud) -> None:
     """The image lock of this machine's one kernel does not hide what shared storage would allow."""
     server = str(cloud.boot("twice", lab.host("h1")))

@@ -14,8 +14,9 @@ pytestmark = pytest.mark.integration
 @pytest.mark.parametrize(
     "direction",
     [
-        pytest.param(direction, marks=[] if direction is Direction.BOTH else [pytest.mark.slow])
-        for direction in Direction
+        pytest.param(Direction.BOTH, marks=pytest.mark.fault("F8")),
+        pytest.param(Direction.OUT, marks=[pytest.mark.fault("F11"), pytest.mark.slow]),
+        pytest.param(Direction.IN, marks=[pytest.mark.fault("F11"), pytest.mark.slow]),
     ],
 )
 def test_management__cut_while_storage_answers__host_is_suspect_and_lives(
@@ -34,6 +35,7 @@ def test_management__cut_while_storage_answers__host_is_suspect_and_lives(
     assert world.incidents() == []
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.slow
 def test_storage__cut_while_management_answers__host_stays_up(world: World) -> None:
     """A silent storage plane alone changes nothing about a host that is registered."""

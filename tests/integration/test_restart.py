@@ -43,7 +43,13 @@ def test_host__announces_its_reboot__is_waited_for(world: World) -> None:
     assert world.incidents() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGKILL, marks=pytest.mark.fault("F5")),
+        pytest.param(signal.SIGSTOP, marks=pytest.mark.fault("F6")),
+    ],
+)
 def test_heartbeat__killed_or_paused__host_is_suspect_and_lives(
     world: World, number: signal.Signals
 ) -> None:
@@ -63,6 +69,7 @@ def test_heartbeat__killed_or_paused__host_is_suspect_and_lives(
     assert world.incidents() == []
 
 
+@pytest.mark.fault("F5", "F26")
 def test_heartbeat__killed_while_bmc_says_off__host_is_not_convicted(world: World) -> None:
     """A BMC that lies is contradicted by a host that answers."""
     [guest] = world.run_guests("h1")

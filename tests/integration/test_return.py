@@ -12,6 +12,7 @@ pytestmark = pytest.mark.integration
 NETWORK = "lab"
 
 
+@pytest.mark.fault("F43")
 def test_return__after_evacuation__stale_copies_go_then_host_serves(world: World) -> None:
     """A returned host cannot start a stale copy by hand, loses it, and is in service again."""
     [guest] = world.run_guests("h1")
@@ -35,6 +36,7 @@ def test_return__after_evacuation__stale_copies_go_then_host_serves(world: World
     assert len(world.watching.boots(guest)) == 2
 
 
+@pytest.mark.fault("F42")
 @pytest.mark.slow
 def test_return__while_guests_are_half_moved__the_rest_stays(world: World) -> None:
     """What nobody else has taken yet stays with the host that came back."""
@@ -78,6 +80,7 @@ def wait_without_network(world: World) -> None:
     world.wait(is_said, "h2 and h3 without the network")
 
 
+@pytest.mark.fault("F32")
 @pytest.mark.slow
 def test_room__none_anywhere__guest_waits_and_moves_when_there_is_some(world: World) -> None:
     """NoValidHost is visible, blocks nobody, and ends by itself when room appears."""

@@ -12,6 +12,7 @@ from tests.integration.world import World
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.fault("F8")
 def test_planes__cut_while_storage_passes__host_is_partitioned_until_it_is_dead(
     world: World,
 ) -> None:
@@ -32,6 +33,7 @@ def test_planes__cut_while_storage_passes__host_is_partitioned_until_it_is_dead(
     world.mend("h1")
 
 
+@pytest.mark.fault("F9")
 def test_storage__cut_while_all_planes_pass__host_is_degraded_and_comes_back(world: World) -> None:
     """A host whose storage is in trouble is the only one that can tell (F9)."""
     world.lab.cut_storage("h1")

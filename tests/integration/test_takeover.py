@@ -34,6 +34,7 @@ PAUSES = (
 )
 
 
+@pytest.mark.fault("F22")
 @pytest.mark.parametrize("step", STEPS)
 def test_leader__killed_after_a_step__next_one_goes_on(world: World, step: str) -> None:
     """Nothing is done twice and nothing forgotten, wherever the leader dies."""
@@ -47,6 +48,7 @@ def test_leader__killed_after_a_step__next_one_goes_on(world: World, step: str) 
     assert world.leader().name != leading.name
 
 
+@pytest.mark.fault("F23")
 @pytest.mark.parametrize("step", PAUSES)
 def test_leader__paused_after_a_step_and_resumed__has_lost_its_office(
     world: World, step: str

@@ -31,6 +31,7 @@ client.stop()
 """
 
 
+@pytest.mark.fault("F16")
 @pytest.mark.slow
 def test_quorum__lost_for_a_minute_in_mid_evacuation__all_guests_still_move(world: World) -> None:
     """Without ZooKeeper nothing new is started; with it the evacuation goes on."""
@@ -50,6 +51,7 @@ def test_quorum__lost_for_a_minute_in_mid_evacuation__all_guests_still_move(worl
     assert {len(world.watching.boots(name)) for name in guests} == {2}
 
 
+@pytest.mark.fault("F39")
 def test_sessions__all_expired_at_once__nobody_is_convicted(world: World) -> None:
     """A mass of lost sessions points at ZooKeeper or a network, not at the hosts."""
     guests = [name for host in HOSTS for name in world.run_guests(host)]
@@ -61,6 +63,7 @@ def test_sessions__all_expired_at_once__nobody_is_convicted(world: World) -> Non
     mend_and_see_nothing_done(world, guests)
 
 
+@pytest.mark.fault("F16")
 @pytest.mark.slow
 def test_zookeeper__restarted_with_hosts_cut_off__old_sessions_expire_without_conviction(
     world: World,

@@ -16,6 +16,10 @@ from hamon.sim.walk import walk
 QUICK_SEEDS = 4
 SLOW_SEEDS = 500
 
+OF_EVERY_WALK = ("F1", "F4", "F5", "F6", "F8", "F16", "F22", "F23", "F25", "F26", "F42", "F56")
+WITH_NOVA = ("F29", "F30", "F37")
+"""Faults that many seeds meet and the referee judges. Four seeds meet too few to claim any."""
+
 STEPS_OF_AN_INCIDENT = 14
 """Leader's commits from the suspicion to the end, with two guests; a test holds it to that."""
 
@@ -42,6 +46,7 @@ def test_walk__with_nova__violates_nothing(seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fault(*OF_EVERY_WALK, *WITH_NOVA)
 @pytest.mark.parametrize("seed", range(QUICK_SEEDS, SLOW_SEEDS))
 def test_walk__with_nova_of_many_seeds__violates_nothing(seed: int) -> None:
     """The same, with longer walks."""
@@ -50,6 +55,7 @@ def test_walk__with_nova_of_many_seeds__violates_nothing(seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fault(*OF_EVERY_WALK)
 @pytest.mark.parametrize("seed", range(QUICK_SEEDS, SLOW_SEEDS))
 def test_walk__of_many_seeds__violates_nothing(seed: int) -> None:
     """The same, with longer walks."""
@@ -77,6 +83,7 @@ COMMITS = [
 """Every commit of an incident; the quick run takes every third."""
 
 
+@pytest.mark.fault("F22")
 @pytest.mark.parametrize("commit", COMMITS)
 def test_leader__killed_at_a_commit__is_replaced_and_nothing_is_done_twice(commit: int) -> None:
     """A crash right after any commit took effect resumes where the journal stands (S8, F22)."""
@@ -85,6 +92,7 @@ def test_leader__killed_at_a_commit__is_replaced_and_nothing_is_done_twice(commi
     assert 2 == sum('"guest_evacuated"' in line for line in played.golden) or commit > 8
 
 
+@pytest.mark.fault("F23")
 @pytest.mark.parametrize("commit", COMMITS)
 def test_leader__paused_at_a_commit__starts_nothing_when_it_goes_on(commit: int) -> None:
     """A leader stopped at any commit is deposed; resumed, its writes and actions fail (S5, F23)."""

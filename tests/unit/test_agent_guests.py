@@ -172,6 +172,7 @@ async def test_agent__killed_with_a_claim__goes_on_with_it(world: World) -> None
     assert frozenset({GUEST}) == world.hypervisor.running()
 
 
+@pytest.mark.fault("F19")
 async def test_generation__lower_than_seen__is_never_acted_on(world: World) -> None:
     """An ensemble that was rolled back cannot have a guest started a second time."""
     world.files.remember_seen(GUEST, 7)
@@ -372,6 +373,7 @@ async def test_return__migration_still_open__copy_is_left_alone_and_cannot_start
     assert not world.permits.admit(GUEST)
 
 
+@pytest.mark.fault("F19")
 async def test_return__copy_has_the_higher_generation__is_kept(world: World) -> None:
     """A rolled-back ensemble cannot have the only true copy deleted."""
     await own_guest(world)

@@ -136,6 +136,7 @@ async def test_guard__changed_between_read_and_registration__wins(world: World) 
     assert "registration_shut_out" in world.log.names()
 
 
+@pytest.mark.fault("F21")
 async def test_session__expired__registers_anew(world: World) -> None:
     """Every new session registers; the boot is the same."""
     heart = Heart(world)
@@ -171,6 +172,7 @@ async def test_process__restarted_with_its_session__keeps_the_heartbeat(world: W
     await again.stop()
 
 
+@pytest.mark.fault("F21")
 async def test_heartbeat__of_own_former_session__is_replaced_at_once(world: World) -> None:
     """A process that could not resume its session does not wait for it to expire."""
     heart = Heart(world)
@@ -187,6 +189,7 @@ async def test_heartbeat__of_own_former_session__is_replaced_at_once(world: Worl
     await again.stop()
 
 
+@pytest.mark.fault("F21")
 async def test_heartbeat__of_a_stranger__is_waited_for(world: World) -> None:
     """Nobody's heartbeat is deleted on a guess: two processes may run under one name."""
     heart = Heart(world)

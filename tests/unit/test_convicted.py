@@ -194,6 +194,7 @@ def test_fencing__hold_against_convictions_only__goes_on(held: dict[str, Any]) -
     assert 1 == len(decided(world(fencing(), **held)).intents)
 
 
+@pytest.mark.fault("F19")
 def test_fencing__ensemble_rolled_back__nothing_is_written() -> None:
     """On a restored ensemble nothing is written, done or looked at; it is said."""
     decision = decided(world(fencing(), own=an_own(is_rolled_back=True)))
@@ -450,6 +451,7 @@ def test_proven_boot_registers_anew__is_contradicted() -> None:
     assert HostState.FENCING is state_written(decided(world(host, an_open_incident())), HOST)
 
 
+@pytest.mark.fault("F20")
 def test_proven_boot_has_its_old_session__is_no_contradiction_and_told_when_it_stays() -> None:
     """A session ends with its time-out, or never: the power that reads Off counts for more."""
     young = dead(is_here=True, evidence=silence(), state_since_s=NOW_S - 1.0)
@@ -507,6 +509,7 @@ def test_storage_proof__granted_again__is_fenced_again() -> None:
 ON_AGAIN = (*off_twice(newest_age_s=5.0), a_reading(Power.ON, age_s=0.5))
 
 
+@pytest.mark.fault("F28")
 def test_power_on_again__guest_could_be_placed__is_fenced_again() -> None:
     """Somebody pressed the button before the guest had moved: fence again, then move."""
     decision = decided(world(dead(readings=ON_AGAIN), an_open_incident(a_migration())))

@@ -98,6 +98,7 @@ async def test_run__device_breaks__is_told_within_a_period_and_mended_too(site: 
     assert "" == site.why(HOSTS[2])
 
 
+@pytest.mark.fault("F51")
 async def test_check__another_machine_answers__is_what_is_wrong(site: Site) -> None:
     """Two swapped BMCs are found before one of them shoots the wrong host (F51)."""
     site.bmcs[HOSTS[0]].faults.add(DeviceFault.WRONG_IDENTITY)

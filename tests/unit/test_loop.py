@@ -91,6 +91,7 @@ async def test_answer_lost__the_next_round_tells_what_was_done(world: World) -> 
     assert ["change_outcome_unknown", "changed"] == [line["event"] for line in logs]
 
 
+@pytest.mark.fault("F19")
 async def test_epoch_lower_than_seen__nothing_is_written(world: World) -> None:
     """An ensemble restored from an old snapshot is read only, and that is said (F19)."""
     restored = await world.add()

@@ -378,6 +378,7 @@ def test_return__gone_with_guests_in_flight__is_not_convicted_yet() -> None:
     assert (["return_waits_for_migrations"], False) == (waits_for(step), step.is_gone)
 
 
+@pytest.mark.fault("F44")
 def test_return__another_machine_under_the_name__stays_shut_and_is_told() -> None:
     """A new board behind an old name: its fence devices would shoot something else (F44)."""
     stranger = returning(product_uuid="6f1c2d34-5e67-489a-8bcd-ef0123456789")

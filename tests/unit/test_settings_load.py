@@ -388,6 +388,7 @@ agent = "fence_redfish"
 """What [defaults] has for an IPMI device fits an agent too."""
 
 
+@pytest.mark.fault("F51")
 @pytest.mark.parametrize(
     ("first", "second", "words"),
     [

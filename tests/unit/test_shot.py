@@ -160,6 +160,7 @@ def test_shot__called_wrongly__starts_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "acted").exists()
 
 
+@pytest.mark.fault("F27")
 def test_shot__program_hangs__is_killed_with_all_descendants(tmp_path: Path) -> None:
     """At the deadline everything goes, also what left the process group."""
     names = tmp_path / "pids"
@@ -171,6 +172,7 @@ def test_shot__program_hangs__is_killed_with_all_descendants(tmp_path: Path) -> 
     assert [False] * 3 == [is_running(pid) for pid in pids(names)]
 
 
+@pytest.mark.fault("F27")
 def test_shot__program_leaves_children_behind__they_are_killed(tmp_path: Path) -> None:
     """What a finished program left running cannot act later."""
     names = tmp_path / "pids"
@@ -226,6 +228,7 @@ def test_shot__endless_output__is_cut() -> None:
     assert "end\n" == report["stderr"]
 
 
+@pytest.mark.fault("F23")
 def test_shot__daemon_stopped_before_the_order_is_whole__refuses(tmp_path: Path) -> None:
     """A daemon stopped in mid-shot cannot make it act late, also not when it wakes up."""
     report = tmp_path / "report"
@@ -243,6 +246,7 @@ def test_shot__daemon_stopped_before_the_order_is_whole__refuses(tmp_path: Path)
     assert not acted.exists()
 
 
+@pytest.mark.fault("F23")
 def test_shot__daemon_stopped_after_the_start__deadline_holds(tmp_path: Path) -> None:
     """The alarm is the supervisor's own: it needs no daemon."""
     names = tmp_path / "pids"

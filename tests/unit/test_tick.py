@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import count
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -191,6 +192,7 @@ def test_fresh_proofs__incident_not_read__is_none() -> None:
     assert {} == fresh_proofs(a_view(host), POLICY, NOW_S)
 
 
+@pytest.mark.fault("F33")
 def test_decide__destination_died_too__its_claims_end_by_its_own_proof() -> None:
     """Cascade: the guest waits again only when the second host is proven dead as well (F33)."""
     source = a_host(HOST, HostState.EVACUATING, entries=[an_entry()], readings=off_twice())

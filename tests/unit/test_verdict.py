@@ -74,6 +74,7 @@ def test_judge__session_there_but_silent__is_late() -> None:
     assert (Call.LATE, "heartbeat_late") == call(a_host(evidence=silence()))
 
 
+@pytest.mark.fault("F20")
 def test_judge__session_there_but_silent_and_off_twice__is_dead() -> None:
     """Nobody has to wait for the end of the session of a host that is Off and heard by nobody."""
     host = a_host(evidence=silence(), readings=off_twice())
