@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from hamon.model.change import Versioned
-from hamon.model.control import Control, Maintenance, Request, RequestKind
+from hamon.model.control import Control, Maintenance, Request, RequestKind, StormRecord
 from hamon.model.guest import (
     Grant,
     GrantState,
@@ -92,6 +92,7 @@ INCIDENT_VERSION = 17
 MIGRATION_VERSION = 19
 CONTROL_VERSION = 23
 REQUEST_VERSION = 29
+STORMS_VERSION = 31
 
 
 def at(version: int, value: T) -> Versioned[T]:
@@ -492,8 +493,12 @@ def a_view(
     is_armed: bool = True,
     own: OwnView | None = None,
     unreadable: tuple[str, ...] = (),
+    storms: Iterable[str] = (),
 ) -> ClusterView:
-    """A view of hosts. Guests are owned by the host whose inventory has them, unless given."""
+    """A view of hosts. Guests are owned by the host whose inventory has them, unless given.
+
+    ``storms``: the scopes that a leader wrote down.
+    """
     if guests is None:
         guests = {
             guest: owned_by(host.name, UUID(guest).int)
@@ -512,6 +517,7 @@ def a_view(
         own=own or an_own(),
         wall=WALL,
         control=at(CONTROL_VERSION, control),
+        storms=at(STORMS_VERSION, StormRecord(scopes=dict.fromkeys(storms, WALL))),
         hosts={host.name: host for host in hosts},
         guests=guests,
         incidents={incident.record.value.incident: incident for incident in incidents},

@@ -145,6 +145,8 @@ def _find(view: ClusterView, key: NodeKey) -> Versioned[object] | None:
     match key.kind:
         case NodeKind.CONTROL:
             found = view.control
+        case NodeKind.STORMS:
+            found = view.storms
         case NodeKind.REQUEST:
             found = view.requests.get(key.sequence)
         case NodeKind.GUEST if key.guest is not None:

@@ -22,6 +22,7 @@ class Rule:
 
 _LATE = ("detection.late_after_s", "detection.fresh_s")
 _OFF = ("detection.off_gap_s", *_LATE)
+_MANY = "many hosts lost at once are more likely one fault elsewhere"
 _STORM = (
     "holds.storm_hosts_max",
     "holds.storm_share_max",
@@ -195,10 +196,12 @@ RULES: Mapping[str, Rule] = {
     ),
     "host_returned": Rule(_QUARANTINE, _QUARANTINE_KEYS),
     "agentless_returned": Rule(_QUARANTINE, _QUARANTINE_KEYS),
+    "storm_began": Rule(_MANY, _STORM),
+    "storm_over": Rule("after a storm nothing new for a while", ("holds.storm_cooldown_s",)),
 }
 
 HOLD_RULES: Mapping[HoldKind, Rule] = {
-    HoldKind.STORM: Rule("many hosts lost at once are more likely one fault elsewhere", _STORM),
+    HoldKind.STORM: Rule(_MANY, _STORM),
     HoldKind.RATE: Rule(
         "only so many convictions in a while", ("holds.rate_hosts_max", "holds.rate_window_s")
     ),

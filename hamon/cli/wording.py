@@ -39,6 +39,10 @@ WORDINGS: Mapping[str, Wording] = {
     "destination_restarted": Wording(
         "destination {host} rebooted before it took the guest; another host is looked for"
     ),
+    "storm_began": Wording(
+        "a storm began ({where}): it is written down, so that a later leader lets it cool down too"
+    ),
+    "storm_over": Wording("a storm and its cool-down are over ({where})"),
     "release_ended": Wording("a release from a storm's hold has come to its end"),
     "maintenance_ended": Wording("maintenance of {hosts} has come to its end"),
     "alive_by_session": Wording("it lives: its agent's session is there, boot {boot_id}"),

@@ -19,7 +19,7 @@ from hamon.errors import (
     UnreadableNodeError,
     WriteConflictError,
 )
-from hamon.model.control import Control
+from hamon.model.control import Control, StormRecord
 from hamon.model.guest import OPEN_GRANTS, Grant
 from hamon.model.host import HostGuard, HostSpec, Right
 from hamon.model.incident import IncidentRecord
@@ -30,6 +30,7 @@ _CLUSTER = (
     PlaceKind.FORMAT,
     PlaceKind.EPOCH,
     PlaceKind.CONTROL,
+    PlaceKind.STORMS,
     PlaceKind.ELECTION,
     PlaceKind.CONTROLLERS,
     PlaceKind.HOSTS,
@@ -37,6 +38,9 @@ _CLUSTER = (
     PlaceKind.INCIDENTS,
     PlaceKind.REQUESTS,
 )
+_LATER = (PlaceKind.STORMS,)
+"""Of these, what a cluster lacks that an earlier hamon has made."""
+
 _HOST = (
     PlaceKind.HOST,
     PlaceKind.GUARD,
@@ -84,7 +88,8 @@ async def enrol(
 ) -> tuple[HostName, ...]:
     """Make every directory and znode of the hosts; what is there already is left as it is.
 
-    Idempotent. A host is there whole or not at all.
+    Idempotent. A host is there whole or not at all. What the cluster itself lacks, because it was
+    made by an earlier hamon, is made as well.
 
     Args:
         store: a session of a controller below the cluster's chroot.
@@ -101,6 +106,16 @@ async def enrol(
         StoreError: ZooKeeper refused or did not answer; repeat it.
     """
     made: list[HostName] = []
+    later = [
+        CreateNode(
+            path=path,
+            data=_first_data(path),
+            access=access_for(path, Identities(controllers=controllers)),
+        )
+        for path in _LATER
+        if not await store.exists(path)
+    ]
+    await _commit(store, later, epoch)
     enrolled = frozenset(await store.children(PlaceKind.HOSTS))
     for spec in specs:
         identities = identities_of(controllers, [spec])
@@ -209,6 +224,8 @@ def _first_data(path: str) -> bytes:
             return encode(path, Format())
         case PlaceKind.CONTROL:
             return encode(path, Control())
+        case PlaceKind.STORMS:
+            return encode(path, StormRecord())
         case PlaceKind.GUARD:
             return encode(path, HostGuard(right=Right.LIVE))
         case _:

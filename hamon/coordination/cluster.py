@@ -114,7 +114,10 @@ class ZooKeeperCluster:
 
     async def enrol(self, hosts: tuple[HostSpec, ...], epoch: Epoch) -> tuple[HostName, ...]:
         """Make what is missing of the hosts. See ``engine.ports.Cluster``."""
-        return await enrol(self._store, hosts, self._controllers, epoch)
+        made = await enrol(self._store, hosts, self._controllers, epoch)
+        # Nothing that is decided checks its version, and one that was only just made had no watch.
+        await self._mirror.refresh([PlaceKind.STORMS])
+        return made
 
     async def commit(self, change: Change, epoch: Epoch) -> None:
         """Commit one change; the picture shows it on return. See ``engine.ports.Cluster``."""

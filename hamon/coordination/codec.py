@@ -16,7 +16,7 @@ import msgspec
 
 from hamon.coordination.paths import PlaceKind, parse
 from hamon.errors import Outcome, StoreError, UnreadableNodeError
-from hamon.model.control import Control, Request
+from hamon.model.control import Control, Request, StormRecord
 from hamon.model.guest import Grant, GuestRecord, InventoryEntry
 from hamon.model.host import (
     Heartbeat,
@@ -56,6 +56,7 @@ NodeValue = (
     | OfficeHolder
     | ControllerView
     | Control
+    | StormRecord
     | HostGuard
     | HostRecord
     | HostSelf
@@ -77,6 +78,7 @@ VALUE_TYPES: Mapping[PlaceKind, type[NodeValue]] = {
     PlaceKind.CONTENDER: OfficeHolder,
     PlaceKind.CONTROLLER: ControllerView,
     PlaceKind.CONTROL: Control,
+    PlaceKind.STORMS: StormRecord,
     PlaceKind.GUARD: HostGuard,
     PlaceKind.RECORD: HostRecord,
     PlaceKind.SELF: HostSelf,

@@ -21,6 +21,7 @@ from hamon.ports.store import Node, SessionState, Store
 
 _ROOTS = (
     PlaceKind.CONTROL,
+    PlaceKind.STORMS,
     PlaceKind.EPOCH,
     PlaceKind.CONTROLLERS,
     PlaceKind.HOSTS,

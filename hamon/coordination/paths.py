@@ -23,6 +23,7 @@ class PlaceKind(StrEnum):
     FORMAT = "/format"
     EPOCH = "/epoch"
     CONTROL = "/control"
+    STORMS = "/storms"
     ELECTION = "/election"
     CONTENDER = "/election/{sequence}"
     CONTROLLERS = "/controllers"
@@ -222,6 +223,7 @@ _PATTERNS = _patterns()
 
 _KINDS: Mapping[NodeKind, PlaceKind] = {
     NodeKind.CONTROL: PlaceKind.CONTROL,
+    NodeKind.STORMS: PlaceKind.STORMS,
     NodeKind.GUARD: PlaceKind.GUARD,
     NodeKind.RECORD: PlaceKind.RECORD,
     NodeKind.SELF: PlaceKind.SELF,

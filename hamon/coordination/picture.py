@@ -12,7 +12,7 @@ from typing import TypeVar
 from hamon.coordination.mirror import Mirror, Mirrored
 from hamon.coordination.paths import Place, PlaceKind, parse, to_path
 from hamon.model.change import Versioned
-from hamon.model.control import Control, Request
+from hamon.model.control import Control, Request, StormRecord
 from hamon.model.guest import Grant, GuestRecord, InventoryEntry
 from hamon.model.host import (
     Heartbeat,
@@ -66,6 +66,7 @@ class Picture:
             return None
         return StoredCluster(
             control=control,
+            storms=self._versioned(Place(kind=PlaceKind.STORMS), StormRecord),
             hosts=self._all_hosts(),
             guests=self._guests(),
             incidents=self._incidents(),

@@ -6,7 +6,7 @@ Rules:
    nothing is fenced, somebody is paged, and what is fenced already goes on.
 2. Hosts that share a failure domain (a label) are held by themselves and count as one trouble; so a
    lost rack does not keep hamon from another rack's single dead host.
-3. After a storm nothing new is convicted in its scope for a while; it may not be over.
+3. After a storm nothing new is convicted in its scope for a while (``cooldown``).
 4. What comes slowly is counted too: so many convictions an hour, and no more.
 5. An operator may release hosts, in the boots that were shown: a few at a time are then fenced.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from hamon.decide.cooldown import cooling_down
 from hamon.detector.verdict import fresh_probes, is_silent
 from hamon.model.control import Hold, HoldKind
 from hamon.model.host import LIVE_STATES, HostState
@@ -41,7 +42,7 @@ def storm_holds(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
     storms = _storms(view, policy, now_s)
     return [
         *storms,
-        *_cooling_down(view, policy, now_s, {storm.scope for storm in storms}),
+        *cooling_down(view, policy, now_s, {storm.scope for storm in storms}),
         *_rate(view, policy, now_s),
         *_queued_releases(view, policy, now_s),
     ]
@@ -88,16 +89,6 @@ def _storm(scope: str, lost: Sequence[str], limit: int, policy: Policy) -> Hold:
         f" at most {limit} are handled at once: {named(lost)}",
         needs_human=True,
     )
-
-
-def _cooling_down(view: ClusterView, policy: Policy, now_s: float, stormy: set[str]) -> list[Hold]:
-    found = []
-    for scope, seen_s in sorted(view.own.storms_s.items()):
-        until_s = seen_s + policy.holds.storm_cooldown_s
-        if scope not in stormy and now_s < until_s:
-            why = "a storm was here a moment ago; it may not be over"
-            found.append(Hold(kind=HoldKind.STORM, scope=scope, reason=why, until_s=until_s))
-    return found
 
 
 def troubled_hosts(view: ClusterView, policy: Policy, now_s: float) -> tuple[str, ...]:

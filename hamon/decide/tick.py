@@ -13,6 +13,7 @@ from hamon.decide.agentless import think_agentless
 from hamon.decide.chronicle import chronicled
 from hamon.decide.cloud import think_cloud
 from hamon.decide.convicted import think_convicted
+from hamon.decide.cooldown import think_storms
 from hamon.decide.device_checks import failing_devices
 from hamon.decide.history import think_history
 from hamon.decide.holds import against_action, holds
@@ -68,6 +69,7 @@ def decide(view: ClusterView, policy: Policy, now_s: float) -> Decision:
     elif view.own.only_host is None:
         # Of Nova's guests Nova knows the owner.
         thoughts += [*(think_ownership(view, host) for host in hosts), think_retirement(view)]
+    thoughts.append(think_storms(view, policy, in_force))
     if view.own.only_host is None:
         thoughts += [end_of_switches(view), think_history(view, policy.recovery)]
     thought = chronicled(view, _once_each(together(thoughts)), policy, in_force, now_s)

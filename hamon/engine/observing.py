@@ -83,6 +83,7 @@ class Observer:
             own=own,
             wall=self._clock.wall(),
             control=stored.control,
+            storms=stored.storms,
             hosts=hosts,
             guests=stored.guests,
             incidents=self._incidents(stored, now_s),

@@ -56,6 +56,8 @@ class Cluster(Protocol):
     async def enrol(self, hosts: tuple[HostSpec, ...], epoch: Epoch) -> tuple[HostName, ...]:
         """Make the directories and znodes of hosts that have none yet. Idempotent.
 
+        The picture then shows the storms that any earlier leader has written.
+
         Returns:
             The hosts of which something was missing.
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from hamon.model.action import Action, Look
-from hamon.model.control import Control, Hold, Request
+from hamon.model.control import Control, Hold, Request, StormRecord
 from hamon.model.guest import Grant, GuestRecord
 from hamon.model.host import HostGuard, HostRecord
 from hamon.model.incident import IncidentRecord, MigrationRecord
@@ -36,6 +36,7 @@ class NodeKind(StrEnum):
     """The znodes the leader reads or writes, by what they hold."""
 
     CONTROL = "control"
+    STORMS = "storms"
     GUARD = "state"
     RECORD = "record"
     SELF = "self"
@@ -61,6 +62,7 @@ class NodeKey:
 
 
 CONTROL = NodeKey(kind=NodeKind.CONTROL)
+STORMS = NodeKey(kind=NodeKind.STORMS)
 
 
 def guard_of(host: HostName) -> NodeKey:
@@ -105,6 +107,7 @@ def request_of(sequence: str) -> NodeKey:
 
 Value = (
     Control
+    | StormRecord
     | HostGuard
     | HostRecord
     | Grant

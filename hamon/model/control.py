@@ -59,6 +59,18 @@ class Control:
     reserved_in_use: Mapping[HostName, ReservedUse] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StormRecord:
+    """Where there is a storm, or was one a moment ago (znode ``storms``), for the next leader.
+
+    ``scopes``: as in a :class:`Hold`; since when, wall clock, for humans. A scope goes when its
+    cool-down is over. A znode of its own, and no field of ``control``: an older controller reads
+    neither this znode nor an unknown field, but a ``control`` that it cannot read stops everything.
+    """
+
+    scopes: Mapping[str, str] = field(default_factory=dict)
+
+
 class HoldKind(StrEnum):
     """Why hamon holds back."""
 

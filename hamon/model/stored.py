@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hamon.model.change import Versioned
-from hamon.model.control import Control, Request
+from hamon.model.control import Control, Request, StormRecord
 from hamon.model.guest import Grant, GuestRecord, InventoryEntry
 from hamon.model.host import (
     Heartbeat,
@@ -52,9 +52,13 @@ class StoredIncident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCluster:
-    """All of it. ``unreadable``: paths of znodes with a newer schema or rubbish."""
+    """All of it. ``unreadable``: paths of znodes with a newer schema or rubbish.
+
+    ``storms``: None while that znode is not there or cannot be read.
+    """
 
     control: Versioned[Control]
+    storms: Versioned[StormRecord] | None = None
     hosts: Mapping[HostName, StoredHost] = field(default_factory=dict)
     guests: Mapping[GuestId, Versioned[GuestRecord]] = field(default_factory=dict)
     incidents: Mapping[IncidentId, StoredIncident] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hamon.model.change import Versioned
 from hamon.model.cloud import CloudView
-from hamon.model.control import Control, Request
+from hamon.model.control import Control, Request, StormRecord
 from hamon.model.guest import Grant, GuestRecord, InventoryEntry
 from hamon.model.host import (
     Heartbeat,
@@ -156,11 +156,12 @@ class ControllerView:
 class OwnView:
     """How the deciding controller itself is doing.
 
-    ``took_office_s``: when the epoch bump was acknowledged. ``watching_since_s``: since when its
-    view of ZooKeeper has been whole without a gap. ``lagged_s``: when its loop last lagged or its
-    clock last jumped beyond the limit, None: never. ``is_session_proven``: a committed write of its
-    own session is younger than the session time-out. ``is_rolled_back``: the epoch is lower than
-    one seen before, so the ensemble was restored from an old snapshot: nothing may be written.
+    ``epoch``: of its term, 0 while it stands by. ``took_office_s``: when the epoch bump was
+    acknowledged. ``watching_since_s``: since when its view of ZooKeeper has been whole without a
+    gap. ``lagged_s``: when its loop last lagged or its clock last jumped beyond the limit, None:
+    never. ``is_session_proven``: a committed write of its own session is younger than the session
+    time-out. ``is_rolled_back``: the epoch is lower than one seen before, so the ensemble was
+    restored from an old snapshot: nothing may be written.
     ``blind_since_s``: planes and systems that it does not reach, and since when.
     ``storms_s``: by scope, when this controller last saw a storm there.
     ``only_host``: a stand-alone controller thinks about this host and its guests only.
@@ -193,12 +194,14 @@ class ClusterView:
 
     ``wall``: wall-clock time as ISO text, only to stamp records for humans (S20). ``unreadable``:
     paths of znodes with a newer schema or rubbish. ``cloud``: Nova, None: there is none.
-    ``ready``: what guests that others wait for told this controller last.
+    ``ready``: what guests that others wait for told this controller last. ``storms``: where a
+    leader has seen one, None: that cannot be read now.
     """
 
     own: OwnView
     wall: str
     control: Versioned[Control]
+    storms: Versioned[StormRecord] | None = None
     hosts: Mapping[HostName, HostView] = field(default_factory=dict)
     guests: Mapping[GuestId, Versioned[GuestRecord]] = field(default_factory=dict)
     incidents: Mapping[IncidentId, IncidentView] = field(default_factory=dict)

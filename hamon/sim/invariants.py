@@ -34,6 +34,7 @@ HEARD_S = 5.0
 _LEADERS = frozenset(
     {
         PlaceKind.CONTROL,
+        PlaceKind.STORMS,
         PlaceKind.GUARD,
         PlaceKind.RECORD,
         PlaceKind.GUEST,

@@ -22,7 +22,7 @@ from hamon.model.change import (
     incident_of,
     migration_of,
 )
-from hamon.model.control import Control
+from hamon.model.control import Control, StormRecord
 from hamon.model.guest import GuestRecord, PowerState
 from hamon.model.host import HostGuard, HostSpec, Right
 from hamon.model.incident import IncidentRecord, MigrationRecord, MigrationStatus, Trigger
@@ -57,6 +57,19 @@ async def test_enrol__again__makes_only_what_is_missing(leader: Store) -> None:
 
     assert before == await leader.get(f"/hosts/{OTHER}/state")
     assert (await leader.get(f"/hosts/{OTHER}/capacity")).data == b""
+
+
+async def test_enrol__cluster_of_an_earlier_hamon__gets_what_it_lacks(leader: Store) -> None:
+    """An upgrade needs no new bootstrap; what was written there since is left as it is."""
+    await leader.commit([DeleteNode(path="/storms", version=0)])
+
+    assert await enrol(leader, [spec(HOST)], CONTROLLERS, Epoch(0)) == ()
+    made = await leader.get("/storms")
+    assert await enrol(leader, [spec(HOST)], CONTROLLERS, Epoch(0)) == ()
+
+    assert StormRecord() == decode("/storms", made.data)
+    assert made == await leader.get("/storms")
+    assert await verify_access(leader, IDENTITIES) == ()
 
 
 async def test_enrol__by_a_deposed_leader__makes_nothing(leader: Store) -> None:

@@ -67,6 +67,7 @@ async def test_host__itself__may_do_its_part(zookeeper: StoreWorld, leader: Stor
         SetData(path="/epoch", data=b"", version=0),
         SetData(path="/control", data=b"", version=0),
         CheckVersion(path="/control", version=0),
+        SetData(path="/storms", data=b"", version=0),
         create(f"/election/{'0' * 32}-n_0000000000", b""),
         create("/controllers/evil", b"", is_ephemeral=True),
         create(f"/guests/7c/{GUEST}", b""),

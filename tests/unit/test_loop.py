@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from hamon.model.change import CONTROL, Change, Decision, Update
-from hamon.model.control import Control
+from hamon.coordination.codec import decode, encode
+from hamon.model.change import CONTROL, Change, Decision, Update, Versioned
+from hamon.model.control import Control, HoldKind, StormRecord
 from hamon.model.names import ControllerId
 from hamon.model.reason import reason
-from hamon.ports.store import SetData
+from hamon.ports.store import DeleteNode, SetData
 from hamon.sim.store import Loss
-from tests.builders import HOST, OTHER
+from tests.builders import HOST, OTHER, WALL
 from tests.unit.engine_world import World
 
 
@@ -112,6 +113,48 @@ async def test_epoch_lower_than_seen__nothing_is_written(world: World) -> None:
         last.decision.looks,
     )
     assert any("restored" in reason.facts.get("why", "") for reason in last.decision.reasons)
+
+
+async def test_office_taken__cluster_of_an_earlier_hamon__storms_are_written_and_read(
+    world: World,
+) -> None:
+    """Whoever read the cluster before that znode was there had no watch on it, and reads it now."""
+    await world.hand.commit([DeleteNode(path="/storms", version=0)])
+    leader = await world.add()
+    standby = await world.add(OTHER)
+    scopes = {"rack=a1": WALL}
+
+    assert leader.rounds[-1].view is not None
+    assert leader.rounds[-1].view.storms == Versioned(value=StormRecord(), version=0)
+
+    storm = encode("/storms", StormRecord(scopes=scopes))
+    await leader.stop()
+    world.controllers.remove(leader)
+    await world.hand.commit([SetData(path="/storms", data=storm, version=0)])
+    await world.turn()
+
+    assert standby.engine.epoch is not None
+    cooling = [hold for hold in standby.rounds[-1].decision.holds if hold.kind is HoldKind.STORM]
+    assert ["rack=a1"] == [hold.scope for hold in cooling]
+
+
+async def test_storm_over__leader__takes_its_record_away_once(world: World) -> None:
+    """What an earlier leader left goes after one cool-down, with one write; then all is quiet."""
+    storm = encode("/storms", StormRecord(scopes={"cluster": WALL}))
+    await world.hand.commit([SetData(path="/storms", data=storm, version=0)])
+    controller = await world.add()
+
+    await world.clock.advance(controller.policy.holds.storm_cooldown_s - 5.0)
+    before = await world.hand.get("/storms")
+    await world.clock.advance(10.0)
+    await world.turn()
+    after = await world.hand.get("/storms")
+    await world.clock.advance(70.0)
+    await world.turn()
+
+    assert (1, 2) == (before.version, after.version)
+    assert StormRecord() == decode("/storms", after.data)
+    assert after == await world.hand.get("/storms")
 
 
 async def test_znode_of_a_newer_schema__is_a_hold_and_not_a_crash(world: World) -> None:

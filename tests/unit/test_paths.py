@@ -14,7 +14,7 @@ from hamon.coordination.paths import (
     path_of,
     to_path,
 )
-from hamon.model.change import guard_of, guest_of, migration_of, request_of
+from hamon.model.change import STORMS, guard_of, guest_of, migration_of, request_of
 from hamon.model.names import GuestId, HostName, incident_id
 
 GUEST = GuestId("7c1d2ab0-52c5-4c3a-9a55-0d6c0bb0f1aa")
@@ -29,6 +29,7 @@ def test_path_of__keys_of_the_core__are_the_protocol_s() -> None:
     expected = f"/incidents/compute-1.example-7/migrations/{GUEST}"
     assert expected == path_of(migration_of(incident, GUEST))
     assert path_of(request_of("0000000012")) == "/requests/r-0000000012"
+    assert path_of(STORMS) == "/storms"
 
 
 @pytest.mark.parametrize("kind", list(PlaceKind))

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from hamon.decide.holds import against_conviction, holds
 from hamon.decide.storms import is_released, storm_limit, troubled_hosts
 from hamon.decide.tick import decide
-from hamon.model.control import Hold, HoldKind, Release
+from hamon.model.change import STORMS
+from hamon.model.control import Hold, HoldKind, Release, StormRecord
 from hamon.model.host import HostState, Leaving, Right
 from hamon.model.incident import Trigger
-from hamon.model.names import BootId, HostName, IncidentId
+from hamon.model.names import BootId, Epoch, HostName, IncidentId
 from hamon.model.policy import HoldPolicy, LeavingPolicy, Policy
-from hamon.model.view import ClusterView, HostView, IncidentView
+from hamon.model.view import ClusterView, HostView, IncidentView, OwnView
 from tests.builders import (
     BOOT,
     HOST,
@@ -34,6 +35,7 @@ from tests.builders import (
 from tests.decisions import changes_of, writes
 
 POLICY = Policy()
+RACK = "rack=a1"
 RACKS = replace(POLICY, holds=HoldPolicy(domain_labels=("rack",), storm_share_max=1.0))
 
 
@@ -247,6 +249,102 @@ def test_cool_down__of_a_domain__leaves_the_others_alone() -> None:
     assert set() == held(view, elsewhere[0])
     (hold,) = storms(view).values()
     assert (NOW_S + 59.0, False) == (hold.until_s, hold.needs_human)
+
+
+OURS, THEIRS = "a storm was here a moment ago", "an earlier leader saw a storm here"
+
+
+@pytest.mark.parametrize(
+    ("case", "own", "until_s", "why"),
+    [
+        ("found by a new leader", an_own(took_office_s=NOW_S - 20.0), NOW_S + 40.0, THEIRS),
+        ("over by its own count", an_own(took_office_s=NOW_S - 60.0), None, ""),
+        ("seen in this term", an_own(took_office_s=NOW_S - 90.0, storms_s={RACK: NOW_S - 30.0}),
+         NOW_S + 30.0, OURS),
+        ("seen in an old term", an_own(took_office_s=NOW_S - 5.0, storms_s={RACK: NOW_S - 300.0}),
+         NOW_S + 55.0, THEIRS),
+        ("stands by", an_own(epoch=Epoch(0), took_office_s=0.0), NOW_S + 60.0, THEIRS),
+    ],
+)  # fmt: skip
+def test_cool_down__recorded_storm__counts_whole_from_when_this_leader_could_know(
+    case: str, own: OwnView, until_s: float | None, why: str
+) -> None:
+    """A new leader knows nothing of a storm that is over; it waits longer, never shorter (S9)."""
+    there = fleet(1, 9, rack="a1")
+    view = a_view(*there, own=own, storms=[RACK])
+
+    found = storms(view)
+
+    assert ({} if until_s is None else {RACK: until_s}) == {
+        scope: hold.until_s for scope, hold in found.items()
+    }, case
+    assert all(hold.reason.startswith(why) for hold in found.values())
+    assert (until_s is None) == (set() == held(view, there[0]))
+
+
+def test_cool_down__storm_still_on_after_a_change_of_leader__is_the_storm() -> None:
+    """In mid-storm the picture says all: the hold has no end, and it pages."""
+    own = an_own(took_office_s=NOW_S - 1.0)
+
+    (hold,) = storms(a_view(*fleet(8, 0, rack="a1"), own=own, storms=[RACK])).values()
+
+    assert (RACK, None, True) == (hold.scope, hold.until_s, hold.needs_human)
+
+
+def recorded(view: ClusterView, policy: Policy = RACKS) -> set[str] | None:
+    """The scopes that a round writes down, None: it writes nothing of storms."""
+    found = writes(*changes_of(decide(view, policy, NOW_S))).get(STORMS)
+    assert found is None or isinstance(found, StormRecord)
+    return None if found is None else set(found.scopes)
+
+
+STORMY, QUIET = fleet(8, 0, rack="a1"), fleet(0, 8, rack="a1")
+LATELY, LONG_OVER = an_own(storms_s={RACK: NOW_S - 59.0}), an_own(storms_s={RACK: NOW_S - 61.0})
+NO_COOL_DOWN = replace(RACKS, holds=replace(RACKS.holds, storm_cooldown_s=0.0))
+
+
+@pytest.mark.parametrize(
+    ("case", "view", "policy", "expected"),
+    [
+        ("begins", a_view(*STORMY), RACKS, {RACK}),
+        ("goes on", a_view(*STORMY, storms=[RACK]), RACKS, None),
+        ("begins elsewhere, too", a_view(*STORMY, storms=["rack=z"], own=LATELY), RACKS,
+         {RACK, "rack=z"}),
+        ("cools down", a_view(*QUIET, storms=[RACK], own=LATELY), RACKS, None),
+        ("was not written in time", a_view(*QUIET, own=LATELY), RACKS, {RACK}),
+        ("is over", a_view(*QUIET, storms=[RACK], own=LONG_OVER), RACKS, set()),
+        ("one is over, one is not", a_view(*STORMY, storms=[RACK, "rack=z"]), RACKS, {RACK}),
+        ("label is configured no more", a_view(*fleet(0, 8), storms=[RACK]), POLICY, set()),
+        ("quiet", a_view(*QUIET), RACKS, None),
+        ("no cool-down wanted", a_view(*STORMY), NO_COOL_DOWN, None),
+        ("wanted no more", a_view(*STORMY, storms=[RACK]), NO_COOL_DOWN, set()),
+        ("unreadable", replace(a_view(*STORMY, unreadable=("/storms",)), storms=None), RACKS, None),
+        ("restored ensemble", a_view(*STORMY, own=an_own(is_rolled_back=True)), RACKS, None),
+    ],
+)  # fmt: skip
+def test_storm_record__by_table__is_written_when_it_changes_and_never_else(
+    case: str, view: ClusterView, policy: Policy, expected: set[str] | None
+) -> None:
+    """One write when a storm begins, one when its cool-down is over, none in between."""
+    assert expected == recorded(view, policy), case
+
+
+def test_storm_record__that_cannot_be_read__holds_everything() -> None:
+    """Nobody knows where a storm was: nothing is guessed at (S21)."""
+    view = replace(a_view(*fleet(1, 9), unreadable=("/storms",)), storms=None)
+
+    assert {HoldKind.UNREADABLE} == kinds(view)
+    assert set() == convicted(view, POLICY)
+
+
+def test_storm_record__since__is_when_it_began() -> None:
+    """A storm elsewhere does not make an older one younger."""
+    view = a_view(*STORMY, storms=["rack=z"], own=an_own(storms_s={"rack=z": NOW_S - 1.0}))
+    before = replace(view, wall="2026-01-01T00:05:00.000Z")
+
+    found = writes(*changes_of(decide(before, RACKS, NOW_S)))[STORMS]
+
+    assert StormRecord(scopes={"rack=z": WALL, RACK: before.wall}) == found
 
 
 # -- rate -----------------------------------------------------------------------------------------
