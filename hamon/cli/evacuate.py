@@ -7,7 +7,7 @@ from typing import TextIO
 import click
 
 from hamon.cli.asking import ask_in_words
-from hamon.cli.evacuation import TIMEOUT_S, Wanted, carry_out, check_target, preview
+from hamon.cli.evacuation import TIMEOUT_S, Wanted, carry_out, check_named, check_target, preview
 from hamon.cli.failure import Failure
 from hamon.cli.invocation import Invocation, asks_daemon, pass_invocation, yes_option
 from hamon.model.control import RequestKind
@@ -68,6 +68,7 @@ def command(  # noqa: PLR0913 - one for each option
         raise Failure(f"guest {guest['name']} was undefined on its host: nothing is left to move")
     check_target(client, source, host)
     shown = client.ask("host", host=source)
+    check_named(shown, guest["guest"])
     print_page(preview(client, shown))
     if guest["opted_out"]:
         click.echo(

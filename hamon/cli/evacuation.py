@@ -15,6 +15,7 @@ from hamon.cli.failure import ExitCode
 from hamon.cli.request import send
 from hamon.cli.watching import Ended, Watched, progress_for, watch
 from hamon.decide.holds import is_passed_by_hand
+from hamon.decide.naming import one_too_many
 from hamon.errors import RequestRefusedError
 from hamon.model.control import HoldKind, RequestKind
 from hamon.model.incident import MigrationStatus
@@ -62,6 +63,17 @@ def check_target(client: Client, host: str, target: str | None) -> None:
     if target == host:
         raise RequestRefusedError("The target host can't be the same one.")
     client.ask("target", host=target)
+
+
+def check_named(shown: Mapping[str, Any], guest: str) -> None:
+    """Refuse one more guest than an incident takes before anything is asked of a person.
+
+    Raises:
+        RequestRefusedError: as many are named as may be.
+    """
+    refused = one_too_many(shown["host"], shown["incident"] or "", shown["only"], guest)
+    if refused is not None:
+        raise RequestRefusedError(*refused)
 
 
 def expected_of(shown: Mapping[str, Any]) -> dict[str, str]:

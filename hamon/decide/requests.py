@@ -23,6 +23,7 @@ from hamon.decide.admission import (
 from hamon.decide.answering import RefusedError, accepted, answer, known_host
 from hamon.decide.fence_by_hand import fence_off, fence_on
 from hamon.decide.live import convict
+from hamon.decide.naming import one_too_many
 from hamon.decide.switches import switch
 from hamon.decide.thought import Thought
 from hamon.detector.verdict import Call, Verdict
@@ -178,7 +179,11 @@ def _widen(
     only: tuple[GuestId, ...],
     policy: EvacuationPolicy,
 ) -> Change:
-    """Join an incident that is open already: all guests, or one more of them."""
+    """Join an incident that is open already: all guests, or one more of them.
+
+    Raises:
+        RefusedError: the host returns, as many guests are named as may be, or one cannot move.
+    """
     value = request.value
     record = host.record.value
     incident = view.incidents.get(record.incident) if record and record.incident else None
@@ -186,6 +191,9 @@ def _widen(
         msg = f"host {host.name} is returning; its guests stay where they are"
         raise RefusedError(msg, "`hamon explain` says what it waits for")
     opened = incident.record.value
+    for guest in only:
+        if (refused := one_too_many(host.name, opened.incident, opened.only, guest)) is not None:
+            raise RefusedError(*refused)
     scope = () if not only or not opened.only else tuple(dict.fromkeys((*opened.only, *only)))
     answered = accepted(value, f"joined incident {opened.incident}", opened.incident)
     operations: list[Operation] = [

@@ -139,6 +139,7 @@ class Answers:
             "evidence": self._evidence(host),
             "power": self._power(host),
             "guests": guests,
+            "only": self._named(host),
             **self._thoughts(host),
         }
 
@@ -323,6 +324,12 @@ class Answers:
             "reserved": self._reserved(host),
             "maintenance": host.name in self._view.control.value.maintenance,
         }
+
+    def _named(self, host: HostView) -> list[GuestId]:
+        """Return the guests that are named one by one in the host's incident; none: all move."""
+        record = host.record.value
+        incident = self._view.incidents.get(record.incident) if record and record.incident else None
+        return list(incident.record.value.only) if incident is not None else []
 
     def _reserved(self, host: HostView) -> str:
         """Say whether a reserved host is kept free or in use; "": it is none."""

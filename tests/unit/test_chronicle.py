@@ -18,6 +18,7 @@ from hamon.decide.chronicle import (
     told_of_live_hosts,
 )
 from hamon.decide.holds import OVERRIDABLE
+from hamon.decide.naming import NAMED_MAX
 from hamon.decide.tick import decide
 from hamon.engine.asked import REASON_MAX
 from hamon.engine.memory import THOUGHTS_MAX, Memory
@@ -51,6 +52,7 @@ from tests.builders import (
     NOW_S,
     SPARE,
     WALL,
+    a_guest,
     a_host,
     a_lost_host,
     a_power_word,
@@ -68,7 +70,7 @@ from tests.decisions import changes_of, writes
 
 POLICY = Policy()
 RECORD_MAX = 32 * 1024
-"""Bytes of one incident record, but for guests that an operator named one by one."""
+"""Bytes of one incident record."""
 
 MOMENTS = st.lists(
     st.builds(
@@ -182,6 +184,7 @@ def worst() -> IncidentRecord:
         stamps=dict.fromkeys(("convicted", "fenced", "evacuating", "evacuated", "r"), WALL),
         policy=values_of(POLICY, HostPolicy(hung=HungPolicy.FENCE)),
         policy_hash="f" * 64,
+        only=tuple(a_guest(number) for number in range(NAMED_MAX)),
         waits=tuple(f"return_waits_for_something_{number}" for number in range(10)),
     )
     for _ in range(200):

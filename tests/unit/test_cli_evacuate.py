@@ -15,6 +15,7 @@ from hamon.cli import watching
 from hamon.cli.failure import ExitCode
 from hamon.cli.invocation import Invocation
 from hamon.cli.main import cli
+from hamon.decide.naming import NAMED_MAX
 from hamon.model.guest import NotMovable
 from hamon.model.guest_policy import EVACUATE
 from hamon.model.host import HostState
@@ -382,6 +383,20 @@ def test_evacuate__guest_opted_out__says_so_and_moves_it(path: Path) -> None:
 
     assert (ExitCode.OK, 1) == (result.exit_code, len(daemon.requests)), result.output
     assert "opted out of evacuation (domain metadata hamon:evacuate=false)" in result.stdout
+
+
+def test_evacuate__one_guest_more_than_may_be_named__is_refused_before_the_question(
+    path: Path,
+) -> None:
+    """What cannot be is said at once, with what to do instead; nothing is sent."""
+    named = tuple(a_guest(number) for number in range(100, 100 + NAMED_MAX))
+    with AnsweringDaemon(path, under_way(HostState.FENCING, only=named)) as daemon:
+        result = run("evacuate", "guest-1", "--socket", path, keys="")
+
+    assert (ExitCode.REFUSED, []) == (result.exit_code, daemon.requests), result.output
+    assert f"incident {INCIDENT} of host {HOST} names {NAMED_MAX} guests" in result.stderr
+    assert f"hamon evacuate-host {HOST}" in result.stderr
+    assert "Fence" not in result.stdout
 
 
 def test_evacuate__force_without_destination__is_wrong_usage(path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hamon.decide.naming import NAMED_MAX
 from hamon.decide.tick import decide
 from hamon.model.change import (
     CONTROL,
@@ -318,6 +319,34 @@ def test_join__open_incident__is_widened_never_narrowed(
     assert isinstance(written, IncidentRecord)
     assert expected == written.only
     assert incident_of(OPENED) not in writes(*changes_of(decision))
+
+
+def test_join__one_guest_more_than_may_be_named__is_refused_and_writes_nothing() -> None:
+    """An incident's record is written again at every step: it must not grow with a fleet."""
+    named = tuple(a_guest(number) for number in range(100, 100 + NAMED_MAX))
+    incident = an_incident(only=named, proof=a_power_word())
+
+    answered, decision = asked(EVACUATE, shut_out(), SPARE_HOST, incidents=[incident])
+
+    assert (RequestState.REFUSED, True) == (answered.state, str(NAMED_MAX) in answered.answer)
+    assert f"`hamon evacuate-host {HOST}`" in answered.advice
+    record = writes(*changes_of(decision)).get(incident_of(INCIDENT), incident.record.value)
+    assert isinstance(record, IncidentRecord)
+    assert named == record.only
+
+
+@pytest.mark.parametrize(("count", "also"), [(NAMED_MAX - 1, ()), (NAMED_MAX - 1, (GUEST,))])
+def test_join__as_many_as_may_be_named__are_taken(count: int, also: tuple[GuestId, ...]) -> None:
+    """The last one still goes, and who is named already is no more of them."""
+    named = (*(a_guest(number) for number in range(100, 100 + count)), *also)
+    incident = an_incident(only=named, proof=a_power_word())
+
+    answered, decision = asked(EVACUATE, shut_out(), SPARE_HOST, incidents=[incident])
+
+    assert RequestState.ACCEPTED is answered.state
+    record = writes(*changes_of(decision)).get(incident_of(INCIDENT), incident.record.value)
+    assert isinstance(record, IncidentRecord)
+    assert NAMED_MAX == len(record.only)
 
 
 @pytest.mark.parametrize(("words", "is_recorded"), [({EVACUATE_KEY: "false"}, True), ({}, False)])
