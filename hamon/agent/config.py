@@ -12,9 +12,9 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
+from hamon.agent.config_keys import ConfigKeys
 from hamon.agent.guarded_heartbeat import WatchdogSettings, beat_period_s
 from hamon.agent.permits import HostFolders
 from hamon.errors import ConfigError
@@ -132,7 +132,7 @@ def load_config(path: Path) -> AgentConfig:
         content = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(str(path), "", str(error)) from error
-    keys = _Keys(str(path), content)
+    keys = ConfigKeys(str(path), content)
     config = AgentConfig(
         path=path,
         host=_host(keys),
@@ -188,101 +188,21 @@ def load_config(path: Path) -> AgentConfig:
     return config
 
 
-class _Keys:
-    """The content of the file, and which of its keys were asked for."""
-
-    def __init__(self, path: str, content: dict[str, Any]) -> None:
-        self._path = path
-        self._values = dict(_flatten(content))
-        self._known: set[str] = set()
-
-    def error(self, key: str, why: str) -> ConfigError:
-        return ConfigError(self._path, key, why)
-
-    def text(self, key: str, default: str | None = None, *, may_be_empty: bool = False) -> str:
-        value = self._take(key, default)
-        if not isinstance(value, str) or not (value or may_be_empty):
-            raise self.error(key, f"{value!r} is no text")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self._take(key, [])
-        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
-            raise self.error(key, f"{value!r} is no list of texts")
-        return tuple(value)
-
-    def number(
-        self, key: str, default: float, *, at_least: float, at_most: float = 3600.0
-    ) -> float:
-        value = self._take(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.error(key, f"{value!r} is no number")
-        if not at_least <= value <= at_most:
-            raise self.error(key, f"{value} is not between {at_least} and {at_most}")
-        return float(value)
-
-    def flag(self, key: str, *, default: bool) -> bool:
-        value = self._take(key, default)
-        if not isinstance(value, bool):
-            raise self.error(key, f"{value!r} is neither true nor false")
-        return value
-
-    def path(self, key: str, default: str) -> Path:
-        path = Path(self.text(key, default))
-        if not path.is_absolute() or ".." in path.parts:
-            raise self.error(key, f"{path} is no absolute path")
-        return path
-
-    def tables(self, key: str) -> list[dict[str, str]]:
-        value = self._take(key, [])
-        tables = value if isinstance(value, list) else [value]
-        for table in tables:
-            if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):
-                raise self.error(key, f"{table!r} is no table of texts")
-        return tables
-
-    def table(self, key: str) -> dict[str, str]:
-        prefix = f"{key}."
-        names = [name for name in self._values if name.startswith(prefix)]
-        return {name.removeprefix(prefix): self.text(name) for name in names}
-
-    def refuse_unknown(self) -> None:
-        if unknown := sorted(self._values.keys() - self._known):
-            raise self.error(unknown[0], "there is no such key")
-
-    def _take(self, key: str, default: object) -> Any:  # noqa: ANN401 - whatever TOML holds
-        self._known.add(key)
-        value = self._values.get(key, default)
-        if value is None:
-            raise self.error(key, "is missing")
-        return value
-
-
-def _flatten(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in content.items():
-        if isinstance(value, dict):
-            pairs.extend(_flatten(value, f"{prefix}{key}."))
-        else:
-            pairs.append((f"{prefix}{key}", value))
-    return pairs
-
-
-def _host(keys: _Keys) -> HostName:
+def _host(keys: ConfigKeys) -> HostName:
     try:
         return host_name(keys.text("host"))
     except ValueError as error:
         raise keys.error("host", str(error)) from error
 
 
-def _cluster(keys: _Keys) -> str:
+def _cluster(keys: ConfigKeys) -> str:
     cluster = keys.text("cluster", "default")
     if not is_name(cluster):
         raise keys.error("cluster", f"{cluster!r} is no name (lower-case letters, digits, . and -)")
     return cluster
 
 
-def _backend(keys: _Keys) -> Backend:
+def _backend(keys: ConfigKeys) -> Backend:
     text = keys.text("backend", Backend.LIBVIRT)
     try:
         return Backend(text)
@@ -291,7 +211,7 @@ def _backend(keys: _Keys) -> Backend:
         raise keys.error("backend", f"{text!r} is neither {known}") from None
 
 
-def _servers(keys: _Keys) -> tuple[str, ...]:
+def _servers(keys: ConfigKeys) -> tuple[str, ...]:
     servers = keys.texts("zookeeper.servers")
     if not servers:
         raise keys.error("zookeeper.servers", 'name at least one, such as ["192.0.2.1:2181"]')
@@ -301,7 +221,7 @@ def _servers(keys: _Keys) -> tuple[str, ...]:
     return servers
 
 
-def _controllers_digest(keys: _Keys) -> str:
+def _controllers_digest(keys: ConfigKeys) -> str:
     digest = keys.text("zookeeper.controllers_digest")
     if not _DIGEST.fullmatch(digest):
         raise keys.error(
@@ -311,7 +231,7 @@ def _controllers_digest(keys: _Keys) -> str:
     return digest
 
 
-def _planes(keys: _Keys) -> Mapping[str, str]:
+def _planes(keys: ConfigKeys) -> Mapping[str, str]:
     planes: dict[str, str] = {}
     for name, address in keys.table("planes").items():
         key = f"planes.{name}"
@@ -326,7 +246,7 @@ def _planes(keys: _Keys) -> Mapping[str, str]:
     return planes
 
 
-def _shared_paths(keys: _Keys) -> tuple[str, ...]:
+def _shared_paths(keys: ConfigKeys) -> tuple[str, ...]:
     paths = keys.texts("storage.shared_paths")
     for path in paths:
         if not path.startswith("/") or ".." in path.split("/") or path.strip("/") == "":
@@ -334,7 +254,7 @@ def _shared_paths(keys: _Keys) -> tuple[str, ...]:
     return paths
 
 
-def _heartbeats(keys: _Keys) -> Mapping[str, Path]:
+def _heartbeats(keys: ConfigKeys) -> Mapping[str, Path]:
     folders: dict[str, Path] = {}
     for table in keys.tables("storage.heartbeats"):
         if table.keys() != {"name", "path"}:
@@ -350,7 +270,7 @@ def _heartbeats(keys: _Keys) -> Mapping[str, Path]:
     return folders
 
 
-def _links(keys: _Keys) -> tuple[str, ...]:
+def _links(keys: ConfigKeys) -> tuple[str, ...]:
     links = keys.texts("checks.links")
     for link in links:
         if not _LINK.fullmatch(link) or link in {".", ".."}:
@@ -358,7 +278,7 @@ def _links(keys: _Keys) -> tuple[str, ...]:
     return links
 
 
-def _watchdog(keys: _Keys) -> WatchdogConfig | None:
+def _watchdog(keys: ConfigKeys) -> WatchdogConfig | None:
     device = keys.text("watchdog.device", "", may_be_empty=True)
     timeout_s = keys.number("watchdog.timeout_s", 15.0, at_least=2.0, at_most=120.0)
     r_max_s = keys.number("watchdog.r_max_s", 2.0, at_least=0.1, at_most=60.0)
@@ -376,7 +296,7 @@ def _watchdog(keys: _Keys) -> WatchdogConfig | None:
     )
 
 
-def _check_watchdog(keys: _Keys, settings: WatchdogSettings, session_timeout_s: float) -> None:
+def _check_watchdog(keys: ConfigKeys, settings: WatchdogSettings, session_timeout_s: float) -> None:
     """Refuse a watchdog that would reset the host while ZooKeeper replaces its own leader.
 
     A session time-out is made to outlast that; so must be what is left of the device's after a
@@ -393,7 +313,7 @@ def _check_watchdog(keys: _Keys, settings: WatchdogSettings, session_timeout_s: 
         )
 
 
-def _product_uuid(keys: _Keys) -> str:
+def _product_uuid(keys: ConfigKeys) -> str:
     text = keys.text("product_uuid", "firmware")
     if text == "firmware":
         return ""
