@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
@@ -28,18 +28,18 @@ from hamon.engine.ports import Witness
 from hamon.engine.reporting import Reporter
 from hamon.errors import RequestRefusedError
 from hamon.evacuator.cloud.pacing import Pace
-from hamon.model.host import FenceDeviceSpec, HostSpec
+from hamon.model.host import HostSpec
 from hamon.model.names import ControllerId, HostName
 from hamon.model.policy import Policy
-from hamon.model.proof import PowerReading
 from hamon.ports.clock import Clock
 from hamon.ports.cloud import Cloud
-from hamon.ports.fencing import FenceDevice, ShotResult
+from hamon.ports.fencing import FenceDevice
 from hamon.sim.ensemble import Ensemble, ProcessStore
 from hamon.sim.events import Events
 from hamon.sim.host import BEAT_S
 from hamon.sim.network import SimulatedNetwork, SimulatedProbe
 from hamon.sim.process import Process
+from hamon.sim.shot_child import ChildDevice
 from hamon.sim.storage import SimulatedStorage
 
 ShotStarted = Callable[[ControllerId, HostName, float], None]
@@ -352,7 +352,7 @@ class SimulatedController:
 
         return {
             host: {
-                name: _ChildDevice(device, host, self._world.clock, started, self.buried)
+                name: ChildDevice(device, host, self._world.clock, started, self.buried)
                 for name, device in devices.items()
             }
             for host, devices in self._world.devices.items()
@@ -375,61 +375,3 @@ class InMemoryHighest:
         """Remember the highest generation; False: it is lower than before."""
         self._generation = max(self._generation, highest)
         return highest == self._generation
-
-
-class _ChildDevice:
-    """A device whose orders are carried by children that outlive the daemon."""
-
-    def __init__(
-        self,
-        inner: FenceDevice,
-        host: HostName,
-        clock: Clock,
-        started: Callable[[HostName, float], None],
-        children: list[Process],
-    ) -> None:
-        self._inner = inner
-        self._host = host
-        self._clock = clock
-        self._started = started
-        self._children = children
-
-    @property
-    def spec(self) -> FenceDeviceSpec:
-        """The device as configured."""
-        return self._inner.spec
-
-    async def read(self, timeout_s: float) -> PowerReading:
-        """Ask for the power state and the identity."""
-        return await self._inner.read(timeout_s)
-
-    async def cut_power(self, start_by_s: float, deadline_s: float) -> ShotResult:
-        """Order power off, from a child."""
-
-        async def shoot() -> ShotResult:
-            if self._clock.now_s() <= start_by_s:
-                self._started(self._host, start_by_s)
-            return await self._inner.cut_power(start_by_s, deadline_s)
-
-        return await self._carried(shoot())
-
-    async def power_on(self, start_by_s: float, deadline_s: float) -> ShotResult:
-        """Order power on, from a child."""
-        return await self._carried(self._inner.power_on(start_by_s, deadline_s))
-
-    async def _carried(self, order: Coroutine[object, object, ShotResult]) -> ShotResult:
-        answer: asyncio.Future[ShotResult] = asyncio.get_running_loop().create_future()
-
-        async def carry() -> None:
-            result = await order
-            if not answer.done():
-                answer.set_result(result)
-
-        child = Process(f"{self._host}/shot", _never_crashes)
-        self._children.append(child)
-        child.spawn(carry())
-        return await answer
-
-
-def _never_crashes(process: Process, error: BaseException) -> None:
-    raise AssertionError(process.name) from error
