@@ -6,7 +6,6 @@ each answer is what ``-f json`` prints; names are those of the model.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import msgspec
@@ -15,13 +14,18 @@ from hamon.decide.holds import holds
 from hamon.decide.outlook import outlook
 from hamon.decide.rehearsal import rehearse
 from hamon.decide.tick import decide
-from hamon.detector.agentless import nova_word
+from hamon.engine.host_answers import (
+    evidence_lines,
+    guest_lines,
+    host_line,
+    named_guests,
+    power_lines,
+)
 from hamon.engine.loop import Round
 from hamon.engine.stories import (
     exported,
     incident_line,
     incident_lines,
-    opted_out_told,
     outlook_told,
     policy_of,
     whole_incident,
@@ -29,8 +33,6 @@ from hamon.engine.stories import (
 from hamon.errors import RequestRefusedError
 from hamon.evacuator.choices import policy_of_entry
 from hamon.evacuator.scheduler import entry_of
-from hamon.model.guest_policy import GuestPolicy
-from hamon.model.host import DomainState
 from hamon.model.names import GuestId, HostName, IncidentId
 from hamon.model.policy import Policy
 from hamon.model.reason import Reason, reason
@@ -84,7 +86,7 @@ class Answers:
             "controllers": [_plain(c) for _, c in sorted(view.controllers.items())],
             "holds": self._holds(),
             "releases": [_plain(release) for release in view.control.value.releases],
-            "hosts": [self._host_line(host) for _, host in sorted(view.hosts.items())],
+            "hosts": [host_line(view, host, self._now_s) for _, host in sorted(view.hosts.items())],
             "incidents": [
                 incident_line(incident)
                 for _, incident in sorted(view.incidents.items())
@@ -95,7 +97,9 @@ class Answers:
     def hosts(self) -> Answer:
         """Return one line for every enrolled host."""
         view = self._view
-        return {"hosts": [self._host_line(host) for _, host in sorted(view.hosts.items())]}
+        return {
+            "hosts": [host_line(view, host, self._now_s) for _, host in sorted(view.hosts.items())]
+        }
 
     def host(self, name: str) -> Answer:
         """Return everything known of one host.
@@ -105,41 +109,18 @@ class Answers:
         """
         host = self._find(name)
         seen = host.self_.value
-        guests = []
-        for guest, entry in sorted(host.inventory.items(), key=lambda item: item[1].name):
-            owned = self._view.guests.get(guest)
-            known = policy_of_entry(entry, self._policy.evacuation)
-            grant = host.grants.get(guest)
-            state = host.domains.domains.get(guest) if host.domains is not None else None
-            guests.append(
-                {
-                    "guest": guest,
-                    "name": entry.name,
-                    "wanted": entry.wanted,
-                    "domain": state,
-                    "protected": entry.is_protected and not known.is_opted_out,
-                    "not_movable": [*entry.not_movable, *opted_out_told(known)],
-                    "policy": policy_answer(known),
-                    "owner": owned.value.owner if owned is not None else None,
-                    "generation": owned.value.generation if owned is not None else None,
-                    "migration": owned.value.migration if owned is not None else None,
-                    "grant": grant.value.state if grant is not None else None,
-                    "ram_mib": entry.ram_mib,
-                    "vcpus": entry.vcpus,
-                }
-            )
         return {
-            **self._host_line(host),
+            **host_line(self._view, host, self._now_s),
             "registered": _plain(seen) if seen is not None else None,
             "guard": _plain(host.guard.value),
             "planes": [_plain(plane) for plane in host.spec.planes],
             "fence": [{"name": d.name, "kind": d.kind, "level": d.level} for d in host.spec.fence],
             "capacity": _plain(host.capacity) if host.capacity is not None else None,
             "checks": _plain(host.checks) if host.checks is not None else None,
-            "evidence": self._evidence(host),
-            "power": self._power(host),
-            "guests": guests,
-            "only": self._named(host),
+            "evidence": evidence_lines(host, self._now_s),
+            "power": power_lines(host, self._now_s),
+            "guests": guest_lines(self._view, host, self._policy.evacuation),
+            "only": named_guests(self._view, host),
             **self._thoughts(host),
         }
 
@@ -170,11 +151,11 @@ class Answers:
         looked_ahead = outlook(self._view, host, self._policy, in_force, self._now_s)
         return {
             "about": "host",
-            **self._host_line(host),
+            **host_line(self._view, host, self._now_s),
             "state_for_s": round(self._now_s - host.state_since_s, 2),
             **self._seen_by(),
-            "evidence": self._evidence(host),
-            "power": self._power(host),
+            "evidence": evidence_lines(host, self._now_s),
+            "power": power_lines(host, self._now_s),
             **outlook_told(looked_ahead),
             **self._thoughts(host),
             **policy_of(self._policy, host),
@@ -202,17 +183,6 @@ class Answers:
 
     def _seen_by(self) -> Answer:
         return {"seen_by": self._view.own.controller, "is_leading": self._round.is_leading}
-
-    def _power(self, host: HostView) -> list[Answer]:
-        return [
-            {
-                "device": reading.device,
-                "power": reading.power,
-                "age_s": round(self._now_s - reading.observed_s, 2),
-                "detail": reading.detail,
-            }
-            for reading in host.readings
-        ]
 
     def _thoughts(self, host: HostView) -> Answer:
         """Return what is thought about a host and its guests now: why, and what is being done."""
@@ -304,73 +274,6 @@ class Answers:
             )
         return host
 
-    def _host_line(self, host: HostView) -> Answer:
-        record = host.record.value
-        domains = host.domains.domains if host.domains is not None else {}
-        states = Counter(domains.values())
-        return {
-            "host": host.name,
-            "state": record.state if record is not None else "never seen",
-            "since": record.since if record is not None else "",
-            "reason": record.reason if record is not None else "",
-            "boot_id": host.boot_id,
-            "labels": dict(host.spec.labels),
-            "agentless": host.spec.agentless,
-            "nova": self._nova(host),
-            "session": host.heartbeat is not None,
-            "incident": record.incident if record is not None else None,
-            "running": states[DomainState.RUNNING],
-            "protected": sum(1 for entry in host.inventory.values() if entry.is_protected),
-            "reserved": self._reserved(host),
-            "maintenance": host.name in self._view.control.value.maintenance,
-        }
-
-    def _named(self, host: HostView) -> list[GuestId]:
-        """Return the guests that are named one by one in the host's incident; none: all move."""
-        record = host.record.value
-        incident = self._view.incidents.get(record.incident) if record and record.incident else None
-        return list(incident.record.value.only) if incident is not None else []
-
-    def _reserved(self, host: HostView) -> str:
-        """Say whether a reserved host is kept free or in use; "": it is none."""
-        if not host.spec.reserved:
-            return ""
-        use = self._view.control.value.reserved_in_use.get(host.name)
-        return "kept free" if use is None else f"in use for {use.incident} since {use.since}"
-
-    def _nova(self, host: HostView) -> Answer | None:
-        """Return what Nova says of the compute service of a host without an agent."""
-        if not host.spec.agentless:
-            return None
-        word = nova_word(self._view, host, self._now_s)
-        return {"word": word.word, "why": word.why, "beat_at": word.beat_at}
-
-    def _evidence(self, host: HostView) -> list[Answer]:
-        lost = (
-            []
-            if host.session_lost_s is None or host.spec.agentless
-            else [
-                {
-                    "source": "session",
-                    "subject": "zookeeper",
-                    "vote": "lost",
-                    "age_s": round(self._now_s - host.session_lost_s, 2),
-                }
-            ]
-        )
-        return lost + [
-            {
-                "source": vote.source,
-                "subject": vote.subject,
-                "vote": vote.vote,
-                "age_s": round(self._now_s - vote.observed_s, 2),
-                "for_s": round(self._now_s - vote.changed_s, 2),
-                "boot_id": vote.boot_id,
-                "detail": vote.detail,
-            }
-            for vote in host.evidence
-        ]
-
     def _holds(self) -> list[Answer]:
         return [_plain(hold) for hold in holds(self._view, self._policy, self._now_s)]
 
@@ -387,16 +290,6 @@ class Answers:
     def _why_opted_out(self, guest: GuestId) -> str:
         entry = entry_of(self._view, guest)
         return policy_of_entry(entry, self._policy.evacuation).opted_out if entry else ""
-
-
-def policy_answer(policy: GuestPolicy) -> Answer:
-    """Return what was said of a guest, as it holds."""
-    return {
-        "priority": policy.priority,
-        "restart": policy.restart,
-        "ready": policy.ready,
-        "refused": list(policy.refused),
-    }
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON is dynamic

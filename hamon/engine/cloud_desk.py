@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from hamon.engine.answers import Answer, policy_answer
+from hamon.engine.answers import Answer
 from hamon.engine.cloud_picture import CloudPicture
+from hamon.engine.host_answers import policy_answer
 from hamon.errors import (
     CloudConflictError,
     CloudError,
