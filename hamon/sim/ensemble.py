@@ -10,8 +10,9 @@ from random import Random
 from hamon.ports.clock import Clock
 from hamon.ports.store import AccessRule, Node, SessionState, StoreOperation, WatchCallback
 from hamon.sim.process import Process
-from hamon.sim.store import InMemoryStore, InMemoryZooKeeper
+from hamon.sim.store import InMemoryStore
 from hamon.sim.tree import TreeChange
+from hamon.sim.zookeeper import InMemoryZooKeeper
 
 TRAVEL_S = (0.001, 0.004)
 """How long a commit is on its way, at random."""

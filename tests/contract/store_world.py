@@ -13,7 +13,8 @@ from hamon.coordination.access import CONTROLLERS_USER, Identities, access_for, 
 from hamon.coordination.bootstrap import bootstrap
 from hamon.coordination.zookeeper import SessionCredentials, StoreSettings, ZooKeeperStore
 from hamon.ports.store import AccessRule, CreateNode, Permission, Store
-from hamon.sim.store import InMemoryStore, InMemoryZooKeeper
+from hamon.sim.store import InMemoryStore
+from hamon.sim.zookeeper import InMemoryZooKeeper
 
 REAL_TIMEOUT_S = 4.0
 MEMORY_TIMEOUT_S = 0.5

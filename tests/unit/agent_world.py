@@ -18,7 +18,8 @@ from hamon.model.policy import Backend
 from hamon.ports.store import CreateNode, DeleteNode, Node, SetData
 from hamon.sim.host_files import InMemoryHostFiles, InMemoryPermits
 from hamon.sim.hypervisor import HostShape, InMemoryHypervisor
-from hamon.sim.store import InMemoryStore, InMemoryZooKeeper
+from hamon.sim.store import InMemoryStore
+from hamon.sim.zookeeper import InMemoryZooKeeper
 from tests.virtual_clock import VirtualClock, rest
 
 HOST = HostName("compute-1")

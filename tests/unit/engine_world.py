@@ -23,7 +23,8 @@ from hamon.model.policy import Policy
 from hamon.ports.store import SetData
 from hamon.sim.network import SimulatedNetwork, SimulatedProbe
 from hamon.sim.power import SimulatedFenceDevice
-from hamon.sim.store import InMemoryStore, InMemoryZooKeeper
+from hamon.sim.store import InMemoryStore
+from hamon.sim.zookeeper import InMemoryZooKeeper
 from tests.builders import HOST, ME, a_device, uuid_of
 from tests.virtual_clock import VirtualClock, rest
 

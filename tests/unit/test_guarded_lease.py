@@ -35,9 +35,10 @@ from hamon.ports.store import (
     WatchCallback,
 )
 from hamon.ports.watchdog import WatchdogKind
-from hamon.sim.store import InMemoryStore, InMemoryZooKeeper
+from hamon.sim.store import InMemoryStore
 from hamon.sim.tree import Caller
 from hamon.sim.watchdog_device import InMemoryWatchdog, SimulatedWatchdog
+from hamon.sim.zookeeper import InMemoryZooKeeper
 from tests.unit.agent_world import BOOT, CONTROLLERS, HOST, IDENTITIES, OWN, Events
 from tests.virtual_clock import VirtualClock
 
