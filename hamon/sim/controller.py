@@ -36,7 +36,7 @@ from hamon.ports.cloud import Cloud
 from hamon.ports.fencing import FenceDevice
 from hamon.sim.ensemble import Ensemble, ProcessStore
 from hamon.sim.events import Events
-from hamon.sim.host import BEAT_S
+from hamon.sim.host_beats import BEAT_S
 from hamon.sim.network import SimulatedNetwork, SimulatedProbe
 from hamon.sim.process import Process
 from hamon.sim.shot_child import ChildDevice

@@ -71,10 +71,10 @@ def heal(world: World) -> None:
     heal_nova(world)
     world.storage.heal()
     for host in world.hosts.values():
-        host.unhang()
+        host.agents.unhang()
         host.links_down.clear()
-        host.start_heartbeat()
-        host.start_guests_agent()
+        host.agents.start_heartbeat()
+        host.agents.start_guests()
         _libvirtd(world, host.name, "resume")
         _libvirtd(world, host.name, "start")
 
@@ -117,8 +117,8 @@ def _guests_agent(world: World, name: str, what: str) -> None:
 
 
 def _agent_verb(host: SimulatedHost, what: str, *, heartbeat: bool) -> None:
-    kill = host.kill_heartbeat if heartbeat else host.kill_guests_agent
-    start = host.start_heartbeat if heartbeat else host.start_guests_agent
+    kill = host.agents.kill_heartbeat if heartbeat else host.agents.kill_guests
+    start = host.agents.start_heartbeat if heartbeat else host.agents.start_guests
     match what:
         case "kill":
             kill()
@@ -128,16 +128,16 @@ def _agent_verb(host: SimulatedHost, what: str, *, heartbeat: bool) -> None:
             kill()
             start()
         case "pause":
-            host.pause(heartbeat=heartbeat, guests=not heartbeat)
+            host.agents.pause(heartbeat=heartbeat, guests=not heartbeat)
         case "resume":
-            host.resume(heartbeat=heartbeat, guests=not heartbeat)
+            host.agents.resume(heartbeat=heartbeat, guests=not heartbeat)
         case _:
             raise KeyError(what)
 
 
 def _userland(world: World, name: str, what: str) -> None:
     host = _host(world, name)
-    {"hang": host.hang, "resume": host.unhang}[what]()
+    {"hang": host.agents.hang, "resume": host.agents.unhang}[what]()
 
 
 def _link(world: World, name: str, link: str, what: str) -> None:

@@ -11,7 +11,7 @@ from hamon.model.guest import PowerState
 from hamon.model.guest_policy import READY, READY_ADDRESS
 from hamon.model.names import GuestId
 from hamon.ports.probe import ProbeAnswer, ProbeResult
-from hamon.sim.host import SHARED_PATH
+from hamon.sim.host_agents import SHARED_PATH
 
 GUEST_PLANE = "guests"
 GUEST_NETWORK = "10.0.0.0/24"
