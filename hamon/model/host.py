@@ -210,6 +210,26 @@ class HostDomains:
     is_attended: bool = False
 
 
+class GuestAgent(StrEnum):
+    """The agent inside a running guest, as the host's libvirt sees it."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    NO_CHANNEL = "no_channel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostGuestAgents:
+    """The agents in the guests that run on the host, in this boot (ephemeral ``alive/agents``).
+
+    ``agents``: of the guests of which it is known. It goes with the session of the guests process,
+    which writes it before the listing of the same reading.
+    """
+
+    boot_id: BootId
+    agents: Mapping[GuestId, GuestAgent] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCapacity:
     """What the scheduler needs to know of a host (znode ``capacity``).

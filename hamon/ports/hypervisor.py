@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from hamon.model.host import DomainState, HostCapacity
+from hamon.model.host import DomainState, GuestAgent, HostCapacity
 from hamon.model.names import BootId, GuestId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
-    """A domain as libvirt has it. ``definition``: inactive XML without secrets."""
+    """A domain as libvirt has it.
+
+    ``definition``: inactive XML without secrets. ``agent``: the one inside, None while the domain
+    does not run, or when it could not be read.
+    """
 
     guest: GuestId
     name: str
@@ -21,6 +25,7 @@ class Domain:
     is_persistent: bool
     definition: str
     has_managed_save: bool = False
+    agent: GuestAgent | None = None
 
 
 class DomainEvent(StrEnum):
@@ -45,7 +50,10 @@ class Hypervisor(Protocol):
     """
 
     def on_event(self, callback: Callable[[GuestId, DomainEvent], None]) -> None:
-        """Have ``callback`` called at domain events while connected (none is queued while not)."""
+        """Have ``callback`` called at domain events while connected (none is queued while not).
+
+        A guest's agent that connects or leaves is OTHER.
+        """
         ...
 
     def on_connection(self, callback: Callable[[bool], None]) -> None:

@@ -10,14 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from hamon.backends.libvirt.definition import DefinitionError, SharedStorage, read_definition
+from hamon.backends.libvirt.definition import (
+    DefinitionError,
+    SharedStorage,
+    read_agent,
+    read_definition,
+)
 from hamon.errors import (
     GuestNotFoundError,
     HypervisorError,
     HypervisorUnreachableError,
     Outcome,
 )
-from hamon.model.host import DomainState, HostCapacity
+from hamon.model.host import DomainState, GuestAgent, HostCapacity
 from hamon.model.names import BootId, GuestId
 from hamon.ports.clock import Clock
 from hamon.ports.hypervisor import Domain, DomainEvent
@@ -164,6 +169,7 @@ class InMemoryHypervisor:
             state=DomainState.SHUTOFF if before is None else before.state,
             is_persistent=True,
             definition=definition,
+            agent=None if before is None else before.agent,
         )
         self._tell(facts.guest, DomainEvent.DEFINED)
 
@@ -187,6 +193,14 @@ class InMemoryHypervisor:
             why = self._failures[guest]
             raise HypervisorError("hypervisor", "start", guest, Outcome.NOT_DONE, why)
         self._become(guest, DomainState.RUNNING, DomainEvent.STARTED)
+
+    def connect_agent_now(self, guest: GuestId) -> None:
+        """Have the agent inside a running guest open its channel; without one nothing happens."""
+        self._change_agent(guest, GuestAgent.DISCONNECTED, GuestAgent.CONNECTED)
+
+    def disconnect_agent_now(self, guest: GuestId) -> None:
+        """Have the agent inside a guest end."""
+        self._change_agent(guest, GuestAgent.CONNECTED, GuestAgent.DISCONNECTED)
 
     def stop_now(self, guest: GuestId) -> None:
         """``virsh destroy``, or a guest that shuts itself down."""
@@ -277,7 +291,7 @@ class InMemoryHypervisor:
         self._events.clear()
         self._connections.clear()
         for guest, domain in self._domains.items():
-            self._domains[guest] = replace(domain, state=DomainState.SHUTOFF)
+            self._domains[guest] = replace(domain, state=DomainState.SHUTOFF, agent=None)
         self._permits.reboot()
 
     # -- inside -----------------------------------------------------------------------------------
@@ -326,10 +340,18 @@ class InMemoryHypervisor:
     def _become(self, guest: GuestId, state: DomainState, event: DomainEvent) -> None:
         domain = self._domains[guest]
         if state is DomainState.RUNNING or domain.is_persistent:
-            self._domains[guest] = replace(domain, state=state)
+            is_on = state is DomainState.RUNNING
+            agent = read_agent(domain.definition) if is_on else None
+            self._domains[guest] = replace(domain, state=state, agent=agent)
         else:
             del self._domains[guest]
         self._tell(guest, event)
+
+    def _change_agent(self, guest: GuestId, before: GuestAgent, after: GuestAgent) -> None:
+        domain = self._domains.get(guest)
+        if domain is not None and domain.agent is before:
+            self._domains[guest] = replace(domain, agent=after)
+            self._tell(guest, DomainEvent.OTHER)
 
     def _tell(self, guest: GuestId, event: DomainEvent) -> None:
         if self._is_running and not self._is_paused:

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 
 from hamon.model import guest_policy
 from hamon.model.guest import InventoryEntry, NotMovable, PowerState
+from hamon.model.host import GuestAgent
 from hamon.model.names import GuestId, guest_id
 from hamon.ports.hypervisor import Domain
 
@@ -24,6 +25,9 @@ priority="50"/>``. ``docs/guests.md`` has every attribute."""
 
 NOVA_NAMESPACE = "http://openstack.org/xmlns/libvirt/nova/1."
 """What the namespace of Nova's own metadata begins with: 1.0 in older releases, 1.1 in newer."""
+
+AGENT_CHANNEL = "org.qemu.guest_agent.0"
+"""Name of the channel through which libvirt talks to the agent in a guest."""
 
 _CHOICES = {
     "priority": guest_policy.PRIORITY,
@@ -168,6 +172,19 @@ def is_of_nova(definition: str) -> bool:
         element.tag.startswith(mark) and element.tag.endswith("}instance")
         for element in root.iterfind("metadata/*")
     )
+
+
+def read_agent(live: str) -> GuestAgent:
+    """Say from the XML of a running domain whether the agent inside it is connected.
+
+    Raises:
+        DefinitionError: it is no domain.
+    """
+    channel = _parse(live).find(f"devices/channel/target[@name='{AGENT_CHANNEL}']")
+    if channel is None:
+        return GuestAgent.NO_CHANNEL
+    is_connected = channel.get("state") == "connected"
+    return GuestAgent.CONNECTED if is_connected else GuestAgent.DISCONNECTED
 
 
 def _parse(definition: str) -> ET.Element:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 import libvirt
 
 from hamon.backends.libvirt.capacity import read_capacity
+from hamon.backends.libvirt.definition import DefinitionError, read_agent
 from hamon.backends.libvirt.event_loop import EventLoop
+from hamon.backends.libvirt.guest_agents import KnownAgents, SeenAgent
 from hamon.backends.libvirt.lanes import Lane, Lanes, is_broken
 from hamon.errors import (
     GuestNotFoundError,
@@ -43,6 +46,9 @@ _STATES = {
     libvirt.VIR_DOMAIN_CRASHED: DomainState.CRASHED,
 }
 
+_WITH_AGENT = frozenset({DomainState.RUNNING, DomainState.PAUSED})
+"""States in which QEMU certainly runs, and knows whether anybody inside has opened the channel."""
+
 _UNDEFINE_FLAGS = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -70,6 +76,7 @@ class LibvirtHypervisor:
         self._lanes = Lanes(uri, LANES)
         self._start_lanes = Lanes(uri, START_LANES)
         self._watch = Lane(uri)
+        self._agents = KnownAgents()
         self._is_connected = False
         self._events: list[EventCallback] = []
         self._connections: list[ConnectionCallback] = []
@@ -95,8 +102,12 @@ class LibvirtHypervisor:
 
     async def domains(self) -> tuple[Domain, ...]:
         """List every domain, running or not, sorted by uuid. Idempotent."""
-        found = await self._call("domains", self._uri, _read_domains)
-        return tuple(sorted(found, key=lambda domain: domain.guest))
+        known, turn = self._agents.known(), self._agents.turn
+        read = await self._call("domains", self._uri, lambda c: _read_domains(c, known))
+        self._agents.keep(
+            {one.domain.guest: one.agent for one in read if one.agent is not None}, turn
+        )
+        return tuple(sorted((one.domain for one in read), key=lambda domain: domain.guest))
 
     async def capacity(self, boot_id: BootId) -> HostCapacity:
         """Tell what this host offers to guests. Idempotent."""
@@ -202,6 +213,7 @@ class LibvirtHypervisor:
             except libvirt.libvirtError:
                 await asyncio.sleep(RECONNECT_PAUSE_S)
                 continue
+            self._agents.forget()
             self._is_connected = True
             self._tell_connection(is_reachable=True)
             await self._broken.wait()
@@ -214,6 +226,7 @@ class LibvirtHypervisor:
             for event, callback in (
                 (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
                 (libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, self._on_change),
+                (libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._on_agent),
             ):
                 connection.domainEventRegisterAny(None, event, callback, None)
             # Last, because from now on nobody may wait for an answer here (see lanes).
@@ -249,6 +262,16 @@ class LibvirtHypervisor:
         guest = guest_id(domain.UUIDString())
         self._to_loop(lambda: self._tell_event(guest, DomainEvent.OTHER))
 
+    def _on_agent(
+        self, _connection: libvirt.virConnect, domain: libvirt.virDomain, *_details: object
+    ) -> None:
+        guest = guest_id(domain.UUIDString())
+        self._to_loop(lambda: self._tell_agent(guest))
+
+    def _tell_agent(self, guest: GuestId) -> None:
+        self._agents.told_of(guest)
+        self._tell_event(guest, DomainEvent.OTHER)
+
     def _tell_event(self, guest: GuestId, event: DomainEvent) -> None:
         for callback in self._events:
             callback(guest, event)
@@ -259,11 +282,21 @@ class LibvirtHypervisor:
             self._loop.call_soon_threadsafe(work)
 
 
-def _read_domains(connection: libvirt.virConnect) -> list[Domain]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """A domain, and its agent if it has a QEMU."""
+
+    domain: Domain
+    agent: SeenAgent | None
+
+
+def _read_domains(
+    connection: libvirt.virConnect, known: Mapping[GuestId, SeenAgent]
+) -> list[_Read]:
     found = []
     for domain in connection.listAllDomains():
         try:
-            found.append(_read_domain(domain))
+            found.append(_read_domain(domain, known))
         except libvirt.libvirtError as error:
             # It went away between the listing and the look at it.
             if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
@@ -271,17 +304,33 @@ def _read_domains(connection: libvirt.virConnect) -> list[Domain]:
     return found
 
 
-def _read_domain(domain: libvirt.virDomain) -> Domain:
-    state, reason = domain.state()
+def _read_domain(domain: libvirt.virDomain, known: Mapping[GuestId, SeenAgent]) -> _Read:
+    guest = guest_id(domain.UUIDString())
+    number, reason = domain.state()
+    state = _domain_state(number, reason, is_active=bool(domain.isActive()))
     is_persistent = bool(domain.isPersistent())
-    return Domain(
-        guest=guest_id(domain.UUIDString()),
+    agent = _read_agent(domain, known.get(guest)) if state in _WITH_AGENT else None
+    read = Domain(
+        guest=guest,
         name=domain.name(),
-        state=_domain_state(state, reason, is_active=bool(domain.isActive())),
+        state=state,
         is_persistent=is_persistent,
         definition=domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE),
         has_managed_save=is_persistent and bool(domain.hasManagedSaveImage()),
+        agent=None if agent is None else agent.agent,
     )
+    return _Read(domain=read, agent=agent)
+
+
+def _read_agent(domain: libvirt.virDomain, known: SeenAgent | None) -> SeenAgent | None:
+    run = domain.ID()
+    if known is not None and known.run == run:
+        return known
+    try:
+        return SeenAgent(run=run, agent=read_agent(domain.XMLDesc()))
+    except DefinitionError:
+        # One odd domain must not keep the others from being listed.
+        return None
 
 
 def _domain_state(state: int, reason: int, *, is_active: bool) -> DomainState:
