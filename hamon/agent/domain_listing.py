@@ -108,7 +108,8 @@ class DomainListing:
                 is_persistent=True,
                 definition=definition,
             )
-        domains = {**self.current.domains, guest: replace(known, state=state)}
+        # What its agent was, was in an earlier run.
+        domains = {**self.current.domains, guest: replace(known, state=state, agent=None)}
         self._replace(replace(self.current, domains=domains))
         self._wake.set()
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from hamon.agent.attendance import Attendance
 from hamon.agent.context import AgentContext
 from hamon.agent.domain_listing import DomainListing, Listing
-from hamon.agent.znodes import OwnZnode
+from hamon.agent.znodes import OwnEphemeral, OwnZnode
 from hamon.backends.libvirt.definition import DefinitionError, to_entry
 from hamon.coordination.access import access_for
 from hamon.coordination.codec import decode, encode
@@ -18,7 +17,7 @@ from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.errors import StoreError, UnreadableNodeError
 from hamon.model.change import Versioned
 from hamon.model.guest import InventoryEntry, NotMovable, PowerState
-from hamon.model.host import DomainState, HostDomains
+from hamon.model.host import DomainState, Heartbeat, HostDomains, HostGuestAgents
 from hamon.model.names import GuestId
 from hamon.ports.hypervisor import Domain
 from hamon.ports.store import CreateNode, DeleteNode, SetData
@@ -45,7 +44,8 @@ class Publisher:
         self._log = context.log
         host, store = context.host, context.store
         self._domains = OwnZnode(store, to_path(Place(kind=PlaceKind.DOMAINS, host=host)))
-        self._attendance = Attendance(context)
+        self._attendance = self._ephemeral(PlaceKind.ATTENDANCE)
+        self._agents = self._ephemeral(PlaceKind.GUEST_AGENTS)
         self._capacity = OwnZnode(store, to_path(Place(kind=PlaceKind.CAPACITY, host=host)))
         self._capacity_due_s = 0.0
         self._entries: dict[GuestId, Versioned[InventoryEntry]] | None = None
@@ -93,8 +93,12 @@ class Publisher:
     async def publish_domains(self) -> None:
         """Write what libvirt has, and whether it answers. Errors are those of Store."""
         async with self._domains_lock:
-            await self._attendance.keep()
+            # The heartbeat is another process's: what this one published is of now while it lives.
+            await self._attendance.put(Heartbeat(boot_id=self._context.boot_id))
             listing = self._listing.current
+            # First, so that nobody reads of a guest that runs here, beside what its agent was in
+            # an earlier stay.
+            await self._publish_agents(listing)
             states = {guest: domain.state for guest, domain in sorted(listing.domains.items())}
             value = HostDomains(
                 boot_id=self._context.boot_id,
@@ -104,6 +108,21 @@ class Publisher:
                 is_attended=True,
             )
             await self._domains.put(value)
+
+    async def _publish_agents(self, listing: Listing) -> None:
+        """Write what is known of the agents in guests; nothing before there is one."""
+        agents = {
+            guest: domain.agent
+            for guest, domain in sorted(listing.domains.items())
+            if domain.agent is not None
+        }
+        if agents or self._agents.is_there:
+            value = HostGuestAgents(boot_id=self._context.boot_id, agents=agents)
+            await self._agents.put(value)
+
+    def _ephemeral(self, kind: PlaceKind) -> OwnEphemeral:
+        path = to_path(Place(kind=kind, host=self._context.host))
+        return OwnEphemeral(self._context.store, path, self._context.identities)
 
     def _lost(self, listing: Listing) -> tuple[GuestId, ...]:
         """Name the guests whose definitions are gone without anybody having undefined them."""
@@ -288,7 +307,7 @@ class Publisher:
 
 def domain_without_state(domain: Domain) -> Domain:
     """Drop what an entry does not depend on, so that the same definition is read only once."""
-    return replace(domain, state=DomainState.UNKNOWN)
+    return replace(domain, state=DomainState.UNKNOWN, agent=None)
 
 
 def _is_definition_gone(domain: Domain | None, published: InventoryEntry) -> bool:

@@ -6,14 +6,29 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from hamon.coordination.access import Identities, access_for
 from hamon.coordination.codec import NodeValue, decode, encode
 from hamon.coordination.paths import Place, PlaceKind, to_path
-from hamon.errors import StoreError, UnreadableNodeError, WriteConflictError
+from hamon.errors import (
+    NodeMissingError,
+    StoreError,
+    UnreadableNodeError,
+    WriteConflictError,
+)
 from hamon.model.change import Versioned
 from hamon.model.guest import Grant, GrantState
 from hamon.model.host import HostGuard, HostSelf
 from hamon.model.names import BootId, GuestId, HostName
-from hamon.ports.store import CheckVersion, SetData, Store, WatchCallback
+from hamon.ports.store import (
+    CheckVersion,
+    CreateNode,
+    DeleteNode,
+    Node,
+    SetData,
+    Store,
+    StoreOperation,
+    WatchCallback,
+)
 
 V = TypeVar("V")
 
@@ -201,3 +216,61 @@ class OwnZnode:
             # A former process of this host wrote late: read and write again next time.
             return
         self._written = (data, version + 1)
+
+
+class OwnEphemeral:
+    """One ephemeral of this process's session: while it is there, the process is.
+
+    Args:
+        store: the process's own.
+        path: of the znode.
+        identities: whose access rules it gets.
+    """
+
+    def __init__(self, store: Store, path: str, identities: Identities) -> None:
+        self._store = store
+        self._path = path
+        self._identities = identities
+        self._session = 0
+        self._written: tuple[bytes, int] | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it was made by the session of now."""
+        return self._written is not None and self._session == self._store.session_id
+
+    async def put(self, value: NodeValue) -> None:
+        """Make it by the session of now, or change it, unless it says so already. Idempotent.
+
+        One that a former process of this host left is taken away: there is one of each process.
+        Errors are those of Store.
+        """
+        data = encode(self._path, value)
+        session = self._store.session_id
+        known = self._written if session == self._session else None
+        self._session, self._written = session, None
+        if known is None:
+            left = await self._left()
+            if left is None or left.owner != session:
+                await self._store.commit([*self._removal(left), self._creation(data)])
+                self._written = (data, 0)
+                return
+            known = (left.data, left.version)
+        there, version = known
+        if there != data:
+            await self._store.commit([SetData(path=self._path, data=data, version=version)])
+            version += 1
+        self._written = (data, version)
+
+    async def _left(self) -> Node | None:
+        try:
+            return await self._store.get(self._path)
+        except NodeMissingError:
+            return None
+
+    def _removal(self, left: Node | None) -> list[StoreOperation]:
+        return [] if left is None else [DeleteNode(path=self._path, version=left.version)]
+
+    def _creation(self, data: bytes) -> StoreOperation:
+        access = access_for(self._path, self._identities)
+        return CreateNode(path=self._path, data=data, access=access, is_ephemeral=True)

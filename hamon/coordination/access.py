@@ -32,6 +32,7 @@ _HOST_PERMISSIONS: Mapping[PlaceKind, frozenset[Permission]] = {
     PlaceKind.ALIVE: _KEEP_CHILDREN,
     PlaceKind.HEARTBEAT: _ALL,
     PlaceKind.ATTENDANCE: _ALL,
+    PlaceKind.GUEST_AGENTS: _ALL,
     PlaceKind.DOMAINS: _READ_WRITE,
     PlaceKind.CAPACITY: _READ_WRITE,
     PlaceKind.CHECKS: _READ_WRITE,
@@ -42,7 +43,7 @@ _HOST_PERMISSIONS: Mapping[PlaceKind, frozenset[Permission]] = {
 }
 """What a host's identity may do with its own znodes; with all others, nothing."""
 
-EPHEMERALS = frozenset({PlaceKind.HEARTBEAT, PlaceKind.ATTENDANCE})
+EPHEMERALS = frozenset({PlaceKind.HEARTBEAT, PlaceKind.ATTENDANCE, PlaceKind.GUEST_AGENTS})
 """What is there while one of the host's processes is."""
 
 

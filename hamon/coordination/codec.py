@@ -24,6 +24,7 @@ from hamon.model.host import (
     HostChecks,
     HostDomains,
     HostGuard,
+    HostGuestAgents,
     HostRecord,
     HostSelf,
 )
@@ -62,6 +63,7 @@ NodeValue = (
     | HostSelf
     | Heartbeat
     | HostDomains
+    | HostGuestAgents
     | HostCapacity
     | HostChecks
     | InventoryEntry
@@ -84,6 +86,7 @@ VALUE_TYPES: Mapping[PlaceKind, type[NodeValue]] = {
     PlaceKind.SELF: HostSelf,
     PlaceKind.HEARTBEAT: Heartbeat,
     PlaceKind.ATTENDANCE: Heartbeat,
+    PlaceKind.GUEST_AGENTS: HostGuestAgents,
     PlaceKind.DOMAINS: HostDomains,
     PlaceKind.CAPACITY: HostCapacity,
     PlaceKind.CHECKS: HostChecks,
@@ -96,7 +99,9 @@ VALUE_TYPES: Mapping[PlaceKind, type[NodeValue]] = {
 }
 """What each znode holds. Directories hold nothing."""
 
-COMPRESSED = frozenset({PlaceKind.DOMAINS, PlaceKind.INVENTORY_ENTRY, PlaceKind.GRANT})
+COMPRESSED = frozenset(
+    {PlaceKind.DOMAINS, PlaceKind.GUEST_AGENTS, PlaceKind.INVENTORY_ENTRY, PlaceKind.GRANT}
+)
 
 MAY_BE_EMPTY = frozenset(
     {

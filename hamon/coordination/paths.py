@@ -36,6 +36,7 @@ class PlaceKind(StrEnum):
     ALIVE = "/hosts/{host}/alive"
     HEARTBEAT = "/hosts/{host}/alive/hb"
     ATTENDANCE = "/hosts/{host}/alive/guests"
+    GUEST_AGENTS = "/hosts/{host}/alive/agents"
     DOMAINS = "/hosts/{host}/domains"
     CAPACITY = "/hosts/{host}/capacity"
     CHECKS = "/hosts/{host}/checks"

@@ -20,6 +20,7 @@ from hamon.model.host import (
     HostChecks,
     HostDomains,
     HostGuard,
+    HostGuestAgents,
     HostRecord,
     HostSelf,
 )
@@ -161,6 +162,7 @@ class Picture:
             heartbeat=self._value(Place(kind=PlaceKind.HEARTBEAT, host=name), Heartbeat),
             domains=self._value(Place(kind=PlaceKind.DOMAINS, host=name), HostDomains),
             is_attended=self._seen(Place(kind=PlaceKind.ATTENDANCE, host=name)) is not None,
+            agents=self._value(Place(kind=PlaceKind.GUEST_AGENTS, host=name), HostGuestAgents),
             capacity=self._value(Place(kind=PlaceKind.CAPACITY, host=name), HostCapacity),
             checks=self._value(Place(kind=PlaceKind.CHECKS, host=name), HostChecks),
             inventory=self._inventory(name),

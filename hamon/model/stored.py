@@ -14,6 +14,7 @@ from hamon.model.host import (
     HostChecks,
     HostDomains,
     HostGuard,
+    HostGuestAgents,
     HostRecord,
     HostSelf,
 )
@@ -36,6 +37,7 @@ class StoredHost:
     heartbeat: Heartbeat | None = None
     domains: HostDomains | None = None
     is_attended: bool = False
+    agents: HostGuestAgents | None = None
     capacity: HostCapacity | None = None
     checks: HostChecks | None = None
     inventory: Mapping[GuestId, InventoryEntry] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The guests process's own ephemeral: there while it is, and of the session it has now."""
+"""The guests process's own ephemerals: there while it is, and of the session it has now."""
 
 from __future__ import annotations
 
