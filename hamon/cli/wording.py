@@ -240,13 +240,16 @@ WORDINGS: Mapping[str, Wording] = {
         "`hamon host reserve HOST` gives it back when there is room again",
     ),
     "guest_waits_for_ready": Wording("{name} waits for {on} to be ready, {left_s} s left"),
-    "guest_not_ready": Wording(
-        "{name} has arrived and does not answer yet, {left_s} s left: {why}"
-    ),
+    "guest_not_ready": Wording("{name} has arrived and is not ready yet, {left_s} s left: {why}"),
     "guest_ready": Wording("guest {name} is ready on {host}"),
     "guest_ready_timed_out": Wording(
         "guest {name} on {host} was not ready in time: nobody waits for it any more",
         "look at the guest, and at hamon:ready_address and hamon:wait_for_ready",
+    ),
+    "guest_never_ready": Wording(
+        "guest {name} on {host} has no channel for a guest agent: nobody waits for it any more",
+        "give its domain the channel org.qemu.guest_agent.0 (in Nova: the image property"
+        " hw_qemu_guest_agent), or say otherwise in hamon:wait_for_ready",
     ),
     "guest_opted_out": Wording(
         "{name} opted out of evacuation: {by}",

@@ -136,6 +136,7 @@ class Observer:
             power_ons=dict(memory.power_ons),
             device_checks=dict(memory.checks),
             domains=_domains(stored),
+            agents=stored.agents,
             capacity=stored.capacity,
             checks=stored.checks,
             inventory=stored.inventory,

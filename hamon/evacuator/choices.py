@@ -179,11 +179,13 @@ def _restart(text: str) -> Restart:
 def _ready(text: str) -> tuple[ReadyCheck, int]:
     if text == ReadyCheck.NONE:
         return ReadyCheck.NONE, 0
+    if text == ReadyCheck.GUEST_AGENT:
+        return ReadyCheck.GUEST_AGENT, 0
     kind, colon, port = text.partition(":")
     is_number = port.isascii() and port.isdecimal() and len(port) <= len(str(_PORT_MAX))
     if kind == ReadyCheck.TCP and colon and is_number and 1 <= int(port) <= _PORT_MAX:
         return ReadyCheck.TCP, int(port)
-    raise ValueError("write none or tcp:PORT")
+    raise ValueError("write none, guest_agent or tcp:PORT")
 
 
 def _timeout_s(text: str) -> float:

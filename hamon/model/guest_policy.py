@@ -28,10 +28,14 @@ class Restart(StrEnum):
 
 
 class ReadyCheck(StrEnum):
-    """What tells that a guest which was moved is ready for those that come after it."""
+    """What tells that a guest which was moved is ready for those that come after it.
+
+    TCP: it takes a connection. GUEST_AGENT: the agent inside it is connected to its host's libvirt.
+    """
 
     NONE = "none"
     TCP = "tcp"
+    GUEST_AGENT = "guest_agent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from hamon.model.host import (
     HostChecks,
     HostDomains,
     HostGuard,
+    HostGuestAgents,
     HostRecord,
     HostSelf,
     HostSpec,
@@ -77,6 +78,7 @@ class HostView:
     power_ons: Mapping[str, DeviceShot] = field(default_factory=dict)
     device_checks: Mapping[str, DeviceCheck] = field(default_factory=dict)
     domains: HostDomains | None = None
+    agents: HostGuestAgents | None = None
     capacity: HostCapacity | None = None
     checks: HostChecks | None = None
     inventory: Mapping[GuestId, InventoryEntry] = field(default_factory=dict)

@@ -10,6 +10,7 @@
     until_s = 120                    # virtual seconds; commands begin at 40 at the earliest
     faults = ["F2"]                  # optional: rows of docs/faults.md that it plays
     reserved = ["compute-3"]         # hosts that are kept free; none by default
+    no_channel = ["web"]             # guests without the channel that an agent needs
     watchdog_s = 15                  # optional: every host has a watchdog with that time-out
     [policy.holds]                   # optional: keys of a table of hamon.toml
     storm_hosts_max = 1
@@ -134,7 +135,10 @@ class Scenario:
                 f"controller-{number}" for number in range(1, content.get("controllers", 2) + 1)
             ),
             guests=tuple(
-                _guest(name, text, content.get("said", {}).get(name, {}))
+                replace(
+                    _guest(name, text, content.get("said", {}).get(name, {})),
+                    has_channel=name not in content.get("no_channel", ()),
+                )
                 for name, text in content["guests"].items()
             ),
             host_ram_mib=content.get("host_ram_mib", 16384),

@@ -14,6 +14,7 @@ from hamon.model.guest_policy import (
     READY_ADDRESS,
     READY_TIMEOUT,
     RESTART,
+    ReadyCheck,
     Restart,
 )
 from hamon.model.names import HostName
@@ -156,7 +157,12 @@ def _words(luck: Random, number: int) -> dict[str, str]:
     if luck.random() < SAID_SHARE:
         said |= {RESTART: luck.choice(tuple(Restart)), EVACUATE: luck.choice(("false", "true"))}
     if luck.random() < SAID_SHARE:
-        said |= {READY: "tcp:22", READY_ADDRESS: f"10.0.0.{number}"}
+        by_agent = number % 2 == 0
+        said |= (
+            {READY: ReadyCheck.GUEST_AGENT}
+            if by_agent
+            else {READY: "tcp:22", READY_ADDRESS: f"10.0.0.{number}"}
+        )
         said |= {READY_TIMEOUT: luck.choice(("5", "60"))}
     return said
 

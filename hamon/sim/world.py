@@ -26,8 +26,8 @@ from hamon.sim.clock import VirtualClock
 from hamon.sim.controller import SimulatedController
 from hamon.sim.ensemble import Commit, Ensemble
 from hamon.sim.events import Event, Events
-from hamon.sim.guest_plan import GUEST_PLANE, Listening
-from hamon.sim.host import SimulatedHost
+from hamon.sim.guest_plan import BOOT_S, GUEST_PLANE, Listening
+from hamon.sim.host import SimulatedHost, outside
 from hamon.sim.invariants import Referee, Violation
 from hamon.sim.ledger import Ledger
 from hamon.sim.loop import VirtualLoop
@@ -268,6 +268,15 @@ class World:
         if event is DomainEvent.STARTED:
             self._started_s[guest] = self.clock.now_s()
             self.referee.started(host, guest)
+            if self.guests[guest].has_agent:
+                outside(self._boot_guest(host, guest))
+
+    async def _boot_guest(self, host: HostName, guest: GuestId) -> None:
+        """Have the agent in a guest connect once its system is up, if it is still the same run."""
+        started_s = self._started_s[guest]
+        await self.clock.sleep(BOOT_S)
+        if self._started_s[guest] == started_s and guest in self.hosts[host].hypervisor.running():
+            self.hosts[host].hypervisor.connect_agent_now(guest)
 
     def _runs_for_s(self, guest: GuestId) -> float | None:
         """Return how long a guest has been running; None: it does not, anywhere."""

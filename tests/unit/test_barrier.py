@@ -7,7 +7,14 @@ import pytest
 
 from hamon.decide.cloud import WHILE_SENDING_S
 from hamon.decide.tick import decide
-from hamon.evacuator.barrier import LOOK_PERIOD_S, READY, TIMED_OUT, barrier_of, watch_ready
+from hamon.evacuator.barrier import (
+    LOOK_PERIOD_S,
+    NEVER,
+    READY,
+    TIMED_OUT,
+    barrier_of,
+    watch_ready,
+)
 from hamon.evacuator.cloud.send import send_waiting
 from hamon.evacuator.moves import Moves
 from hamon.evacuator.offers import offer_waiting
@@ -16,11 +23,13 @@ from hamon.model.action import CloudLook, CloudLookKind, Evacuate, ReadyLook
 from hamon.model.change import migration_of
 from hamon.model.guest import PowerState
 from hamon.model.guest_policy import GuestPolicy, ReadyCheck
-from hamon.model.host import HostState
+from hamon.model.host import DomainState, GuestAgent, HostGuestAgents, HostState
 from hamon.model.incident import MigrationRecord, MigrationStatus
+from hamon.model.names import BootId
 from hamon.model.policy import EvacuationPolicy, InstanceDisks, Policy
-from hamon.model.view import ClusterView, IncidentView, ReadyReading
+from hamon.model.view import ClusterView, HostView, IncidentView, ReadyReading
 from tests.builders import (
+    BOOT,
     HOST,
     INCIDENT,
     NOW_S,
@@ -95,6 +104,8 @@ def watched(*migrations: Any, **others: Any) -> Moves:  # noqa: ANN401 - see a_w
         (db(age_s=TIMEOUT_S), 1000.0, False),
         (db(stamps={READY: WALL}), 10.0, False),
         (db(stamps={TIMED_OUT: WALL}), 10.0, False),
+        (db(stamps={NEVER: WALL}), 10.0, False),
+        (db(policy=GuestPolicy(priority=1, ready=ReadyCheck.GUEST_AGENT)), 10.0, True),
         (db(MigrationStatus.FAILED), 10.0, False),
         (db(MigrationStatus.STAYS), 10.0, False),
         (db(wanted=PowerState.SHUTOFF), 10.0, False),
@@ -204,6 +215,93 @@ def test_watch__still_on_its_way__is_not_asked() -> None:
 
     assert ((), (), ()) == (moves.changes, moves.looks, moves.reasons)
     assert NOW_S - 10.0 + TIMEOUT_S == moves.wake_at_s
+
+
+# -- the agent inside it --------------------------------------------------------------------------
+
+BY_AGENT = GuestPolicy(priority=1, ready=ReadyCheck.GUEST_AGENT, ready_timeout_s=TIMEOUT_S)
+
+
+def agents(agent: GuestAgent, boot_id: BootId = BOOT) -> HostGuestAgents:
+    """What its new host says of the agent in the first guest."""
+    return HostGuestAgents(boot_id=boot_id, agents={a_guest(1): agent})
+
+
+def there(state: DomainState = DomainState.RUNNING, **others: Any) -> HostView:  # noqa: ANN401
+    """Its new host, on which its agent is connected unless said otherwise."""
+    others.setdefault("agents", agents(GuestAgent.CONNECTED))
+    return a_host(SPARE, domains={a_guest(1): state}, **others)
+
+
+def watched_by_agent(host: HostView, guest: Any = None) -> Moves:  # noqa: ANN401 - see db
+    """What is to be done about a guest that is ready when its agent is connected."""
+    incident = an_incident(guest or db(policy=BY_AGENT))
+    source = a_host(HOST, HostState.EVACUATING, state_since_s=NOW_S - 10.0)
+    return watch_ready(a_view(source, host, incidents=[incident]), incident, NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("host", "stamp", "code"),
+    [
+        (there(), READY, "guest_ready"),
+        (there(agents=agents(GuestAgent.NO_CHANNEL)), NEVER, "guest_never_ready"),
+    ],
+)
+def test_watch__its_host_knows_of_its_agent__is_written_down(
+    host: HostView, stamp: str, code: str
+) -> None:
+    """Connected is ready; and for one that can never be, nobody waits."""
+    moves = watched_by_agent(host)
+
+    [change] = moves.changes
+    record = writes(change)[migration_of(INCIDENT, a_guest(1))]
+    assert isinstance(record, MigrationRecord)
+    assert (code, WALL) == (change.reason.code, record.stamps[stamp])
+    assert Moves() == watched_by_agent(host, replace_record(db(policy=BY_AGENT), record))
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        (there(agents=agents(GuestAgent.DISCONNECTED)), "its guest agent is not connected"),
+        (there(agents=None), f"{SPARE} does not tell of its guest agent"),
+        (
+            there(agents=agents(GuestAgent.CONNECTED, BootId("former"))),
+            f"{SPARE} does not tell of its guest agent",
+        ),
+        (there(DomainState.PAUSED), f"it does not run on {SPARE} now"),
+        (there(DomainState.SHUTOFF), f"it does not run on {SPARE} now"),
+        (there(is_libvirt_healthy=False), f"{SPARE} does not list its guests now"),
+        (there(is_here=False), f"{SPARE} does not list its guests now"),
+        (a_host(SPARE, agents=agents(GuestAgent.CONNECTED)), f"it does not run on {SPARE} now"),
+    ],
+)
+def test_watch__agent_not_known_to_be_connected_now__is_waited_for(
+    host: HostView, why: str
+) -> None:
+    """What is of the past, or of an earlier stay of the guest there, makes nobody ready."""
+    moves = watched_by_agent(host)
+
+    assert ((), ()) == (moves.changes, moves.looks)
+    [told] = moves.reasons
+    assert ("guest_not_ready", why) == (told.code, told.facts["why"])
+    assert NOW_S - 5.0 + TIMEOUT_S == moves.wake_at_s
+
+
+def test_watch__agent_does_not_connect_in_time__nobody_waits_any_more() -> None:
+    """As with a port that does not answer."""
+    late = db(policy=BY_AGENT, age_s=TIMEOUT_S)
+
+    moves = watched_by_agent(there(agents=agents(GuestAgent.DISCONNECTED)), late)
+
+    assert ["guest_ready_timed_out"] == [change.reason.code for change in moves.changes]
+
+
+def test_watch__agent_of_a_guest_on_its_way__does_not_count() -> None:
+    """The rebuild is not over; what runs there may be what is left of an earlier stay."""
+    coming = db(MigrationStatus.PRE_MIGRATING, policy=BY_AGENT, dest_compute=SPARE)
+
+    assert () == watched_by_agent(there(), coming).changes
 
 
 # -- both backends --------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def test_joined__several_places__the_more_exact_wins_key_by_key() -> None:
         (EVACUATE, "maybe"),
         ("HA_Enabled", ""),
         ("evacuable", "2"),
-        (READY, "guest_agent"),
+        (READY, "guest_agent:1"),
         (READY, "tcp:0"),
         (READY, "tcp:65536"),
         (READY, "tcp:"),
@@ -144,6 +144,16 @@ def test_joined__wait_for_ready__only_where_the_operator_lets_probe(
         )
     else:
         assert (ReadyCheck.NONE, 1) == (known.ready, len(known.refused))
+
+
+def test_joined__wait_for_the_agent__needs_no_address_and_no_network() -> None:
+    """The leader connects to nothing for it; an address that is there is of no use."""
+    words = {READY: "Guest_Agent", READY_ADDRESS: "198.51.100.7", READY_TIMEOUT: "60"}
+
+    known = joined_policy(said(server=words), EvacuationPolicy())
+
+    expected = GuestPolicy(ready=ReadyCheck.GUEST_AGENT, ready_timeout_s=60.0)
+    assert expected == known
 
 
 def test_joined__wait_longer_than_the_cluster_allows__is_cut() -> None:

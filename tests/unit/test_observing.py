@@ -12,17 +12,26 @@ from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
 from hamon.evacuator.cloud.pacing import Pace
 from hamon.model.change import Decision
-from hamon.model.host import Heartbeat, HostDomains, HostRecord, HostState
+from hamon.model.host import (
+    GuestAgent,
+    Heartbeat,
+    HostDomains,
+    HostGuestAgents,
+    HostRecord,
+    HostState,
+)
 from hamon.model.names import Epoch, HostName
 from hamon.model.proof import Evidence
 from hamon.model.reason import reason
 from hamon.ports.store import CreateNode, DeleteNode, SetData
-from tests.builders import BOOT, HOST, ME, an_own
+from tests.builders import BOOT, HOST, ME, a_guest, an_own
 from tests.cloud_builders import a_server
 from tests.unit.engine_world import CONTROLLERS, SPEC, World
 
 HEARTBEAT = f"/hosts/{HOST}/alive/hb"
 ATTENDANCE = f"/hosts/{HOST}/alive/guests"
+AGENTS = f"/hosts/{HOST}/alive/agents"
+BEAT = Heartbeat(boot_id=BOOT)
 DOMAINS = f"/hosts/{HOST}/domains"
 RECORD = f"/hosts/{HOST}/record"
 
@@ -69,14 +78,13 @@ class Watcher:
         assert self.observer.view(an_own()) is not None
         return self.probes.hastened
 
-    async def beat(self, path: str = HEARTBEAT) -> None:
+    async def beat(self, path: str = HEARTBEAT, value: Heartbeat | HostGuestAgents = BEAT) -> None:
         """Give the host a session: its heartbeat's, or its guests process's."""
         access = access_for(
             path,
             Identities(controllers=CONTROLLERS, hosts={HOST: SPEC.zookeeper_digest}),
         )
-        data = encode(path, Heartbeat(boot_id=BOOT))
-        create = CreateNode(path=path, data=data, access=access, is_ephemeral=True)
+        create = CreateNode(path=path, data=encode(path, value), access=access, is_ephemeral=True)
         await self.world.hand.commit([create])
 
     async def lose(self) -> None:
@@ -158,6 +166,18 @@ async def test_listing__of_a_guests_process_that_is_gone__is_of_the_past(
     seen = view.hosts[HOST].domains
     assert seen is not None
     assert is_healthy == seen.is_healthy
+
+
+async def test_agents__as_the_guests_process_tells__are_in_the_view(watcher: Watcher) -> None:
+    """Waiting for a guest may rest on them."""
+    told = HostGuestAgents(boot_id=BOOT, agents={a_guest(): GuestAgent.CONNECTED})
+    await watcher.beat(AGENTS, told)
+    await watcher.look()
+
+    view = watcher.observer.view(an_own())
+
+    assert view is not None
+    assert told == view.hosts[HOST].agents
 
 
 @pytest.mark.parametrize(("state", "is_kept"), [(HostState.RESTARTED, True), (HostState.UP, False)])
