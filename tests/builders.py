@@ -463,7 +463,13 @@ def a_request(
 
 def an_own(**others: Any) -> OwnView:  # noqa: ANN401 - any field
     """A leader that is well and long in office."""
-    own = OwnView(controller=ME, epoch=EPOCH, took_office_s=LONG_AGO_S, watching_since_s=LONG_AGO_S)
+    own = OwnView(
+        controller=ME,
+        epoch=EPOCH,
+        took_office_s=LONG_AGO_S,
+        decides_since_s=LONG_AGO_S,
+        watching_since_s=LONG_AGO_S,
+    )
     return replace(own, **others)
 
 

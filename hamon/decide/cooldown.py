@@ -5,7 +5,8 @@ Rules:
 1. Where a storm begins is written down at once, and taken away when its cool-down is over; in
    between nothing is written. With ``holds.storm_cooldown_s = 0`` nothing is.
 2. A leader counts from when it saw the storm last. One that finds a storm of an earlier leader's
-   counts anew from when it took office: longer than needed, never shorter (S9).
+   counts anew from its first round, not from when it was elected: until then nobody looked. That
+   is longer than needed, never shorter (S9).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def cooling_down(
     """
     found = []
     for scope in sorted((view.own.storms_s.keys() | _recorded(view).keys()) - set(stormy)):
-        until_s = _seen_s(view, scope, now_s) + policy.holds.storm_cooldown_s
+        until_s = _seen_s(view, scope) + policy.holds.storm_cooldown_s
         if now_s < until_s:
             why = _why(view, scope)
             found.append(Hold(kind=HoldKind.STORM, scope=scope, reason=why, until_s=until_s))
@@ -72,22 +73,20 @@ def _recorded(view: ClusterView) -> Mapping[str, str]:
     return view.storms.value.scopes if view.storms is not None else {}
 
 
-def _seen_s(view: ClusterView, scope: str, now_s: float) -> float:
+def _seen_s(view: ClusterView, scope: str) -> float:
     """Return when the storm was there at the latest, as far as this controller may know.
 
     safety: what was remembered of an earlier term is older than what later leaders saw of it, and
-    what they saw ended before this term began. A standby does not know what the leader saw, which
-    takes the scope away when it is over.
+    what they saw ended before this term's first round. A standby does not know what the leader saw,
+    which takes the scope away when it is over.
     """
     own = view.own
-    seen_s = own.storms_s.get(scope, own.took_office_s)
-    if scope not in _recorded(view):
-        return seen_s
-    return max(seen_s, own.took_office_s) if own.epoch else now_s
+    seen_s = own.storms_s.get(scope, own.decides_since_s)
+    return max(seen_s, own.decides_since_s) if scope in _recorded(view) else seen_s
 
 
 def _why(view: ClusterView, scope: str) -> str:
     since = _recorded(view).get(scope)
-    if since is None or view.own.storms_s.get(scope, -1.0) >= view.own.took_office_s:
+    if since is None or view.own.storms_s.get(scope, -1.0) >= view.own.decides_since_s:
         return "a storm was here a moment ago; it may not be over"
     return f"an earlier leader saw a storm here, which began at {since}; it may not be over"

@@ -107,6 +107,7 @@ class Engine:
         self._only_host = only_host
         self._term: Term | None = None
         self._took_office_s = 0.0
+        self._first_round: tuple[Epoch, float] | None = None
         self._is_rolled_back = False
         self._storms_s: dict[str, float] = {}
         self._blind_since_s: dict[str, float] = {}
@@ -202,6 +203,7 @@ class Engine:
         if view is not None:
             self._executor.tell_doubtful(self._cluster)
         if view is not None and term is not None:
+            self._first_round = (term.epoch, view.own.decides_since_s)
             self._look_for_rollback(view)
             decision = decide(view, self._policy, self._clock.now_s())
             self._remember_storms(decision)
@@ -263,6 +265,7 @@ class Engine:
             controller=self._controller,
             epoch=self.epoch if self.epoch is not None else Epoch(0),
             took_office_s=self._took_office_s,
+            decides_since_s=self._decides_since_s(),
             watching_since_s=whole_since_s if whole_since_s is not None else self._clock.now_s(),
             lagged_s=self._health.lagged_s,
             is_session_proven=self._health.is_session_proven,
@@ -271,6 +274,12 @@ class Engine:
             storms_s=dict(self._storms_s),
             only_host=self._only_host,
         )
+
+    def _decides_since_s(self) -> float:
+        """Return when this term's first round was; it may be this one."""
+        if self._first_round is not None and self._first_round[0] == self.epoch:
+            return self._first_round[1]
+        return self._clock.now_s()
 
     async def _rest(self, finished: Round) -> float:
         """Sleep until something changed or it is time; return when the loop is due."""

@@ -159,11 +159,13 @@ class OwnView:
     """How the deciding controller itself is doing.
 
     ``epoch``: of its term, 0 while it stands by. ``took_office_s``: when the epoch bump was
-    acknowledged. ``watching_since_s``: since when its view of ZooKeeper has been whole without a
-    gap. ``lagged_s``: when its loop last lagged or its clock last jumped beyond the limit, None:
-    never. ``is_session_proven``: a committed write of its own session is younger than the session
-    time-out. ``is_rolled_back``: the epoch is lower than one seen before, so the ensemble was
-    restored from an old snapshot: nothing may be written.
+    acknowledged. ``decides_since_s``: when it first saw the whole cluster in this term, after it
+    had enrolled what was missing; of a standby, which does not decide: now. ``watching_since_s``:
+    since when its view of ZooKeeper has been whole without a gap. ``lagged_s``: when its loop last
+    lagged or its clock last jumped beyond the limit, None: never. ``is_session_proven``: a
+    committed write of its own session is younger than the session time-out. ``is_rolled_back``: the
+    epoch is lower than one seen before, so the ensemble was restored from an old snapshot: nothing
+    may be written.
     ``blind_since_s``: planes and systems that it does not reach, and since when.
     ``storms_s``: by scope, when this controller last saw a storm there.
     ``only_host``: a stand-alone controller thinks about this host and its guests only.
@@ -172,6 +174,7 @@ class OwnView:
     controller: ControllerId
     epoch: Epoch
     took_office_s: float
+    decides_since_s: float
     watching_since_s: float
     lagged_s: float | None = None
     is_session_proven: bool = True

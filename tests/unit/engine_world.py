@@ -88,9 +88,11 @@ class World:
         await bootstrap(self.hand, "/", Identities(controllers=CONTROLLERS))
         await enrol(self.hand, [SPEC], CONTROLLERS)
 
-    async def add(self, name: ControllerId = ME) -> "Controller":
-        """Start a controller, and let it come to rest."""
-        controller = Controller(self, name)
+    async def add(
+        self, name: ControllerId = ME, store: InMemoryStore | None = None
+    ) -> "Controller":
+        """Start a controller, on a session of its own unless given, and let it come to rest."""
+        controller = Controller(self, name, store)
         self.controllers.append(controller)
         controller.start()
         await self.turn()
@@ -119,9 +121,11 @@ class World:
 class Controller:
     """One controller, all but its process."""
 
-    def __init__(self, world: World, name: ControllerId) -> None:
+    def __init__(
+        self, world: World, name: ControllerId, store: InMemoryStore | None = None
+    ) -> None:
         self.clock = world.clock
-        self.store = world.server.connect(CONTROLLERS)
+        self.store = store or world.server.connect(CONTROLLERS)
         self.wake = asyncio.Event()
         self.memory = Memory()
         self.highest = HighestSeen()

@@ -10,10 +10,10 @@ from hamon.model.change import CONTROL, Change, Decision, Update, Versioned
 from hamon.model.control import Control, HoldKind, StormRecord
 from hamon.model.names import ControllerId
 from hamon.model.reason import reason
-from hamon.ports.store import DeleteNode, SetData
-from hamon.sim.store import Loss
+from hamon.ports.store import DeleteNode, SetData, WatchCallback
+from hamon.sim.store import InMemoryStore, Loss
 from tests.builders import HOST, OTHER, WALL
-from tests.unit.engine_world import World
+from tests.unit.engine_world import CONTROLLERS, World
 
 
 @pytest.fixture
@@ -136,6 +136,66 @@ async def test_office_taken__cluster_of_an_earlier_hamon__storms_are_written_and
     assert standby.engine.epoch is not None
     cooling = [hold for hold in standby.rounds[-1].decision.holds if hold.kind is HoldKind.STORM]
     assert ["rack=a1"] == [hold.scope for hold in cooling]
+
+
+ENROLMENT_S = 40.0
+
+
+class SlowStore(InMemoryStore):
+    """A session on which it takes long until the hosts are listed for enrolment."""
+
+    world: World
+
+    # typing.override comes with Python 3.12.
+    async def children(  # type: ignore[explicit-override]
+        self, path: str, watch: WatchCallback | None = None
+    ) -> tuple[str, ...]:
+        """See ``ports.Store``."""
+        if path == "/hosts" and watch is None:
+            await self.world.clock.sleep(ENROLMENT_S)
+        return await super().children(path, watch)
+
+
+async def test_office_taken__enrolment_takes_long__storm_cools_down_whole_after_it(
+    world: World,
+) -> None:
+    """Elected, but still enrolling thousands of hosts, nobody sees whether it is over (S9)."""
+    storm = encode("/storms", StormRecord(scopes={"cluster": WALL}))
+    await world.hand.commit([SetData(path="/storms", data=storm, version=0)])
+    store = SlowStore(world.server, frozenset({CONTROLLERS}))
+    store.world = world
+    world.server.admit(store)
+    controller = await world.add(store=store)
+
+    await world.clock.advance(ENROLMENT_S)
+    await world.turn()
+    own = controller.rounds[-1].view.own if controller.rounds[-1].view is not None else None
+    await world.clock.advance(controller.policy.holds.storm_cooldown_s - 5.0)
+    kept = await world.hand.get("/storms")
+    await world.clock.advance(10.0)
+    await world.turn()
+
+    assert own is not None
+    assert own.decides_since_s >= own.took_office_s + ENROLMENT_S
+    assert kept.data == storm
+    assert StormRecord() == decode("/storms", (await world.hand.get("/storms")).data)
+
+
+async def test_office_taken__again__counts_from_the_first_round_of_the_new_term(
+    world: World,
+) -> None:
+    """What it could see in a former term says nothing of the time between."""
+    controller = await world.add()
+    first = controller.engine.epoch
+    await world.clock.advance(30.0)
+    await world.bump_epoch()
+    await world.clock.advance(5.0)
+    await world.turn()
+
+    assert controller.rounds[-1].view is not None
+    own = controller.rounds[-1].view.own
+    assert first not in {None, own.epoch}
+    assert own.decides_since_s >= own.took_office_s >= world.clock.now_s() - 6.0
 
 
 async def test_storm_over__leader__takes_its_record_away_once(world: World) -> None:

@@ -35,9 +35,9 @@ from hamon.model.view import (
     HostView,
     IncidentView,
     MigrationView,
-    OwnView,
 )
 from hamon.ports.store import SessionState
+from tests.builders import an_own
 
 A, B = HostName("compute-a"), HostName("compute-b")
 GUEST = GuestId("00000000-0000-0000-0000-000000000001")
@@ -88,7 +88,7 @@ def incident(
 def view(*hosts: HostView, of: IncidentView | None = None) -> ClusterView:
     """Build a view of hosts and at most one incident."""
     return ClusterView(
-        own=OwnView(controller=ME, epoch=Epoch(3), took_office_s=0, watching_since_s=0),
+        own=an_own(epoch=Epoch(3)),
         wall="",
         control=Versioned(value=Control(), version=0),
         hosts={each.name: each for each in hosts},

@@ -257,13 +257,15 @@ OURS, THEIRS = "a storm was here a moment ago", "an earlier leader saw a storm h
 @pytest.mark.parametrize(
     ("case", "own", "until_s", "why"),
     [
-        ("found by a new leader", an_own(took_office_s=NOW_S - 20.0), NOW_S + 40.0, THEIRS),
-        ("over by its own count", an_own(took_office_s=NOW_S - 60.0), None, ""),
-        ("seen in this term", an_own(took_office_s=NOW_S - 90.0, storms_s={RACK: NOW_S - 30.0}),
+        ("found by a new leader", an_own(decides_since_s=NOW_S - 20.0), NOW_S + 40.0, THEIRS),
+        ("enrolled for long", an_own(took_office_s=NOW_S - 70.0, decides_since_s=NOW_S - 20.0),
+         NOW_S + 40.0, THEIRS),
+        ("over by its own count", an_own(decides_since_s=NOW_S - 60.0), None, ""),
+        ("seen in this term", an_own(decides_since_s=NOW_S - 90.0, storms_s={RACK: NOW_S - 30.0}),
          NOW_S + 30.0, OURS),
-        ("seen in an old term", an_own(took_office_s=NOW_S - 5.0, storms_s={RACK: NOW_S - 300.0}),
+        ("seen in an old term", an_own(decides_since_s=NOW_S - 5.0, storms_s={RACK: NOW_S - 300.0}),
          NOW_S + 55.0, THEIRS),
-        ("stands by", an_own(epoch=Epoch(0), took_office_s=0.0), NOW_S + 60.0, THEIRS),
+        ("stands by", an_own(epoch=Epoch(0), decides_since_s=NOW_S), NOW_S + 60.0, THEIRS),
     ],
 )  # fmt: skip
 def test_cool_down__recorded_storm__counts_whole_from_when_this_leader_could_know(
@@ -282,9 +284,16 @@ def test_cool_down__recorded_storm__counts_whole_from_when_this_leader_could_kno
     assert (until_s is None) == (set() == held(view, there[0]))
 
 
+def test_cool_down__remembered_of_an_old_term_and_recorded_no_more__is_over() -> None:
+    """A leader in between saw the end of it: nothing is held at each change of leader."""
+    own = an_own(decides_since_s=NOW_S - 5.0, storms_s={RACK: NOW_S - 300.0})
+
+    assert {} == storms(a_view(*fleet(1, 9, rack="a1"), own=own))
+
+
 def test_cool_down__storm_still_on_after_a_change_of_leader__is_the_storm() -> None:
     """In mid-storm the picture says all: the hold has no end, and it pages."""
-    own = an_own(took_office_s=NOW_S - 1.0)
+    own = an_own(decides_since_s=NOW_S - 1.0)
 
     (hold,) = storms(a_view(*fleet(8, 0, rack="a1"), own=own, storms=[RACK])).values()
 
