@@ -25,7 +25,9 @@ from hamon.errors import (
     DeposedError,
     NodeExistsError,
     NodeMissingError,
+    Outcome,
     StoreError,
+    StoreUnavailableError,
     WriteConflictError,
 )
 from hamon.model.change import Change, Check, Create, Delete, Operation, Update
@@ -116,7 +118,9 @@ class ZooKeeperCluster:
         """Make what is missing of the hosts. See ``engine.ports.Cluster``."""
         made = await enrol(self._store, hosts, self._controllers, epoch)
         # Nothing that is decided checks its version, and one that was only just made had no watch.
-        await self._mirror.refresh([PlaceKind.STORMS])
+        if not await self._mirror.refresh([PlaceKind.STORMS]):
+            why = "no answer: what an earlier leader wrote of storms is not known"
+            raise StoreUnavailableError("store", "get", PlaceKind.STORMS, Outcome.NOT_DONE, why)
         return made
 
     async def commit(self, change: Change, epoch: Epoch) -> None:

@@ -85,7 +85,7 @@ class Mirror:
         self._is_telling = False
         self._is_running = False
         self._whole_since_s: float | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         store.on_state(self._state_changed)
 
     @property
@@ -115,10 +115,14 @@ class Mirror:
         if self._store.state is SessionState.CONNECTED:
             self._read_all()
 
-    async def refresh(self, paths: Iterable[str]) -> None:
+    async def refresh(self, paths: Iterable[str]) -> bool:
         """Read these znodes now, and return when the copy shows them: after an own commit.
 
-        Idempotent. Without an answer the copy stays as it is; it is then not whole either.
+        Idempotent.
+
+        Returns:
+            Whether all were answered; else the copy stays as it is, and soon is not whole: the
+            store gives up a connection that does not answer.
         """
         wanted: set[str] = set()
         for path in paths:
@@ -129,7 +133,7 @@ class Mirror:
                 wanted.add(path)
         wanted.discard("/")
         # In a fixed order: the same story gives the same sequence of calls.
-        await asyncio.gather(*(self._read(path) for path in sorted(wanted)))
+        return all(await asyncio.gather(*(self._read(path) for path in sorted(wanted))))
 
     async def stop(self) -> None:
         """Stop reading, and wait until it has stopped. Idempotent."""
@@ -192,10 +196,12 @@ class Mirror:
 
     # -- reading --------------------------------------------------------------------------------
 
-    async def _read(self, path: str) -> None:
+    async def _read(self, path: str) -> bool:
+        """Read one znode; say whether there was an answer."""
         # A second watch on the same znode would fire as well, and they would pile up.
         watch = None if path in self._watched or _is_beat(path) else self._hint
         is_directory = _is_directory(path)
+        is_answered = True
         try:
             if is_directory:
                 self._take_list(path, await self._store.children(path, watch))
@@ -211,13 +217,14 @@ class Mirror:
             self._take_denied(path)
         except StoreError:
             # The session's next state asks for everything again.
-            pass
+            is_answered = False
         finally:
             self._reading.discard(path)
         if path in self._again:
             self._again.discard(path)
             self._want(path, is_urgent=True)
         self._pump()
+        return is_answered
 
     def _take_list(self, path: str, names: tuple[str, ...]) -> None:
         old = self._lists.get(path)
@@ -291,7 +298,7 @@ class Mirror:
         changed, self._changed = frozenset(self._changed), set()
         self._dirty(changed)
 
-    def _run(self, coroutine: Coroutine[object, object, None]) -> None:
+    def _run(self, coroutine: Coroutine[object, object, object]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

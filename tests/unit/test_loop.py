@@ -6,11 +6,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from hamon.coordination.codec import decode, encode
+from hamon.errors import Outcome, StoreUnavailableError
 from hamon.model.change import CONTROL, Change, Decision, Update, Versioned
 from hamon.model.control import Control, HoldKind, StormRecord
 from hamon.model.names import ControllerId
 from hamon.model.reason import reason
-from hamon.ports.store import DeleteNode, SetData, WatchCallback
+from hamon.ports.store import DeleteNode, Node, SetData, WatchCallback
 from hamon.sim.store import InMemoryStore, Loss
 from tests.builders import HOST, OTHER, WALL
 from tests.unit.engine_world import CONTROLLERS, World
@@ -179,6 +180,51 @@ async def test_office_taken__enrolment_takes_long__storm_cools_down_whole_after_
     assert own.decides_since_s >= own.took_office_s + ENROLMENT_S
     assert kept.data == storm
     assert StormRecord() == decode("/storms", (await world.hand.get("/storms")).data)
+
+
+class DeafStore(InMemoryStore):
+    """A session on which nobody answers of storms, for a while."""
+
+    is_deaf = True
+
+    # typing.override comes with Python 3.12.
+    async def get(  # type: ignore[explicit-override]
+        self, path: str, watch: WatchCallback | None = None
+    ) -> Node:
+        """See ``ports.Store``."""
+        if path == "/storms" and self.is_deaf:
+            why = "no answer"
+            raise StoreUnavailableError("store", "get", path, Outcome.NOT_DONE, why)
+        return await super().get(path, watch)
+
+
+async def test_office_taken__storms_not_answered__is_not_taken_before_they_are(
+    world: World,
+) -> None:
+    """With what it read as a standby it would convict where its predecessor saw a storm."""
+    leader = await world.add()
+    store = DeafStore(world.server, frozenset({CONTROLLERS}))
+    world.server.admit(store)
+    standby = await world.add(OTHER, store)
+    storm = encode("/storms", StormRecord(scopes={"rack=a1": WALL}))
+    await world.hand.commit([SetData(path="/storms", data=storm, version=0)])
+    await leader.stop()
+    world.controllers.remove(leader)
+
+    with capture_logs() as logs:
+        await world.clock.advance(3.0)
+    refused = [entry["why"] for entry in logs if entry["event"] == "office_not_taken"]
+    led_deaf = [each for each in standby.rounds if each.is_leading]
+    store.is_deaf = False
+    await world.clock.advance(3.0)
+    await world.turn()
+
+    assert refused
+    assert all("/storms" in why for why in refused)
+    assert led_deaf == []
+    led = [each.decision.holds for each in standby.rounds if each.is_leading]
+    assert led
+    assert all("rack=a1" in {hold.scope for hold in holds} for holds in led)
 
 
 async def test_office_taken__again__counts_from_the_first_round_of_the_new_term(
