@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from hamon.decide.admission import is_shut_out
 from hamon.detector.agentless import nova_word
 from hamon.engine.stories import opted_out_told
 from hamon.evacuator.choices import policy_of_entry
@@ -43,7 +44,12 @@ def host_line(view: ClusterView, host: HostView, now_s: float) -> dict[str, Any]
 
 
 def named_guests(view: ClusterView, host: HostView) -> list[GuestId]:
-    """Return the guests that are named one by one in the host's incident; none: all move."""
+    """Return the guests that are named one by one in the incident that a command would join.
+
+    None: all move, or there is no such incident.
+    """
+    if not is_shut_out(view, host):
+        return []
     record = host.record.value
     incident = view.incidents.get(record.incident) if record and record.incident else None
     return list(incident.record.value.only) if incident is not None else []
