@@ -20,7 +20,7 @@ from hamon.coordination.codec import (
 )
 from hamon.coordination.paths import DIRECTORIES, PlaceKind
 from hamon.errors import StoreError, UnreadableNodeError
-from hamon.model.control import Control, Maintenance
+from hamon.model.control import Control, Maintenance, StormRecord
 from hamon.model.guest import Grant, GrantState, PowerState
 from hamon.model.host import HostGuard, Right
 from hamon.model.names import HostName
@@ -99,6 +99,14 @@ def test_codec__content_of_another_hamon__is_unreadable(content: object, why: st
     """A newer schema or an unknown field is a hold, never half understood (S21)."""
     with pytest.raises(UnreadableNodeError, match=why):
         decode("/hosts/a/state", json.dumps(content).encode())
+
+
+@pytest.mark.parametrize(("path", "value"), [("/storms", StormRecord()), ("/control", Control())])
+def test_codec__field_that_an_earlier_hamon_did_not_know__has_its_default(
+    path: str, value: NodeValue
+) -> None:
+    """What it wrote is read: nothing that came later is asked of it."""
+    assert value == decode(path, b'{"schema": 1}')
 
 
 def test_codec__unknown_field_deep_inside__is_unreadable() -> None:
