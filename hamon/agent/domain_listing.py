@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,10 @@ from hamon.ports.hypervisor import Domain, DomainEvent, Hypervisor
 
 PERIOD_S = 5.0
 RETRY_S = 1.0
+
+AGENT_PAUSE_S = 2.0
+"""Between two readings that only agents inside guests asked for: whoever owns a guest can have its
+agent come and go every second, and each time costs a reading, a write and a look of the leader."""
 
 ACTIVE_STATES = frozenset({DomainState.RUNNING, DomainState.PAUSED, DomainState.UNKNOWN})
 """States in which a QEMU process may exist; unknown counts as one."""
@@ -53,6 +58,8 @@ class DomainListing:
         self._changed = changed
         self._wake = Wake(clock)
         self._reading = asyncio.Lock()
+        self._due_s = 0.0
+        self._began_s = 0.0
         self.current = Listing()
         self._undefined: set[GuestId] = set()
         self._stopped: dict[GuestId, float] = {}
@@ -62,12 +69,20 @@ class DomainListing:
     async def run(self) -> None:
         """Keep the listing fresh until cancelled."""
         while True:
+            self._began_s, self._due_s = self._clock.now_s(), math.inf
             try:
                 await self.refresh()
                 pause_s = PERIOD_S
             except HypervisorError:
                 pause_s = RETRY_S
-            await self._wake.wait(pause_s)
+            self._due_s = min(self._due_s, self._clock.now_s() + pause_s)
+            while (left_s := self._due_s - self._clock.now_s()) > 0:
+                await self._wake.wait(left_s)
+
+    def _read_by(self, due_s: float) -> None:
+        """Read at this time, or before; in seconds of the clock."""
+        self._due_s = min(self._due_s, due_s)
+        self._wake.set()
 
     async def refresh(self) -> Listing:
         """Read the domains now.
@@ -111,7 +126,7 @@ class DomainListing:
         # What its agent was, was in an earlier run.
         domains = {**self.current.domains, guest: replace(known, state=state, agent=None)}
         self._replace(replace(self.current, domains=domains))
-        self._wake.set()
+        self._read_by(self._clock.now_s())
 
     def take_undefined(self) -> frozenset[GuestId]:
         """Return the guests seen undefined and absent from a healthy listing, each once.
@@ -148,9 +163,12 @@ class DomainListing:
                 self._stopped[guest] = self._clock.now_s()
             case DomainEvent.STARTED | DomainEvent.CRASHED:
                 self._stopped.pop(guest, None)
+            case DomainEvent.AGENT:
+                self._read_by(self._began_s + AGENT_PAUSE_S)
+                return
             case DomainEvent.OTHER:
                 pass
-        self._wake.set()
+        self._read_by(self._clock.now_s())
 
     def _on_connection(self, is_reachable: bool) -> None:  # noqa: FBT001 - the port's signature
         if not is_reachable:
@@ -159,4 +177,4 @@ class DomainListing:
             # Events may have been missed: what was seen undefined is not known to be so any more.
             self._undefined.clear()
             self._replace(Listing(domains=self.current.domains))
-        self._wake.set()
+        self._read_by(self._clock.now_s())

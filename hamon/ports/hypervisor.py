@@ -36,6 +36,7 @@ class DomainEvent(StrEnum):
     STARTED = "started"
     STOPPED = "stopped"
     CRASHED = "crashed"
+    AGENT = "agent"
     OTHER = "other"
 
 
@@ -52,7 +53,7 @@ class Hypervisor(Protocol):
     def on_event(self, callback: Callable[[GuestId, DomainEvent], None]) -> None:
         """Have ``callback`` called at domain events while connected (none is queued while not).
 
-        A guest's agent that connects or leaves is OTHER.
+        A guest's agent that connects or leaves is AGENT: as often as the guest likes.
         """
         ...
 

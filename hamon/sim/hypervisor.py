@@ -351,7 +351,7 @@ class InMemoryHypervisor:
         domain = self._domains.get(guest)
         if domain is not None and domain.agent is before:
             self._domains[guest] = replace(domain, agent=after)
-            self._tell(guest, DomainEvent.OTHER)
+            self._tell(guest, DomainEvent.AGENT)
 
     def _tell(self, guest: GuestId, event: DomainEvent) -> None:
         if self._is_running and not self._is_paused:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from hamon.agent.domain_listing import AGENT_PAUSE_S
 from hamon.backends.libvirt.definition import AGENT_CHANNEL, read_agent
 from hamon.backends.libvirt.guest_agents import KnownAgents, SeenAgent
 from hamon.coordination.codec import decode, encode
@@ -119,22 +120,38 @@ def of(agent: GuestAgent) -> HostGuestAgents:
     return HostGuestAgents(boot_id=BOOT, agents={GUEST: agent})
 
 
-async def test_publish__agent_comes_and_goes__is_told_at_once(world: World) -> None:
-    """As libvirt tells it, without waiting for the next reading."""
+async def test_publish__agent_comes_and_goes__is_told(world: World) -> None:
+    """As libvirt tells it, without waiting for the next reading, but with a pause in between."""
     assert await published(world) is None
 
     world.hypervisor.start_now(GUEST)
     await world.pass_s(0.5)
     assert of(GuestAgent.DISCONNECTED) == await published(world)
     world.hypervisor.connect_agent_now(GUEST)
-    await world.pass_s(0.5)
+    await world.pass_s(AGENT_PAUSE_S)
     assert of(GuestAgent.CONNECTED) == await published(world)
     world.hypervisor.disconnect_agent_now(GUEST)
-    await world.pass_s(0.5)
+    await world.pass_s(AGENT_PAUSE_S)
     assert of(GuestAgent.DISCONNECTED) == await published(world)
     world.hypervisor.stop_now(GUEST)
     await world.pass_s(0.5)
     assert HostGuestAgents(boot_id=BOOT) == await published(world)
+
+
+async def test_publish__agent_comes_and_goes_all_the_time__few_writes(world: World) -> None:
+    """Whoever owns a guest decides how often; each write wakes the leader."""
+    world.hypervisor.start_now(GUEST)
+    await world.pass_s(6.0)
+    before = (await world.leader.get(PATH)).version
+
+    for _ in range(200):
+        world.hypervisor.connect_agent_now(GUEST)
+        await world.pass_s(0.15)
+        world.hypervisor.disconnect_agent_now(GUEST)
+        await world.pass_s(0.15)
+
+    written = (await world.leader.get(PATH)).version - before
+    assert 0 < written <= 60.0 / AGENT_PAUSE_S + 1
 
 
 async def test_publish__nothing_changes__nothing_is_written(world: World) -> None:

@@ -270,7 +270,7 @@ class LibvirtHypervisor:
 
     def _tell_agent(self, guest: GuestId) -> None:
         self._agents.told_of(guest)
-        self._tell_event(guest, DomainEvent.OTHER)
+        self._tell_event(guest, DomainEvent.AGENT)
 
     def _tell_event(self, guest: GuestId, event: DomainEvent) -> None:
         for callback in self._events:
