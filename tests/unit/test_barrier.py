@@ -233,6 +233,12 @@ def there(state: DomainState = DomainState.RUNNING, **others: Any) -> HostView: 
     return a_host(SPARE, domains={a_guest(1): state}, **others)
 
 
+def of_a_former_boot(host: HostView) -> HostView:
+    """The same host, whose guests process has not listed anything in this boot."""
+    assert host.domains is not None
+    return replace(host, domains=replace(host.domains, boot_id=BootId("former")))
+
+
 def watched_by_agent(host: HostView, guest: Any = None) -> Moves:  # noqa: ANN401 - see db
     """What is to be done about a guest that is ready when its agent is connected."""
     incident = an_incident(guest or db(policy=BY_AGENT))
@@ -273,6 +279,10 @@ def test_watch__its_host_knows_of_its_agent__is_written_down(
         (there(DomainState.SHUTOFF), f"it does not run on {SPARE} now"),
         (there(is_libvirt_healthy=False), f"{SPARE} does not list its guests now"),
         (there(is_here=False), f"{SPARE} does not list its guests now"),
+        (
+            of_a_former_boot(there(agents=agents(GuestAgent.CONNECTED, BootId("former")))),
+            f"{SPARE} does not list its guests now",
+        ),
         (a_host(SPARE, agents=agents(GuestAgent.CONNECTED)), f"it does not run on {SPARE} now"),
     ],
 )

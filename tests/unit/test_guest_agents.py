@@ -18,6 +18,7 @@ from hamon.model.names import GuestId
 from tests.unit.agent_world import BOOT, GUEST, HOST, OTHER, World, definition
 
 PATH = f"/hosts/{HOST}/alive/agents"
+DOMAINS = f"/hosts/{HOST}/domains"
 CHANNEL = f'<channel type="unix"><target type="virtio" name="{AGENT_CHANNEL}"/></channel>'
 CONNECTED = SeenAgent(run=1, agent=GuestAgent.CONNECTED)
 DISCONNECTED = SeenAgent(run=1, agent=GuestAgent.DISCONNECTED)
@@ -136,6 +137,25 @@ async def test_publish__agent_comes_and_goes__is_told(world: World) -> None:
     world.hypervisor.stop_now(GUEST)
     await world.pass_s(0.5)
     assert HostGuestAgents(boot_id=BOOT) == await published(world)
+
+
+async def test_publish__guest_starts_again__its_agent_is_told_before_that_it_runs(
+    world: World,
+) -> None:
+    """Who reads that it runs must not read beside it what its agent was in an earlier run."""
+    world.hypervisor.start_now(GUEST)
+    world.hypervisor.connect_agent_now(GUEST)
+    await world.pass_s(6.0)
+    world.hypervisor.stop_now(GUEST)
+    await world.pass_s(6.0)
+    told: list[str] = []
+    await world.leader.get(DOMAINS, told.append)
+    await world.leader.get(PATH, told.append)
+
+    world.hypervisor.start_now(GUEST)
+    await world.pass_s(6.0)
+
+    assert [PATH, DOMAINS] == told
 
 
 async def test_publish__agent_comes_and_goes_all_the_time__few_writes(world: World) -> None:
