@@ -24,7 +24,8 @@ BASE_COMMAND_LINE = (
 PROBE_TIMEOUT_S = 15
 
 _INIT_SOURCE = Path(__file__).with_name("guest_init.c")
-_MODULES = ("virtio_pci", "virtio_blk")
+_MODULES = {"order": ("virtio_pci", "virtio_blk"), "agent": ("virtio_console",)}
+"""What PID 1 loads, by the list in which it finds it: always, and for a guest agent's channel."""
 _MACHINE_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -113,17 +114,21 @@ def _unpack_kernel(target: Path) -> None:
 def _build_initramfs(kernel: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         root = Path(scratch)
-        for folder in ("proc", "dev", "modules"):
+        for folder in ("proc", "sys", "dev", "modules"):
             (root / folder).mkdir()
-        ordered = list(dict.fromkeys(m for name in _MODULES for m in _with_needed(kernel, name)))
-        for module in ordered:
-            shutil.copy(_module_file(kernel, module), root / "modules" / f"{module}.ko")
-        (root / "modules" / "order").write_text("".join(f"{module}\n" for module in ordered))
+        loaded: set[str] = set()
+        for purpose, names in _MODULES.items():
+            wanted = dict.fromkeys(m for name in names for m in _with_needed(kernel, name))
+            ordered = [module for module in wanted if module not in loaded]
+            for module in ordered:
+                shutil.copy(_module_file(kernel, module), root / "modules" / f"{module}.ko")
+            (root / "modules" / purpose).write_text("".join(f"{module}\n" for module in ordered))
+            loaded.update(ordered)
         run(["gcc", "-O2", "-static", "-s", "-o", str(root / "init"), str(_INIT_SOURCE)])
-        names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*")))
+        files = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*")))
         archive = subprocess.run(
             ["cpio", "--create", "--format=newc", "--quiet", "--directory", str(root)],
-            input=names.encode(),
+            input=files.encode(),
             capture_output=True,
             check=True,
         ).stdout

@@ -5,10 +5,14 @@
  * record of somebody else there, after its own first write, is a double writer. It is counted in
  * `foreign`, so the disk itself keeps the proof also when nobody watched.
  *
+ * With `lab.agent` on the kernel's command line it also opens the channel of a guest agent, and holds
+ * it until somebody speaks to it: to libvirt that is an agent that connects, and then ends.
+ *
  * A C program and no shell, because a shell that starts a process per write costs a quarter of a
  * core per guest without KVM.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,10 +39,10 @@ static void read_text(const char *path, char *text, size_t size) {
     if (file >= 0) close(file);
 }
 
-/* Loads the kernel modules in the order in which the image builder listed them. */
-static void load_modules(void) {
+/* Loads the kernel modules of a list, in the order in which the image builder wrote them. */
+static void load_modules(const char *list) {
     char names[2048];
-    read_text("/modules/order", names, sizeof names);
+    read_text(list, names, sizeof names);
     for (char *name = strtok(names, "\n"); name; name = strtok(NULL, "\n")) {
         char path[256];
         snprintf(path, sizeof path, "/modules/%s.ko", name);
@@ -46,6 +50,34 @@ static void load_modules(void) {
         if (syscall(SYS_finit_module, module, "", 0) != 0) perror(path);
         close(module);
     }
+}
+
+/* Opens the channel of that name; negative: it is not there, or not yet. */
+static int open_channel(const char *wanted) {
+    int channel = -1;
+    DIR *ports = opendir("/sys/class/virtio-ports");
+    if (!ports) return -1;
+    for (struct dirent *port; channel < 0 && (port = readdir(ports));) {
+        char path[300], name[128];
+        snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", port->d_name);
+        read_text(path, name, sizeof name);
+        name[strcspn(name, "\n")] = '\0';
+        snprintf(path, sizeof path, "/dev/%s", port->d_name);
+        if (strcmp(name, wanted) == 0) channel = open(path, O_RDWR | O_CLOEXEC);
+    }
+    closedir(ports);
+    return channel;
+}
+
+/* Is a guest agent as far as libvirt can see: connected until it is spoken to. */
+static void be_agent(void) {
+    load_modules("/modules/agent");
+    mount("sysfs", "/sys", "sysfs", 0, NULL);
+    int channel;
+    while ((channel = open_channel("org.qemu.guest_agent.0")) < 0) sleep_ms(100);
+    /* Nobody at the other end reads as an end of file. */
+    char word;
+    while (read(channel, &word, 1) < 1) sleep_ms(100);
 }
 
 /* Writes for ever as `guest`; returns only if the disk fails. */
@@ -101,7 +133,11 @@ int main(void) {
     char *named = strstr(command_line, "lab.guest=");
     if (named) sscanf(named, "lab.guest=%127s", guest);
 
-    load_modules();
+    load_modules("/modules/order");
+    if (strstr(command_line, "lab.agent") && fork() == 0) {
+        be_agent();
+        _exit(0);
+    }
     write_for_ever(guest);
     dprintf(STDOUT_FILENO, "the disk failed\n");
     reboot(RB_POWER_OFF);

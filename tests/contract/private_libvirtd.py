@@ -13,6 +13,10 @@ from uuid import uuid4
 from hamon.agent.hook_files import install_hook
 from hamon.agent.permits import FilePermits, HostFolders
 from hamon.model.names import BootId, GuestId
+from lab.guest_image import BASE_COMMAND_LINE, GuestImage
+
+DISK_BYTES = 8 * 1024 * 1024
+"""What the lab's guest writes to."""
 
 _QEMU_CONF = """\
 user = "root"
@@ -126,18 +130,29 @@ class PrivateLibvirtd:
         self._init.kill()
         self._init.wait()
 
-    def definition(self, guest: GuestId, name: str) -> str:
-        """A guest that runs under emulation and does nothing, with a small disk of its own."""
+    def definition(
+        self,
+        guest: GuestId,
+        name: str,
+        *,
+        channel: str | None = None,
+        image: GuestImage | None = None,
+    ) -> str:
+        """A guest that runs under emulation, with a small disk of its own.
+
+        ``channel``: the name of one that it has. ``image``: the lab's, with its agent; without one
+        the guest does nothing.
+        """
         disk = self.disks / f"{name}.img"
-        if not disk.exists():
-            disk.write_bytes(bytes(1024 * 1024))
+        with disk.open("ab") as file:
+            file.truncate(DISK_BYTES)
         return f"""\
 <domain type="qemu">
   <name>{name}</name>
   <uuid>{guest}</uuid>
-  <memory unit="MiB">32</memory>
+  <memory unit="MiB">{32 if image is None else 96}</memory>
   <vcpu>1</vcpu>
-  <os><type arch="x86_64">hvm</type></os>
+  <os><type arch="x86_64">hvm</type>{"" if image is None else _boot(image)}</os>
   <on_crash>destroy</on_crash>
   <devices>
     <disk type="file" device="disk">
@@ -148,6 +163,7 @@ class PrivateLibvirtd:
     </disk>
     <controller type="usb" model="none"/>
     <memballoon model="none"/>
+    {"" if channel is None else _channel(channel)}
   </devices>
 </domain>
 """
@@ -195,6 +211,17 @@ def wait_for(check: Callable[[], int], what: str, within_s: float = 30.0) -> int
             return found
         time.sleep(0.02)
     raise AssertionError(f"waited {within_s} s for {what}")
+
+
+def _boot(image: GuestImage) -> str:
+    return (
+        f"<kernel>{image.kernel}</kernel><initrd>{image.initramfs}</initrd>"
+        f"<cmdline>{BASE_COMMAND_LINE} lab.agent</cmdline>"
+    )
+
+
+def _channel(name: str) -> str:
+    return f'<channel type="unix"><target type="virtio" name="{name}"/></channel>'
 
 
 def _descendants(pid: int) -> Iterator[int]:

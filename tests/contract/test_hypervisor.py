@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from hamon.backends.libvirt.definition import AGENT_CHANNEL
 from hamon.backends.libvirt.hypervisor import LANES, LibvirtHypervisor
 from hamon.backends.libvirt.processes import kill_guests
 from hamon.clock import SystemClock
@@ -21,11 +22,12 @@ from hamon.errors import (
     HypervisorUnreachableError,
     Outcome,
 )
-from hamon.model.host import DomainState
+from hamon.model.host import DomainState, GuestAgent
 from hamon.model.names import BootId, GuestId
 from hamon.ports.hypervisor import DomainEvent, Hypervisor, Permits
 from hamon.sim.host_files import InMemoryPermits
 from hamon.sim.hypervisor import InMemoryHypervisor
+from lab.guest_image import cached_image
 from tests.contract.private_libvirtd import PrivateLibvirtd, private_libvirtd
 
 pytestmark = pytest.mark.contract
@@ -47,8 +49,20 @@ class HypervisorWorld(Protocol):
         """The permits that the gate of this libvirt obeys."""
         ...
 
-    def definition(self, guest: GuestId) -> str:
-        """A guest that can run here."""
+    def definition(self, guest: GuestId, channel: str | None = None) -> str:
+        """A guest that can run here, with a channel of that name; nothing runs inside it."""
+        ...
+
+    def definition_with_agent(self, guest: GuestId) -> str:
+        """A guest in which an agent runs once its system is up."""
+        ...
+
+    def boot(self, guest: GuestId) -> None:
+        """Let the system in a guest that runs come up, if it does not by itself."""
+        ...
+
+    def end_agent(self, guest: GuestId) -> None:
+        """End the agent inside a guest, without libvirt's having asked for it."""
         ...
 
     def pause(self) -> None:
@@ -73,12 +87,26 @@ class MemoryWorld:
             SystemClock(), self.permits, call_timeout_s=CALL_TIMEOUT_S
         )
 
-    def definition(self, guest: GuestId) -> str:
-        """A guest that can run here."""
+    def definition(self, guest: GuestId, channel: str | None = None) -> str:
+        """A guest that can run here, with a channel of that name; nothing runs inside it."""
+        target = f'<channel type="unix"><target type="virtio" name="{channel}"/></channel>'
         return (
             f"<domain><name>{_name(guest)}</name><uuid>{guest}</uuid><memory>1024</memory>"
-            '<os><type arch="x86_64">hvm</type></os></domain>'
+            '<os><type arch="x86_64">hvm</type></os>'
+            f"<devices>{'' if channel is None else target}</devices></domain>"
         )
+
+    def definition_with_agent(self, guest: GuestId) -> str:
+        """A guest in which an agent runs once its system is up."""
+        return self.definition(guest, AGENT_CHANNEL)
+
+    def boot(self, guest: GuestId) -> None:
+        """Let the system in a guest that runs come up, if it does not by itself."""
+        self.hypervisor.connect_agent_now(guest)
+
+    def end_agent(self, guest: GuestId) -> None:
+        """End the agent inside a guest, without libvirt's having asked for it."""
+        self.hypervisor.disconnect_agent_now(guest)
 
     def pause(self) -> None:
         """SIGSTOP libvirtd."""
@@ -103,9 +131,22 @@ class RealWorld:
             host.uri, call_timeout_s=CALL_TIMEOUT_S, start_timeout_s=10.0
         )
 
-    def definition(self, guest: GuestId) -> str:
-        """A guest that can run here."""
-        return self.host.definition(guest, _name(guest))
+    def definition(self, guest: GuestId, channel: str | None = None) -> str:
+        """A guest that can run here, with a channel of that name; nothing runs inside it."""
+        return self.host.definition(guest, _name(guest), channel=channel)
+
+    def definition_with_agent(self, guest: GuestId) -> str:
+        """A guest in which an agent runs once its system is up."""
+        return self.host.definition(
+            guest, _name(guest), channel=AGENT_CHANNEL, image=cached_image()
+        )
+
+    def boot(self, guest: GuestId) -> None:
+        """Let the system in a guest that runs come up: it does by itself."""
+
+    def end_agent(self, guest: GuestId) -> None:
+        """Speak to the lab's agent, which ends it."""
+        self.host.virsh("qemu-agent-command", guest, '{"execute": "guest-ping"}')
 
     def pause(self) -> None:
         """SIGSTOP libvirtd."""
@@ -182,6 +223,20 @@ async def state(hypervisor: Hypervisor, guest: GuestId) -> DomainState | None:
     return found.get(guest)
 
 
+async def agent_in(hypervisor: Hypervisor, guest: GuestId) -> GuestAgent | None:
+    """What is known of the agent in a guest that is there."""
+    found = {domain.guest: domain.agent for domain in await hypervisor.domains()}
+    return found[guest]
+
+
+async def until_agent(hypervisor: Hypervisor, guest: GuestId, wanted: GuestAgent) -> None:
+    """Wait until the agent in a guest is so; a system may have to come up without KVM."""
+    deadline_s = time.monotonic() + 120
+    while (found := await agent_in(hypervisor, guest)) is not wanted:
+        assert time.monotonic() < deadline_s, f"the agent is {found}"
+        await asyncio.sleep(0.05)
+
+
 async def test_domain__from_define_to_undefine__is_listed_as_it_is(
     world: HypervisorWorld, guest: GuestId
 ) -> None:
@@ -252,6 +307,53 @@ async def test_start__protected_without_permit__is_refused(
     await world.hypervisor.start(guest)
     assert await state(world.hypervisor, guest) is DomainState.RUNNING
     assert not world.permits.withdraw(guest)
+
+
+@pytest.mark.parametrize(
+    ("channel", "agent"),
+    [
+        (None, GuestAgent.NO_CHANNEL),
+        ("org.hamon.other.0", GuestAgent.NO_CHANNEL),
+        (AGENT_CHANNEL, GuestAgent.DISCONNECTED),
+    ],
+)
+async def test_agent__none_in_the_guest__is_told_while_it_runs(
+    world: HypervisorWorld, guest: GuestId, channel: str | None, agent: GuestAgent
+) -> None:
+    """One that can never connect is told apart from one that has not; off, there is neither."""
+    await world.hypervisor.define(world.definition(guest, channel))
+    assert await agent_in(world.hypervisor, guest) is None
+
+    await world.hypervisor.start(guest)
+    assert agent is await agent_in(world.hypervisor, guest)
+
+    await world.hypervisor.destroy(guest)
+    assert await agent_in(world.hypervisor, guest) is None
+
+
+async def test_agent__comes_and_goes__is_listed_as_it_is_and_told(
+    world: HypervisorWorld, guest: GuestId
+) -> None:
+    """In the next run of the guest it is not what it was in the former."""
+    events: list[DomainEvent] = []
+    world.hypervisor.on_event(lambda who, event: events.append(event) if who == guest else None)
+    await world.hypervisor.define(world.definition_with_agent(guest))
+    await world.hypervisor.start(guest)
+    world.boot(guest)
+    await until_agent(world.hypervisor, guest, GuestAgent.CONNECTED)
+    events.clear()
+
+    world.end_agent(guest)
+
+    await until_agent(world.hypervisor, guest, GuestAgent.DISCONNECTED)
+    assert {DomainEvent.AGENT} == set(events)
+    await world.hypervisor.destroy(guest)
+    await world.hypervisor.start(guest)
+    world.boot(guest)
+    await until_agent(world.hypervisor, guest, GuestAgent.CONNECTED)
+    await world.hypervisor.destroy(guest)
+    await world.hypervisor.start(guest)
+    assert await agent_in(world.hypervisor, guest) is GuestAgent.DISCONNECTED
 
 
 async def test_qemu__killed__is_a_crash_and_no_stop(world: HypervisorWorld, guest: GuestId) -> None:
