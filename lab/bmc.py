@@ -1,6 +1,7 @@
 """The BMC of each compute host: a real IPMI service that outlives the host's power."""
 
 import secrets
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,13 +10,22 @@ from pathlib import Path
 
 from hamon.model.readings import same_system
 from lab import network
-from lab.names import PROJECT, LabError, Layout, MachineName, Plane
-from lab.processes import kill_session, read_record, start_recorded, wait_until
+from lab.names import PREFIX_LENGTH, PROJECT, LabError, Layout, MachineName, Plane
+from lab.processes import (
+    kill_session,
+    read_record,
+    run,
+    signal_process,
+    start_recorded,
+    wait_until,
+)
 
 PORT = 623
 USER = "hamon"
 CIPHER_SUITE = 3
 SLOW_S = 8
+# The second BMC of a host has the address of a host that a lab of 50 does not have.
+_SECOND_UNIT = 50
 
 _CHASSIS_CONTROL = Path(__file__).with_name("chassis_control.sh")
 _SYSTEM_GUID = "System GUID"
@@ -50,33 +60,47 @@ class Fault(StrEnum):
     OK = "ok"
     DEAD = "dead"
     SLOW = "slow"
+    MUTE = "mute"
     REFUSE = "refuse"
     LIE_OFF = "lie-off"
     LIE_ON = "lie-on"
     IGNORE_OFF = "ignore-off"
 
 
+_KEEP_COMMANDS = (Fault.SLOW, Fault.MUTE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bmc:
-    """The BMC of one host, in a network namespace of its own on the BMC plane."""
+    """The BMC of one host, in a network namespace of its own on the BMC plane.
+
+    A second one, made by `add`, is another way to the same power: it stands for a PDU.
+    """
 
     layout: Layout
     host: MachineName
+    unit: int = 1
+
+    @property
+    def _name(self) -> str:
+        return f"{self.host}-bmc" if self.unit == 1 else f"{self.host}-bmc{self.unit}"
 
     @property
     def folder(self) -> Path:
         """Configuration and log."""
-        return self.layout.bmc_folder(self.host)
+        first = self.layout.bmc_folder(self.host)
+        return first if self.unit == 1 else first / str(self.unit)
 
     @property
     def address(self) -> str:
         """Where it answers, on the BMC plane."""
-        return self.layout.address(self.host, Plane.BMC)
+        network, _, machine = self.layout.address(self.host, Plane.BMC).rpartition(".")
+        return f"{network}.{int(machine) + _SECOND_UNIT * (self.unit - 1)}"
 
     @property
     def password_file(self) -> Path:
         """The file with the password of `USER`."""
-        return self.layout.secrets / f"{self.host}-bmc"
+        return self.layout.secrets / self._name
 
     @property
     def log(self) -> Path:
@@ -85,7 +109,7 @@ class Bmc:
 
     @property
     def _record(self) -> Path:
-        return self.layout.processes / f"{self.host}-bmc"
+        return self.layout.processes / self._name
 
     @property
     def _mode_file(self) -> Path:
@@ -134,6 +158,19 @@ class Bmc:
         (self.folder / "emulation").write_text(_EMULATION)
         self._mode_file.write_text(Fault.OK)
 
+    def add(self) -> None:
+        """Put a second BMC beside the first, and start it; it goes with the lab. Idempotent.
+
+        Raises:
+            LabError: it does not answer.
+        """
+        if not self.folder.exists():
+            self.prepare()
+            namespace = self.layout.bmc_namespace(self.host)
+            address = f"{self.address}/{PREFIX_LENGTH}"
+            run(["ip", "-n", namespace, "address", "add", address, "dev", str(Plane.BMC)])
+        self.start()
+
     def start(self) -> None:
         """Start the BMC unless it runs, and see that it is this host's that answers.
 
@@ -172,18 +209,20 @@ class Bmc:
     def behave(self, fault: Fault) -> None:
         """Make the BMC well or ill. Idempotent.
 
-        dead: its process is gone; slow: each answer takes `SLOW_S`; refuse: an error to each
-        command; lie-off, lie-on: says so whatever is true; ignore-off: accepts off, does nothing.
+        dead: its process is gone; slow: each answer takes `SLOW_S`; mute: takes all that is sent
+        to it and answers nothing; refuse: an error to each command; lie-off, lie-on: says so
+        whatever is true; ignore-off: accepts off, does nothing.
         """
-        match fault:
-            case Fault.DEAD:
-                self.kill()
-            case _:
-                if self._mode_file.read_text() == Fault.SLOW:
-                    # It serves one command at a time: the slow ones would go first.
-                    self.kill()
-                self._mode_file.write_text(fault)
-                self.start()
+        if fault is Fault.DEAD or self._mode_file.read_text() in _KEEP_COMMANDS:
+            # It serves one command at a time: those that wait would go first.
+            self.kill()
+        if fault is Fault.DEAD:
+            return
+        self.start()
+        self._mode_file.write_text(fault)
+        process = read_record(self._record)
+        if fault is Fault.MUTE and process is not None:
+            signal_process(process, signal.SIGSTOP)
 
     def ipmitool(self, *command: str, retries: int = 1) -> subprocess.CompletedProcess[str]:
         """Ask the BMC over the network, as hamon does, from its own end of the BMC plane."""

@@ -287,6 +287,7 @@ def bmc(context: click.Context, machine: str, behaviour: str) -> None:
     \b
       dead        its process is gone, nothing answers
       slow        each answer takes eight seconds
+      mute        takes what is sent to it and never answers
       refuse      answers each command with an error
       lie-off     says Off whatever is true
       lie-on      says On whatever is true

@@ -1,8 +1,9 @@
 """A whole lab: up, down, repair, and the ways to its parts."""
 
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from lab import (
     hypervisor,
     network,
     overview,
+    poor_link,
     records,
     zookeeper,
 )
@@ -29,6 +31,7 @@ from lab.observer import Observer
 from lab.openstack import seed
 from lab.openstack.api import Api
 from lab.openstack.cloud import Cloud
+from lab.poor_link import Quality
 from lab.processes import run, wait_until
 from lab.topology import Backend, Computes, Topology
 
@@ -187,9 +190,23 @@ class Lab:
         """Cut a plane of a machine; on `bmc` that of a host's BMC. Idempotent."""
         network.cut(self.layout, self.machine(machine).name, plane, direction)
 
+    def worsen(self, machine: str, plane: Plane, quality: Quality) -> None:
+        """Have a plane of a machine lose frames and carry the others late. Idempotent."""
+        poor_link.worsen(self.layout, self.machine(machine).name, plane, quality)
+
     def restore(self, machine: str, plane: Plane) -> None:
         """Mend a plane of a machine. Idempotent."""
+        poor_link.mend(self.layout, self.machine(machine).name, plane)
         network.restore(self.layout, self.machine(machine).name, plane)
+
+    def cut_between(self, one: str, other: str) -> None:
+        """Have two machines hear nothing of each other on the management plane. Idempotent."""
+        names = (self.machine(one).name, self.machine(other).name)
+        network.cut_between(self.layout, *names, Plane.MANAGEMENT)
+
+    def restore_between(self) -> None:
+        """Have all machines hear each other again. Idempotent."""
+        network.restore_between(self.layout)
 
     def cut_storage(self, machine: str) -> None:
         """Have a host's heartbeats on shared storage fail. Idempotent."""
@@ -198,6 +215,29 @@ class Lab:
     def restore_storage(self, machine: str) -> None:
         """Have a host's heartbeats on shared storage pass. Idempotent."""
         self.machine(machine).cut_storage(is_cut=False)
+
+    def address(self, machine: str) -> str:
+        """The address of a machine on the management plane."""
+        return self.layout.address(self.machine(machine).name, Plane.MANAGEMENT)
+
+    @contextmanager
+    def crash_kernel(self, host: str) -> Iterator[list[str]]:
+        """Put a kernel that dumps memory in the place of a host that is off.
+
+        It has the host's address on the management plane, and nothing else of it.
+
+        Yields:
+            How to enter it: what is to be put before a command.
+        """
+        namespace = f"hamon-{self.layout.lab}-{host}-crash"
+        name = self.host(host).name
+        records.add_namespace(self.layout, namespace)
+        try:
+            network.plug(self.layout, name, Plane.MANAGEMENT, namespace)
+            network.give_address(self.layout, name, Plane.MANAGEMENT, namespace)
+            yield ["nsenter", f"--net={network.NAMESPACES / namespace}"]
+        finally:
+            network.remove_namespace(namespace)
 
     def reset(self, machine: str) -> None:
         """Cut the power of a machine and switch it on again at once."""
@@ -242,6 +282,7 @@ class Lab:
         for machine in self.machines:
             for plane in Plane:
                 self.restore(str(machine.name), plane)
+        self.restore_between()
         for device in self.bmcs:
             device.behave(bmc.Fault.OK)
         _in_parallel(_repair_machine, self.machines)

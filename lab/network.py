@@ -20,10 +20,12 @@ _RULES = """
 table bridge hamonlab {
   set cut_from { type ifname; }
   set cut_to { type ifname; }
+  set cut_between { type ifname . ifname; }
   chain forward {
     type filter hook forward priority 0
     iifname @cut_from drop
     oifname @cut_to drop
+    iifname . oifname @cut_between drop
   }
 }
 """
@@ -125,12 +127,22 @@ def restore(layout: Layout, machine: MachineName, plane: Plane) -> None:
         _nft(layout, f"add {element}\ndelete {element}")
 
 
+def cut_between(layout: Layout, one: MachineName, other: MachineName, plane: Plane) -> None:
+    """Drop what passes between two machines on a plane, both ways. Idempotent."""
+    _nft(layout, f"add {_pairs(one, other, plane)}")
+
+
+def restore_between(layout: Layout) -> None:
+    """Let all machines hear each other again. Idempotent."""
+    _nft(layout, "flush set bridge hamonlab cut_between")
+
+
 def cuts(layout: Layout) -> dict[str, Direction]:
     """The cut ports of the switch, with the direction."""
-    listing = json.loads(run(_in_switch(layout, ["nft", "-j", "list", "ruleset"])))
+    listing = json.loads(run(in_switch(layout, ["nft", "-j", "list", "ruleset"])))
     cut_ports: dict[str, set[str]] = {"cut_from": set(), "cut_to": set()}
     for entry in listing["nftables"]:
-        if "set" in entry:
+        if entry.get("set", {}).get("name") in cut_ports:
             cut_ports[entry["set"]["name"]] = set(entry["set"].get("elem", []))
     out, into = cut_ports["cut_from"], cut_ports["cut_to"]
     found = dict.fromkeys(out & into, Direction.BOTH)
@@ -161,6 +173,19 @@ def inside(namespace_file: Path) -> Iterator[None]:
         os.close(home)
 
 
+def has_link(namespace: str, name: str) -> bool:
+    """Whether a named namespace has a link of that name."""
+    shown = subprocess.run(
+        ["ip", "-n", namespace, "link", "show", "dev", name], capture_output=True, check=False
+    )
+    return shown.returncode == 0
+
+
+def in_switch(layout: Layout, argv: list[str]) -> list[str]:
+    """The command that runs another one in the switch's namespace."""
+    return ["nsenter", f"--net={NAMESPACES / layout.switch}", *argv]
+
+
 def _mac(layout: Layout, machine: MachineName, plane: Plane) -> str:
     """A locally administered MAC address, made from the address on the plane."""
     octets = (int(part) for part in layout.address(machine, plane).split("."))
@@ -177,9 +202,11 @@ def _sets(direction: Direction) -> tuple[str, ...]:
             return ("cut_to",)
 
 
-def _in_switch(layout: Layout, argv: list[str]) -> list[str]:
-    return ["nsenter", f"--net={NAMESPACES / layout.switch}", *argv]
+def _pairs(one: MachineName, other: MachineName, plane: Plane) -> str:
+    """Both ways between two machines, as an element for nft."""
+    a, b = (json.dumps(port_name(machine, plane)) for machine in (one, other))
+    return f"element bridge hamonlab cut_between {{ {a} . {b}, {b} . {a} }}"
 
 
 def _nft(layout: Layout, script: str) -> None:
-    run(_in_switch(layout, ["nft", "-f", "-"]), text=script)
+    run(in_switch(layout, ["nft", "-f", "-"]), text=script)

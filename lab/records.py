@@ -118,7 +118,7 @@ def _write(layout: Layout, saved: dict[str, Any]) -> None:
 
 def _kill_recorded(layout: Layout) -> None:
     # BMCs first: one that lives can still switch a host on.
-    for record in layout.processes.glob("*-bmc"):
+    for record in (*layout.processes.glob("*-bmc*"), *layout.processes.glob("*-link")):
         process = read_record(record)
         if process is not None:
             kill_session(process)
