@@ -150,15 +150,6 @@ ROWS: Mapping[str, Row] = {row.number: row for rows in GROUPS.values() for row i
 MUST_BE_TESTED = tuple(f"F{n}" for n in (*range(1, 29), *range(39, 45), 51, 56))
 """What has to have a test already."""
 
-WITHOUT: Mapping[str, str] = {
-    "F7": "needs a host of the lab without processor time for its agent",
-    "F12": "needs a network of the lab that loses and delays packets",
-    "F15": "needs the lab's ZooKeeper leader to stand still beside live hosts",
-    "F17": "needs a cut between two ZooKeeper servers of the lab",
-    "F18": "needs a ZooKeeper server with a slow or full disk",
-}
-"""Rows that must be tested and are not yet, with the reason. To be emptied."""
-
 
 class Place(StrEnum):
     """Where a test runs; the words are the table's."""
@@ -296,14 +287,11 @@ def _pace(are_slow: Sequence[bool]) -> Pace:
 
 
 def gaps(met: Iterable[Meeting]) -> Iterator[str]:
-    """Tell what is wrong with the marks: rows without a test, and reasons that hold no more."""
+    """Tell which rows that must be tested are not."""
     tested = {meeting.row for meeting in met}
     for number in MUST_BE_TESTED:
-        if number not in tested and number not in WITHOUT:
+        if number not in tested:
             yield f"{number} ({ROWS[number].fault}): no test is marked with it"
-    for number in WITHOUT:
-        if number in tested:
-            yield f"{number} ({ROWS[number].fault}): is tested; take it out of WITHOUT"
 
 
 # -- the page -------------------------------------------------------------------------------------
@@ -357,7 +345,7 @@ def _count(met: Sequence[Meeting]) -> str:
 
 def _tests_of(row: Row, met: Sequence[Meeting]) -> str:
     if not met:
-        return f"\n{row.number}: not tested yet: {WITHOUT.get(row.number, 'a later matter')}\n"
+        return f"\n{row.number}: not tested yet\n"
     order = list(Place)
     lines = [
         f"- {m.place}: `{m.test}`{f' ({m.pace})' if m.pace else ''}\n"

@@ -69,6 +69,21 @@ def test_heartbeat__killed_or_paused__host_is_suspect_and_lives(
     assert world.incidents() == []
 
 
+@pytest.mark.fault("F4")
+def test_heartbeat__killed_and_started_at_once__host_stays_up(world: World) -> None:
+    """Its successor goes on before the session ends: a restart is no death."""
+    [guest] = world.run_guests("h1")
+    host = world.lab.host("h1")
+
+    host.signal_process(HEARTBEAT, signal.SIGKILL)
+    host.start_service(HEARTBEAT)
+
+    world.wait(lambda: world.logged("host_registered", on=host, service=HEARTBEAT) != [], "again")
+    world.wait_state("h1", "UP")
+    assert len(world.watching.boots(guest)) == 1
+    assert world.incidents() == []
+
+
 @pytest.mark.fault("F5", "F26")
 def test_heartbeat__killed_while_bmc_says_off__host_is_not_convicted(world: World) -> None:
     """A BMC that lies is contradicted by a host that answers."""

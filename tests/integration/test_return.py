@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import uuid
+
 import pytest
 
+from lab.deployment import CONFIG
 from lab.names import LabError, Plane
 from tests.integration.world import World
 
@@ -33,6 +37,31 @@ def test_return__after_evacuation__stale_copies_go_then_host_serves(world: World
     incident = world.incident("h1")
     assert incident["closed"]
     assert world.migration("h1", guest)["status"] == "completed"
+    assert len(world.watching.boots(guest)) == 2
+
+
+@pytest.mark.fault("F44")
+@pytest.mark.slow
+def test_return__of_another_machine_under_its_name__it_stays_shut(world: World) -> None:
+    """Its fence devices would shoot at the machine it was: nobody could fence this one."""
+    [guest] = world.run_guests("h1")
+    settings = world.lab.host("h1").path(CONFIG / "agent.toml")
+    own = settings.read_text()
+    named = re.sub("(?m)^product_uuid = .*$", f'product_uuid = "{uuid.uuid4()}"', own)
+    assert named != own
+    # The agent that runs has read it; that of the next boot is the stranger's.
+    settings.write_text(named)
+
+    world.power_cut("h1")
+    world.wait_moved([guest])
+    world.lab.host("h1").power_on()
+    world.wait_reason("h1", "host_is_another_machine")
+    world.stay(10.0)
+    assert world.state("h1") != "UP"
+    world.lab.host("h1").path(CONFIG / "agent.toml").write_text(own)
+    world.lab.reset("h1")
+
+    world.wait_state("h1", "UP")
     assert len(world.watching.boots(guest)) == 2
 
 
