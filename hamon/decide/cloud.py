@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterable
 
 from hamon.decide.holds import against_action
+from hamon.decide.protection import is_missed
 from hamon.decide.thought import Thought, unchanged
 from hamon.evacuator.barrier import barrier_of
 from hamon.evacuator.cloud import rows
@@ -223,6 +224,9 @@ def _services_period_s(view: ClusterView, cloud: CloudView) -> float:
 def _needs_services(view: ClusterView, cloud: CloudView, host: HostView) -> bool:
     """Say whether a decision about the host waits for what Nova says of its service."""
     if _state(host) in {HostState.RETURNING, HostState.RESTARTED}:
+        return True
+    if is_missed(host) and cloud.services_s is not None and cloud.services_s < host.state_since_s:
+        # Whoever disabled it a moment ago works on it: it is not to be fenced (protection.py).
         return True
     if host.spec.agentless and _state(host) in {HostState.FENCED, HostState.EVACUATING}:
         # Its heartbeat in Nova would show that the proof was wrong.

@@ -104,6 +104,21 @@ def test_looks__all_is_well__only_services_and_seldom(
     assert looks == kinds(decision)
 
 
+@pytest.mark.parametrize(
+    ("age_s", "looks"), [(2.0, {(CloudLookKind.SERVICES, "")}), (0.5, set())], ids=["old", "new"]
+)
+def test_looks__host_is_suspect__services_are_read_once_since_then(
+    age_s: float, looks: set[tuple[CloudLookKind, str]]
+) -> None:
+    """Whoever disabled a host a moment before it was switched off works on it."""
+    cloud = CloudView(services={HOST: a_service(HOST)}, services_s=NOW_S - age_s)
+    suspect = a_host(state=HostState.SUSPECT, state_since_s=NOW_S - 1.0)
+
+    decision = decide(replace(a_view(suspect, a_spare()), cloud=cloud), POLICY, NOW_S)
+
+    assert looks == kinds(decision)
+
+
 def test_looks__host_is_proven_dead__its_guests_and_their_migrations_are_read() -> None:
     """And server groups, aggregates, and a token that lives long enough."""
     cloud = CloudView(services={HOST: a_service(HOST, is_down=True)}, services_s=NOW_S)
