@@ -36,14 +36,21 @@ from hamon.model.incident import IncidentRecord, Moment, Shot, ShotOutcome
 from hamon.model.names import HostName, IncidentId
 from hamon.model.policy import Policy
 from hamon.model.policy_values import values_of
+from hamon.model.proof import PowerReading
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
+
+CONVICTED = "host_convicted"
 
 ALONE_AFTER_S = 5.0
 """A record is not written more often than this only to say what stands in the way."""
 
 HISTORY_S = 900.0
 """How far back the story of an incident begins, at most."""
+
+LOOK_PAUSE_S = 30.0
+"""A device is read again and again while its host is in trouble. After so long a pause it is
+another trouble: what was read in the one before is no sign of this one."""
 
 HELD = frozenset({"fencing_held", "evacuation_held"})
 """Codes of what a hold keeps from being done: that it ended is told whatever comes next."""
@@ -185,7 +192,8 @@ class _Book:
         host = view.hosts[record.host]
         own = view.controllers.get(view.own.controller)
         now = (*self._told.get(host.name, ()), why)
-        before = sorted((*_seen(view, host, self._now_s), *host.history), key=lambda m: m.at)
+        thought = _since_last_conviction(host.history)
+        before = sorted((*_seen(view, host, self._now_s), *thought), key=lambda m: m.at)
         return replace(
             record,
             evidence=tuple(fitting(line, LINE_MAX) for line in record.evidence[:EVIDENCE_MAX]),
@@ -315,23 +323,48 @@ def _seen(view: ClusterView, host: HostView, now_s: float) -> list[Moment]:
         )
         for vote in host.evidence
     ]
-    last: dict[str, str] = {}
-    for reading in host.readings:
-        if last.get(reading.device) != reading.power:
-            last[reading.device] = reading.power
-            told = reason(
+    seen += [
+        (
+            reading.observed_s,
+            reason(
                 "power_reads",
                 host.name,
                 device=reading.device,
                 power=reading.power,
                 detail=reading.detail,
-            )
-            seen.append((reading.observed_s, told))
+            ),
+        )
+        for reading in _new_readings(host.readings, now_s)
+    ]
     return [
         _moment_of(_before(view, now_s - at_s), told)
         for at_s, told in seen
         if now_s - at_s <= HISTORY_S
     ]
+
+
+def _new_readings(readings: Iterable[PowerReading], now_s: float) -> Iterable[PowerReading]:
+    """Return, of the present look at each device, those that said another thing than before."""
+    looks: dict[str, list[PowerReading]] = {}
+    for reading in readings:
+        look = looks.setdefault(reading.device, [])
+        if look and reading.observed_s - look[-1].observed_s > LOOK_PAUSE_S:
+            look.clear()
+        look.append(reading)
+    for look in looks.values():
+        if now_s - look[-1].observed_s > LOOK_PAUSE_S:
+            continue
+        yield from (
+            reading
+            for number, reading in enumerate(look)
+            if number == 0 or look[number - 1].power != reading.power
+        )
+
+
+def _since_last_conviction(history: Sequence[Moment]) -> Sequence[Moment]:
+    """Leave out what led to an earlier incident of the host: it is told there."""
+    convictions = [number for number, each in enumerate(history) if each.code == CONVICTED]
+    return history[convictions[-1] + 1 :] if convictions else history
 
 
 def _before(view: ClusterView, passed_s: float) -> str:

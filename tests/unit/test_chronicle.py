@@ -247,6 +247,22 @@ def test_conviction__evidence_of_long_ago__is_left_to_the_lines() -> None:
     assert "session_seen_gone" not in codes(opened(a_view(lost, a_host(SPARE))).timeline)
 
 
+def test_conviction__of_a_host_that_was_convicted_before__tells_its_own_story_only() -> None:
+    """What led to an earlier incident, minutes ago, is told there and would mislead here."""
+    history = [
+        moment(f"2025-12-31T23:5{minute}:00.000Z", code, {})
+        for minute, code in enumerate(
+            ("old", "host_convicted", "older", "host_convicted", "host_back", "heartbeat_late")
+        )
+    ]
+
+    told = codes(opened(a_view(a_lost_host(HOST, history=tuple(history)), a_host(SPARE))).timeline)
+
+    assert not {"old", "older"} & set(told)
+    assert {"host_back", "heartbeat_late"} <= set(told)
+    assert told.count("host_convicted") == 1
+
+
 # -- what is decided later ------------------------------------------------------------------------
 
 
@@ -469,3 +485,22 @@ def test_power__read_again_and_again__is_one_moment() -> None:
         each.facts["power"] for each in record.timeline if each.code == "power_reads"
     ]
     assert BOOT == record.boot_id
+
+
+def test_power__read_off_in_an_earlier_trouble__begins_anew() -> None:
+    """A host that was off a minute ago, too, has been off since the later look, not since then."""
+    readings = tuple(a_reading(Power.OFF, age_s=age_s) for age_s in (62.0, 61.0, 4.0, 1.0))
+
+    record = opened(a_view(a_lost_host(HOST, readings=readings), a_host(SPARE)))
+
+    [off] = [each for each in record.timeline if each.code == "power_reads"]
+    assert "2025-12-31T23:59:56.000Z" == off.at
+
+
+def test_power__read_only_in_an_earlier_trouble__is_left_to_the_lines() -> None:
+    """Nobody looked in this one."""
+    readings = tuple(a_reading(Power.OFF, age_s=age_s) for age_s in (62.0, 61.0))
+
+    assert "power_reads" not in codes(
+        opened(a_view(a_lost_host(HOST, readings=readings), a_host(SPARE))).timeline
+    )
