@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 import statistics
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -56,7 +57,7 @@ def main() -> None:
     sys.exit(0 if all(is_reached) else 1)
 
 
-def _measured(runs: int) -> tuple[list[float], list[float]]:
+def _measured(runs: int) -> tuple[list[float | None], list[float | None]]:
     lab = Lab.create(NAME)
     by_power = [_convicted_after(lab, number, "power_reads", Fault.OK) for number in range(runs)]
     by_session = [
@@ -65,12 +66,16 @@ def _measured(runs: int) -> tuple[list[float], list[float]]:
     return by_power, by_session
 
 
-def _convicted_after(lab: Lab, number: int, code: str, fault: Fault) -> float:
-    """Cut a host's power; return the seconds from a moment of its incident to its conviction."""
+def _convicted_after(lab: Lab, number: int, code: str, fault: Fault) -> float | None:
+    """Cut a host's power; return the seconds from a moment of its incident to its conviction.
+
+    None, if it was convicted before there was one: by its session, before its power was read.
+    """
     victim = lab.hosts[number % len(lab.hosts)]
     name = str(victim.name)
     before = set(_incidents(lab, name))
     lab.bmc(name).behave(fault)
+    cut_s = time.time()
     victim.power_cut()
     found: list[dict[str, Any]] = []
 
@@ -81,17 +86,24 @@ def _convicted_after(lab: Lab, number: int, code: str, fault: Fault) -> float:
 
     wait_until(is_convicted, f"{name} convicted", CONVICTION_TIMEOUT_S, every_s=0.2)
     lab.bmc(name).behave(Fault.OK)
+    incident = found[0]["incident"]
+    # It is shot now, and so would be a host that came back at once.
+    wait_until(
+        lambda: _ask(lab, "incident", incident=incident)["proof"] is not None,
+        f"{name} fenced",
+        CONVICTION_TIMEOUT_S,
+    )
     victim.power_on()
     lab.repair()
     moments = found[0]["timeline"]
     convicted_s = next(_at_s(moment) for moment in moments if moment["code"] == "host_convicted")
-    return convicted_s - min(_at_s(moment) for moment in _before(moments, code))
+    signs_s = [_at_s(moment) for moment in moments if _is_sign(moment, code, cut_s)]
+    return convicted_s - min(signs_s) if signs_s else None
 
 
-def _before(moments: list[dict[str, Any]], code: str) -> Iterator[dict[str, Any]]:
-    for moment in moments:
-        if moment["code"] == code and moment["facts"].get("power", "off") == "off":
-            yield moment
+def _is_sign(moment: dict[str, Any], code: str, cut_s: float) -> bool:
+    is_off = moment["facts"].get("power", "off") == "off"
+    return moment["code"] == code and is_off and _at_s(moment) >= cut_s
 
 
 def _incidents(lab: Lab, host: str) -> list[str]:
@@ -109,14 +121,19 @@ def _at_s(moment: dict[str, Any]) -> float:
     return datetime.fromisoformat(moment["at"]).timestamp()
 
 
-def _told(what: str, spans_s: list[float], target_s: float) -> bool:
+def _told(what: str, spans_s: Sequence[float | None], target_s: float) -> bool:
     """Print how long it took; say whether that is short enough."""
-    each = " ".join(f"{span_s:.2f}" for span_s in spans_s)
+    known_s = [span_s for span_s in spans_s if span_s is not None]
+    if not known_s:
+        print(f"{what}: in none of {len(spans_s)} runs")
+        return False
+    each = " ".join(f"{span_s:.2f}" for span_s in known_s)
     print(
-        f"{what}: median {statistics.median(spans_s):.2f} s, worst {max(spans_s):.2f} s"
+        f"{what}, {len(known_s)} of {len(spans_s)} runs (the others were convicted before):"
+        f" median {statistics.median(known_s):.2f} s, worst {max(known_s):.2f} s"
         f" (target {target_s:g} s): {each}"
     )
-    return max(spans_s) <= target_s
+    return max(known_s) <= target_s
 
 
 if __name__ == "__main__":
