@@ -31,6 +31,7 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
 }
 NETWORK_TIMEOUT_S = 20.0
+KILL_TIMEOUT_S = 5.0
 SERVICE_GROUP_NICENESS = -10
 # Folders of which a machine has its own version; what it changes is kept over a power cut.
 OVERLAYS = {
@@ -107,18 +108,30 @@ class Init:
 
     def end(self, pid: int, timeout_s: float) -> None:
         """SIGTERM, and SIGKILL for what does not end in time."""
-        for number, patience_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 5.0)):
+        for number, patience_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, KILL_TIMEOUT_S)):
             try:
                 os.kill(pid, signal.SIGCONT)
                 os.kill(pid, number)
             except ProcessLookupError:
                 return
-            deadline = time.monotonic() + patience_s
-            while time.monotonic() < deadline:
-                self.reap()
-                if not Path(f"/proc/{pid}").exists():
-                    return
-                time.sleep(0.01)
+            if self.is_gone(pid, patience_s):
+                return
+
+    def is_gone(self, pid: int, patience_s: float) -> bool:
+        """Wait for a process to end; say whether it did."""
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            self.reap()
+            if not Path(f"/proc/{pid}").exists():
+                return True
+            time.sleep(0.01)
+        return False
+
+    def send_signal(self, pid: int, number: int) -> None:
+        """Send a signal; who was killed is gone afterwards, so that a start is one."""
+        os.kill(pid, number)
+        if number == signal.SIGKILL:
+            self.is_gone(pid, KILL_TIMEOUT_S)
 
     def shut_down(self) -> None:
         """Stop everything in order: services last to first, then guests that still run."""
@@ -140,7 +153,7 @@ class Init:
             case "start":
                 self.start(request["service"])
             case "signal":
-                os.kill(self.pid_of(request["service"]), request["number"])
+                self.send_signal(self.pid_of(request["service"]), request["number"])
             case "stop":
                 service = self.services[request["service"]]
                 if service["name"] in self.pids:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -81,6 +82,19 @@ def links_here() -> set[str]:
     """The network links of this process's namespace, bridges among them."""
     links = json.loads(subprocess.check_output(["ip", "-j", "link"]))
     return {link["ifname"] for link in links}
+
+
+def test_process__killed_and_started_at_once__is_another(lab: Lab) -> None:
+    """A start that found the killed one would be none, and its test one of nothing."""
+    host = lab.host("h1")
+    before = host.processes()["virtlogd"]["pid"]
+
+    host.signal_process("virtlogd", signal.SIGKILL)
+    host.start_service("virtlogd")
+
+    after = host.processes()["virtlogd"]
+    assert after["state"] == "running"
+    assert after["pid"] not in {before, None}
 
 
 def test_guest__started_once__is_seen_writing_by_one_boot(lab: Lab) -> None:
