@@ -272,8 +272,11 @@ def _any_unsent(view: ClusterView, now_s: float) -> bool:
     """Say whether guests wait that were never asked for: Nova will be read for them anyway.
 
     Not for those that wait for others to be ready: what becomes of these is what they wait for.
+    Nor for guests of a host that is not configured any more, or cannot be read: nobody asks.
     """
     for incident in view.incidents.values():
+        if incident.record.value.closed or incident.record.value.host not in view.hosts:
+            continue
         barrier = barrier_of(view, incident, now_s)
         for migration in incident.migrations.values():
             record = migration.record.value

@@ -198,8 +198,12 @@ def _awaited(view: ClusterView, incident: IncidentView) -> Iterator[tuple[Migrat
 
     Each attempt to move a guest is written down, so how long it has not arrived counts from when
     its class could begin: when the host's guests could, or when the classes before it were ready.
+    Of a host that is not configured, or cannot be read, nobody is moved: nobody waits.
     """
-    begins_s = view.hosts[incident.record.value.host].state_since_s
+    host = view.hosts.get(incident.record.value.host)
+    if host is None:
+        return
+    begins_s = host.state_since_s
     checked = [m for _, m in sorted(incident.migrations.items()) if _is_checked(m.record.value)]
     checked.sort(key=_class_of)
     for _, members in groupby(checked, key=_class_of):

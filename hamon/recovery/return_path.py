@@ -88,11 +88,12 @@ def bring_back(
 ) -> ReturnStep:
     """Say what to do next for a host in RETURNING."""
     incidents = incidents_of(view, host)
+    # One whose record cannot be read stays open, and is waited for below.
     stays = tuple(
         _stay(view, host, migration)
         for incident in incidents
-        for _, migration in sorted(incident.migrations.items())
-        if migration.record.value.status is MigrationStatus.WAITING
+        for guest, migration in sorted(incident.migrations.items())
+        if migration.record.value.status is MigrationStatus.WAITING and guest in view.guests
     )
     if stays:
         return ReturnStep(changes=stays)
