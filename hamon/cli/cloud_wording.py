@@ -142,9 +142,9 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
         "look at it there; end the copy, or set it right in Nova",
     ),
     "guest_runs_elsewhere": Wording(
-        "Nova gives guest {name} to {nova}, but it runs on {host}: it is not started a second time,"
+        "Nova gives guest {name} to {nova}, but {where}: it is not started a second time,"
         " and {nova} waits",
-        "look at it there; end the copy, or set it right in Nova",
+        "look at it on {host}; end the copy, or set it right in Nova",
     ),
     "guest_not_seen": Wording(
         "Nova says guest {name} is on {host}, but its agent does not see it as wanted",

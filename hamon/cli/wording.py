@@ -227,6 +227,10 @@ WORDINGS: Mapping[str, Wording] = {
         "the guest is on its way to {host} ({status})",
         "if it stays so for long, look at libvirtd and the agent's log on {host}",
     ),
+    "guest_kept_for_copy": Wording(
+        "guest {name} is not moved: it {why}",
+        "look at it there; shut that copy down, and it is moved",
+    ),
     "no_valid_host": Wording(
         "no host takes the guest: {why}",
         "make room or mend what is named; it goes as soon as a host fits",
@@ -291,6 +295,10 @@ WORDINGS: Mapping[str, Wording] = {
     "return_waits_for_stale_guests": Wording(
         "it stays shut until stale copies of these guests are gone from it: {guests}",
         "look at the log of hamon-agent-guests there",
+    ),
+    "return_waits_for_copies": Wording(
+        "it stays shut: guests that it would start run, or may run, elsewhere: {guests}",
+        "look at them there, and shut down the copies that are not to be",
     ),
     "return_waits_for_libvirt": Wording(
         "it stays shut until its libvirt is seen in the new boot",

@@ -13,9 +13,9 @@ Pure. Rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from hamon.decide.holds import against_action
+from hamon.decide.holds import against_action, against_moving
 from hamon.decide.protection import is_missed
 from hamon.decide.thought import Thought, unchanged
 from hamon.evacuator.barrier import barrier_of
@@ -93,7 +93,7 @@ def think_cloud(
     cloud = view.cloud
     if cloud is None:
         return Thought()
-    looks, wake_at_s = _looks(view, cloud, now_s)
+    looks, wake_at_s = _looks(view, cloud, against_moving(in_force), now_s)
     emptied = {host.service_host for host in view.hosts.values() if _state(host) in _EMPTIED}
     if cloud.services_s is not None:
         looks = (*looks, *choices_due(cloud, emptied, now_s))
@@ -124,7 +124,7 @@ def think_cloud(
 
 
 def _looks(
-    view: ClusterView, cloud: CloudView, now_s: float
+    view: ClusterView, cloud: CloudView, held: Mapping[str, Hold], now_s: float
 ) -> tuple[tuple[CloudLook, ...], float]:
     """Return what is to be read now, and when the next reading will be due."""
     due: list[CloudLook] = []
@@ -174,7 +174,7 @@ def _looks(
             servers = CloudLook(kind=_K.SERVERS_CHANGED)
             fresh_s = (cloud.servers_fresh_s(source) for source in sources)
             listed_s = _oldest(fresh_s, cloud.changed_s)
-            least_s = WHILE_SENDING_S if _any_unsent(view, now_s) else poll_s
+            least_s = WHILE_SENDING_S if _any_unsent(view, held, now_s) else poll_s
             read(servers, listed_s, _period_s(cloud, least_s, _K.SERVERS_CHANGED))
     denying = [host for _, host in sorted(view.hosts.items()) if may_be_lifted(host)]
     for host in denying:
@@ -268,11 +268,12 @@ def _period_s(cloud: CloudView, least_s: float, kind: CloudLookKind) -> float:
     return max(least_s, min(READING_SHARE * cloud.took_s.get(kind, 0.0), SLOWEST_S))
 
 
-def _any_unsent(view: ClusterView, now_s: float) -> bool:
+def _any_unsent(view: ClusterView, held: Mapping[str, Hold], now_s: float) -> bool:
     """Say whether guests wait that were never asked for: Nova will be read for them anyway.
 
     Not for those that wait for others to be ready: what becomes of these is what they wait for.
-    Nor for guests of a host that is not configured any more, or cannot be read: nobody asks.
+    Nor for those that are held back, and for guests of a host that is not configured any more, or
+    cannot be read: nobody asks.
     """
     for incident in view.incidents.values():
         if incident.record.value.closed or incident.record.value.host not in view.hosts:
@@ -281,7 +282,7 @@ def _any_unsent(view: ClusterView, now_s: float) -> bool:
         for migration in incident.migrations.values():
             record = migration.record.value
             is_unsent = record.status is MigrationStatus.WAITING and not record.reason
-            if is_unsent and not barrier.holds_back(record):
+            if is_unsent and record.guest not in held and not barrier.holds_back(record):
                 return True
     return False
 

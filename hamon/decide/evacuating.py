@@ -6,11 +6,12 @@ proven boot, or power On while a guest could move, stops new moves and fences ag
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from hamon.decide.agentless import Stirring, is_contradicted, is_on_again, stirring
 from hamon.decide.fencing import climb_again
-from hamon.decide.holds import against_action
+from hamon.decide.holds import against_action, against_moving
 from hamon.decide.thought import Thought, enter, looks_due
 from hamon.evacuator import flow
 from hamon.evacuator.barrier import watch_ready
@@ -57,7 +58,8 @@ def think_evacuating(
     life = _life_of_proven_boot(view, host, incident, policy, stirs, now_s)
     if life is not None and not held:
         return _contradicted(view, host, incident, life)
-    moves = _moves(view, incident, None if held else proof, policy, scheduler, now_s)
+    may_move = None if held else proof
+    moves = _moves(view, incident, may_move, policy, scheduler, against_moving(in_force), now_s)
     moves = joined((moves, watch_ready(view, incident, now_s)))
     if held:
         stopped = [reason("evacuation_held", host.name, by=h.kind, why=h.reason) for h in held]
@@ -99,17 +101,18 @@ def _moves(
     proof: FenceProof | None,
     policy: Policy,
     scheduler: Scheduler,
+    held: Mapping[str, Hold],
     now_s: float,
 ) -> Moves:
     """Say what the guests of the incident need now, by whoever rebuilds them."""
     busy = in_flight(view)
     if view.cloud is not None:
         return cloud_flow.move_guests(
-            view, incident, proof, policy.evacuation, in_flight=busy, now_s=now_s
+            view, incident, proof, policy.evacuation, held=held, in_flight=busy, now_s=now_s
         )
     recorded = flow.record_migrations(view, incident, policy.evacuation)
     offered = offer_waiting(
-        view, incident, proof, scheduler, policy.evacuation, in_flight=busy, now_s=now_s
+        view, incident, proof, scheduler, policy.evacuation, held=held, in_flight=busy, now_s=now_s
     )
     return joined((recorded, offered))
 

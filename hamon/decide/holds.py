@@ -15,10 +15,13 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hamon.decide.ownership import SETTLED, is_listing_sound
 from hamon.decide.protection import protection_holds
 from hamon.decide.storms import covers, is_released, named, storm_holds
 from hamon.detector.verdict import fresh_probes, is_silent
+from hamon.evacuator.copies import copies_to_come
 from hamon.model.control import Hold, HoldKind
 from hamon.model.host import MISSED_STATES, DomainState
 from hamon.model.names import CLUSTER, GuestId
@@ -93,6 +96,11 @@ def against_action(in_force: tuple[Hold, ...], host: HostView) -> tuple[Hold, ..
     )
 
 
+def against_moving(in_force: tuple[Hold, ...]) -> Mapping[str, Hold]:
+    """Return the holds that keep a guest from being moved, by guest."""
+    return {hold.scope: hold for hold in in_force if hold.kind is HoldKind.TWO_COPIES}
+
+
 _AGAINST_ACTION = frozenset(
     {HoldKind.DISARMED, HoldKind.SHADOW, HoldKind.UNREADABLE, HoldKind.OWN_HEALTH}
 )
@@ -128,7 +136,15 @@ def _rolled_back(view: ClusterView) -> list[Hold]:
 
 
 def _two_copies(view: ClusterView) -> list[Hold]:
-    """Hold every guest that two hosts say they run; only a human can tell which one counts."""
+    """Hold every guest that two hosts say they run; only a human can tell which one counts.
+
+    safety: when one of the two dies the other copy runs on. Wherever the guest would be started
+    next, it is held for as long as that copy may run.
+    """
+    why = {
+        guest: f"belongs to {home}, but {copy.told}"
+        for guest, (home, copy) in copies_to_come(view).items()
+    }
     running: dict[GuestId, list[str]] = {}
     for name, host in sorted(view.hosts.items()):
         if host.heartbeat is None or host.domains is None or not host.domains.is_healthy:
@@ -136,15 +152,14 @@ def _two_copies(view: ClusterView) -> list[Hold]:
         for guest, state in host.domains.domains.items():
             if state is DomainState.RUNNING:
                 running.setdefault(guest, []).append(name)
-    return [
-        Hold(
-            kind=HoldKind.TWO_COPIES,
-            scope=guest,
-            reason=f"runs on {' and '.join(names)}",
-            needs_human=True,
-        )
-        for guest, names in sorted(running.items())
+    why |= {
+        guest: f"runs on {' and '.join(names)}"
+        for guest, names in running.items()
         if len(names) > 1
+    }
+    return [
+        Hold(kind=HoldKind.TWO_COPIES, scope=guest, reason=text, needs_human=True)
+        for guest, text in sorted(why.items())
     ]
 
 

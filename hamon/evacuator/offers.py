@@ -5,13 +5,16 @@ Rules:
 1. An offer cannot be built without a :class:`FenceProof` of the guest's source in this term (S2).
 2. The source's grant is revoked, the generation raised and the offer made in one transaction.
 3. NoValidHost is WAITING, with back-off; it blocks nobody else and no return (L2).
+4. A guest that another host runs, or may run, is offered to nobody (``copies``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from hamon.evacuator.barrier import barrier_of
+from hamon.evacuator.copies import kept_back
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves
 from hamon.evacuator.reserved import put_to_use
@@ -28,6 +31,7 @@ from hamon.model.change import (
     guest_of,
     migration_of,
 )
+from hamon.model.control import Hold
 from hamon.model.guest import (
     OPEN_GRANTS,
     Grant,
@@ -53,6 +57,7 @@ def offer_waiting(
     scheduler: Scheduler,
     policy: EvacuationPolicy,
     *,
+    held: Mapping[str, Hold],
     in_flight: int,
     now_s: float,
 ) -> Moves:
@@ -64,6 +69,7 @@ def offer_waiting(
         proof: fresh proof of the source; None: nothing may move, only say whether something could.
         scheduler: this round's placements.
         policy: limits and back-off.
+        held: what keeps guests from being moved, by guest.
         in_flight: offers and claims open now over all incidents.
         now_s: monotonic seconds.
     """
@@ -80,6 +86,9 @@ def offer_waiting(
     )
     barrier = barrier_of(view, incident, now_s)
     for guest, migration, entry in _waiting(view, incident):
+        if guest in held:
+            reasons.append(kept_back(migration.record.value, held[guest]))
+            continue
         if barrier.holds_back(migration.record.value):
             reasons.append(barrier.told(migration.record.value, now_s))
             continue

@@ -7,13 +7,15 @@ Rules:
    grant, if it was revoked, is offered to the new boot. What is in flight finishes first.
 3. The host may live again only when no grant of it is revoked, its listing in the new boot shows
    none of the guests that moved away, and no shot at it can still act (S13, rule 4).
-4. Each further return in a row waits longer before the host is a destination again.
+4. It stays shut while a guest that it would start runs, or may run, on another host.
+5. Each further return in a row waits longer before the host is a destination again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from hamon.evacuator.copies import copies, granted_to
 from hamon.evacuator.migration import step
 from hamon.model.action import Look
 from hamon.model.change import (
@@ -100,6 +102,12 @@ def bring_back(
     blocked = wait_before_serving(view, host, incidents, fencing, now_s)
     if blocked is not None:
         return blocked
+    elsewhere = copies(view, dict.fromkeys(granted_to(host), host.name))
+    if elsewhere:
+        # safety: an agent starts what it was granted as soon as its host may live, without asking.
+        where = ",".join(f"{guest} ({copy.told})" for guest, copy in sorted(elsewhere.items()))
+        why = reason("return_waits_for_copies", host.name, guests=where)
+        return ReturnStep(reasons=(why,))
     return ReturnStep(changes=let_live(view, host, incidents, recovery))
 
 

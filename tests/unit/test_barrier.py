@@ -341,6 +341,7 @@ def test_offers__somebody_is_waited_for__later_classes_wait() -> None:
         a_proof(),
         Scheduler(view, POLICY, ()),
         POLICY,
+        held={},
         in_flight=0,
         now_s=NOW_S,
     )
@@ -363,7 +364,7 @@ def test_send__somebody_is_waited_for__later_classes_wait() -> None:
     view = a_cloud_world()
     [incident] = view.incidents.values()
 
-    moves = send_waiting(view, incident, a_proof(), POLICY, in_flight=1, now_s=NOW_S)
+    moves = send_waiting(view, incident, a_proof(), POLICY, held={}, in_flight=1, now_s=NOW_S)
 
     assert [] == [i.action for i in moves.intents if isinstance(i.action, Evacuate)]
     assert ["guest_waits_for_ready"] == [told.code for told in moves.reasons]

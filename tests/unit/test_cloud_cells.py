@@ -60,7 +60,7 @@ def test_move__cell_is_down__asks_for_nothing_and_says_so() -> None:
     view = a_cloud_view(in_lost_cell(a_cloud([a_server()])), migrations=[a_migration()])
     [incident] = view.incidents.values()
 
-    moves = move_guests(view, incident, a_proof(), POLICY, in_flight=0, now_s=NOW_S)
+    moves = move_guests(view, incident, a_proof(), POLICY, held={}, in_flight=0, now_s=NOW_S)
 
     assert not moves.intents
     assert not moves.looks

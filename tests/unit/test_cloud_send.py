@@ -57,7 +57,7 @@ def sent(
 ) -> Moves:
     """What sending comes to."""
     [incident] = view.incidents.values()
-    return send_waiting(view, incident, proof, policy, in_flight=in_flight, now_s=NOW_S)
+    return send_waiting(view, incident, proof, policy, held={}, in_flight=in_flight, now_s=NOW_S)
 
 
 def asked_for(moves: Moves) -> list[int]:

@@ -108,6 +108,7 @@ def offers(
         (proof or a_proof()) if is_proven else None,
         Scheduler(view, policy, ()),
         policy,
+        held={},
         in_flight=in_flight,
         now_s=NOW_S,
     )

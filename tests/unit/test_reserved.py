@@ -98,6 +98,7 @@ def offered(view: ClusterView, *, is_proven: bool = True) -> tuple[Change, ...]:
         a_proof() if is_proven else None,
         Scheduler(view, policy, ()),
         policy,
+        held={},
         in_flight=0,
         now_s=NOW_S,
     ).changes

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hamon.evacuator.cloud import rows
+from hamon.evacuator.cloud.kept import follow_kept
 from hamon.evacuator.cloud.places import is_cell_down
 from hamon.evacuator.cloud.record import record_guests, servers_of
 from hamon.evacuator.cloud.send import send_waiting
 from hamon.evacuator.moves import Moves, joined
 from hamon.model.cloud import CloudView
+from hamon.model.control import Hold
 from hamon.model.incident import IN_FLIGHT_MIGRATIONS, OPEN_MIGRATIONS
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.proof import FenceProof
@@ -21,6 +25,7 @@ def move_guests(
     proof: FenceProof | None,
     policy: EvacuationPolicy,
     *,
+    held: Mapping[str, Hold],
     in_flight: int,
     now_s: float,
 ) -> Moves:
@@ -31,6 +36,7 @@ def move_guests(
         incident: of the host.
         proof: fresh proof of its death; None: nothing may be sent.
         policy: limits and back-off.
+        held: what keeps guests from being moved, by guest.
         in_flight: evacuations under way now over all incidents; those that Nova is through with
             do not count any more.
         now_s: monotonic seconds.
@@ -43,8 +49,9 @@ def move_guests(
         return Moves(reasons=(reason("waits_for_cell", host.name),))
     recorded = record_guests(view, incident, policy, now_s)
     busy = in_flight - _arrived(view, view.cloud)
-    sent = send_waiting(view, incident, proof, policy, in_flight=busy, now_s=now_s)
-    return joined((recorded, sent))
+    sent = send_waiting(view, incident, proof, policy, held=held, in_flight=busy, now_s=now_s)
+    kept = follow_kept(view, incident, held, now_s) if proof is not None else Moves()
+    return joined((recorded, sent, kept))
 
 
 def is_finished(view: ClusterView, incident: IncidentView) -> bool | None:

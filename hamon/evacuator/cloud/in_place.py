@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from hamon.evacuator.cloud.places import lists_running
 from hamon.evacuator.cloud.tasks import forget_task, last_reset, may_reset
+from hamon.evacuator.copies import Copy, copies
 from hamon.evacuator.moves import Moves, joined
 from hamon.model.action import CloudLook, CloudLookKind, SetPower
 from hamon.model.change import CONTROL, Change, Check, Intent, guard_of
@@ -51,15 +52,17 @@ def start_in_place(view: ClusterView, host: HostView, now_s: float) -> Moves | N
     ]
     if not off:
         return None
+    # safety: a live migration whose source died once it had switched over, or a rebuild that Nova
+    # gave up too early: Nova gives the guest to this host, and started here it would run twice.
+    elsewhere = copies(view, {server.guest: host.name for server in off})
     parts: list[Moves] = []
     for server in off:
-        elsewhere = _runs_elsewhere(view, host, server)
         call = cloud.calls.get(server.guest)
         is_asked = call is not None and (
             call.state is CallState.RUNNING or now_s < call.at_s + AGAIN_S
         )
-        if elsewhere is not None:
-            parts.append(Moves(reasons=(elsewhere,)))
+        if server.guest in elsewhere:
+            parts.append(Moves(reasons=(_runs_elsewhere(host, server, elsewhere[server.guest]),)))
         elif server.task_state:
             parts.append(_forget_left_over(view, cloud, host, server, now_s))
         elif not is_asked:
@@ -69,17 +72,9 @@ def start_in_place(view: ClusterView, host: HostView, now_s: float) -> Moves | N
     return joined([*parts, waits])
 
 
-def _runs_elsewhere(view: ClusterView, host: HostView, server: Server) -> Reason | None:
-    """Say that another host's agent sees the guest on; None: none does.
-
-    safety: a live migration whose source died once it had switched over, or a rebuild that Nova
-    gave up too early: Nova gives the guest to this host, and started here it would run twice.
-    """
-    for other in view.hosts.values():
-        if other.name != host.name and lists_running(other, server.guest):
-            facts = {"name": server.name, "host": other.name, "nova": host.name}
-            return reason("guest_runs_elsewhere", server.guest, **facts)
-    return None
+def _runs_elsewhere(host: HostView, server: Server, copy: Copy) -> Reason:
+    facts = {"name": server.name, "host": copy.host, "nova": host.name, "where": copy.told}
+    return reason("guest_runs_elsewhere", server.guest, **facts)
 
 
 def _forget_left_over(

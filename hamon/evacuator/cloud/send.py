@@ -10,10 +10,12 @@ Rules:
    Nova would send guests from one dead host to another.
 4. Nova is read for a batch when enough of the window is free for the reading to be paid by many;
    on what was read, requests go out one for each that is answered, a few at a time.
+5. A guest that another host runs, or may run, is not asked for (``copies``, ``kept``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hamon.evacuator.barrier import barrier_of
@@ -23,11 +25,13 @@ from hamon.evacuator.cloud.looks import stale_lists, whereabouts, whole_lists
 from hamon.evacuator.cloud.places import is_proven_dead
 from hamon.evacuator.cloud.request import adopt, ask
 from hamon.evacuator.cloud.tasks import forget_task, is_being_reset, is_refused_for_its_task
+from hamon.evacuator.copies import kept_back
 from hamon.evacuator.migration import step, write
 from hamon.evacuator.moves import Moves
 from hamon.model.action import CloudLook, CloudLookKind
 from hamon.model.change import Change, Intent
 from hamon.model.cloud import CallState, CloudView, Server
+from hamon.model.control import Hold
 from hamon.model.incident import IN_FLIGHT_MIGRATIONS, MigrationRecord, MigrationStatus
 from hamon.model.policy import EvacuationPolicy
 from hamon.model.proof import FenceProof
@@ -72,6 +76,7 @@ def send_waiting(
     proof: FenceProof | None,
     policy: EvacuationPolicy,
     *,
+    held: Mapping[str, Hold],
     in_flight: int,
     now_s: float,
 ) -> Moves:
@@ -82,6 +87,7 @@ def send_waiting(
         incident: whose guests.
         proof: fresh proof of the source; None: nothing may be sent, only say whether it could.
         policy: limits and back-off.
+        held: what keeps guests from being moved, by guest.
         in_flight: evacuations under way now over all incidents.
         now_s: monotonic seconds.
     """
@@ -100,7 +106,10 @@ def send_waiting(
     barrier = barrier_of(view, incident, now_s)
     held_back = [m.record.value for m in due if barrier.holds_back(m.record.value)]
     due = [m for m in due if not barrier.holds_back(m.record.value)]
+    kept = [m.record.value for m in due if m.record.value.guest in held]
+    due = [m for m in due if m.record.value.guest not in held]
     reasons = [_waits(migration) for migration in later]
+    reasons += [kept_back(record, held[record.guest]) for record in kept]
     reasons += [barrier.told(record, now_s) for record in held_back]
     wakes = [_due_s(migration, policy) for migration in later]
     moves = Moves(reasons=tuple(reasons), wake_at_s=min(wakes) if wakes else None)
