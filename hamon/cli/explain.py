@@ -122,10 +122,11 @@ def _history(answer: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _incident_page(answer: dict[str, Any]) -> Iterator[Any]:
-    from hamon.cli.host_show import thoughts
+    from hamon.cli.host_show import leaderless, thoughts
     from hamon.cli.page import line
     from hamon.cli.story import guests, header, proof_and_shots, timeline, what_was_known
 
+    yield from leaderless(answer)
     yield from header(answer)
     yield from timeline(answer)
     yield from what_was_known(answer)
@@ -144,4 +145,5 @@ def _seen_by(answer: Mapping[str, Any]) -> Any:  # noqa: ANN401 - rich's own
     from hamon.cli.page import line
 
     role = "which leads" if answer["is_leading"] else "which stands by and only thinks along"
-    return line(f"as seen by {answer['seen_by']}, {role}")
+    leader = "" if answer["is_leading"] else f"; {answer['leader'] or 'no controller'} leads"
+    return line(f"as seen by {answer['seen_by']}, {role}{leader}")

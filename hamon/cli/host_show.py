@@ -89,6 +89,7 @@ def host_header(answer: dict[str, Any]) -> Iterator[Any]:
     from hamon.cli.failure import printable
     from hamon.cli.page import NOTE, line, state, when
 
+    yield from leaderless(answer)
     yield Text(printable(f"{answer['host']}: ")) + state(answer["state"])
     if answer["since"]:
         why = f": {answer['reason'].replace('_', ' ')}" if answer["reason"] else ""
@@ -104,6 +105,14 @@ def host_header(answer: dict[str, Any]) -> Iterator[Any]:
         yield line("in maintenance: never suspected, never fenced", NOTE)
     if answer["incident"]:
         yield line(f"incident {answer['incident']}", NOTE)
+
+
+def leaderless(answer: dict[str, Any]) -> Iterator[Any]:
+    """Say that nobody leads, where that is so: then nothing else on the page is being done."""
+    from hamon.cli.page import ALARM, line
+
+    if answer["leader"] is None:
+        yield line("no controller leads: nothing is decided, and nothing new is done", ALARM)
 
 
 def nova_in_words(answer: dict[str, Any]) -> str:
@@ -138,7 +147,8 @@ def thoughts(answer: dict[str, Any], why: str = "Why") -> Iterator[Any]:
     for reason in reasons:
         yield from _sentence(answer, reason, told)
     if answer["planned"]:
-        yield heading("Being done now")
+        leads = answer["is_leading"]
+        yield heading("Being done now" if leads else "What this controller would do if it led")
     for reason in answer["planned"]:
         yield from _sentence(answer, reason, told)
 

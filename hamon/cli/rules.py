@@ -107,6 +107,7 @@ RULES: Mapping[str, Rule] = {
     ),
     # Fencing.
     "host_convicted": Rule("a host loses its right to live before anything is done to it"),
+    "would_be_convicted": Rule("a host loses its right to live before anything is done to it"),
     "new_leader_waits": Rule(
         "what a former leader sent may act until its lease is over", ("fencing.lease_s",)
     ),

@@ -127,7 +127,10 @@ def _header(answer: dict[str, Any]) -> Iterator[Any]:
     else:
         yield line("DISARMED: nothing new is started", ALARM)
     yield from hold_lines(answer)
-    role = f"leads, epoch {answer['epoch']}" if answer["is_leading"] else "stands by"
+    leader = answer["leader"] or "no controller"
+    role = (
+        f"leads, epoch {answer['epoch']}" if answer["is_leading"] else f"stands by, {leader} leads"
+    )
     names = ", ".join(controller["controller"] for controller in answer["controllers"])
     yield line(f"{answer['controller']} {role}; controllers: {names or 'none'}")
 

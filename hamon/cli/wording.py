@@ -165,6 +165,7 @@ WORDINGS: Mapping[str, Wording] = {
     ),
     # Fencing.
     "host_convicted": Wording("it lost its right to live (incident {incident}) by {by}"),
+    "would_be_convicted": Wording("it would lose its right to live, and be fenced, by {by}"),
     "fencing": Wording("it is being fenced; the ladder's next step: {step}"),
     "fence_shot": Wording("its device {device} is ordered to cut the power, attempt {attempt}"),
     "fence_level_failed": Wording(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from hamon.coordination.codec import OfficeHolder
 from hamon.coordination.mirror import Mirror, Mirrored
 from hamon.coordination.paths import Place, PlaceKind, parse, to_path
 from hamon.model.change import Versioned
@@ -65,6 +66,7 @@ class Picture:
         control = self._control()
         if self._mirror.whole_since_s is None or control is None:
             return None
+        controllers = self._controllers()
         return StoredCluster(
             control=control,
             storms=self._versioned(Place(kind=PlaceKind.STORMS), StormRecord),
@@ -72,7 +74,8 @@ class Picture:
             guests=self._guests(),
             incidents=self._incidents(),
             requests=self._requests(),
-            controllers=self._controllers(),
+            controllers=controllers,
+            leader=self._leader(controllers),
             unreadable=self._mirror.unreadable(),
         )
 
@@ -233,6 +236,11 @@ class Picture:
             if request is not None:
                 found[sequence] = request
         return found
+
+    def _leader(self, live: Mapping[ControllerId, ControllerView]) -> ControllerId | None:
+        """Name who took office last; None: nobody has, or its session has ended."""
+        holder = self._value(Place(kind=PlaceKind.EPOCH), OfficeHolder)
+        return holder.controller if holder is not None and holder.controller in live else None
 
     def _controllers(self) -> Mapping[ControllerId, ControllerView]:
         found = {}

@@ -75,11 +75,10 @@ class Answers:
     def status(self) -> Answer:
         """Return the whole cluster on one page."""
         view = self._view
-        leader = [str(view.own.controller)] if self._round.is_leading else []
         return {
             "controller": view.own.controller,
             "is_leading": self._round.is_leading,
-            "leader": leader[0] if leader else None,
+            "leader": self._leader(),
             "epoch": view.own.epoch if self._round.is_leading else None,
             "mode": self._policy.mode,
             "armed": view.control.value.is_armed,
@@ -121,6 +120,7 @@ class Answers:
             "power": power_lines(host, self._now_s),
             "guests": guest_lines(self._view, host, self._policy.evacuation),
             "only": named_guests(self._view, host),
+            **self._seen_by(),
             **self._thoughts(host),
         }
 
@@ -182,7 +182,18 @@ class Answers:
         }
 
     def _seen_by(self) -> Answer:
-        return {"seen_by": self._view.own.controller, "is_leading": self._round.is_leading}
+        return {
+            "seen_by": self._view.own.controller,
+            "is_leading": self._round.is_leading,
+            "leader": self._leader(),
+        }
+
+    def _leader(self) -> str | None:
+        """Name who leads as far as this controller knows; of itself it knows better."""
+        own, leader = self._view.own.controller, self._view.leader
+        if self._round.is_leading:
+            return own
+        return None if leader == own else leader
 
     def _thoughts(self, host: HostView) -> Answer:
         """Return what is thought about a host and its guests now: why, and what is being done."""
@@ -197,7 +208,7 @@ class Answers:
         subjects = {str(host.name), "cluster", *map(str, self._guests_of(host))}
         reasons = [told for told in decision.reasons if told.subject in subjects]
         planned = [
-            change.reason
+            change.reason if self._round.is_leading else _if_it_led(change.reason)
             for change in (*decision.transitions, *(i.change for i in decision.intents))
             if change.reason.subject in subjects
         ]
@@ -290,6 +301,13 @@ class Answers:
     def _why_opted_out(self, guest: GuestId) -> str:
         entry = entry_of(self._view, guest)
         return policy_of_entry(entry, self._policy.evacuation).opted_out if entry else ""
+
+
+def _if_it_led(told: Reason) -> Reason:
+    """Return what a standby would do; a conviction that nobody wrote has opened no incident."""
+    if told.code != "host_convicted":
+        return told
+    return reason("would_be_convicted", told.subject, by=told.facts["by"])
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON is dynamic

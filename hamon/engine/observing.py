@@ -89,6 +89,7 @@ class Observer:
             incidents=self._incidents(stored, now_s),
             requests=self._requests(stored, now_s),
             controllers=stored.controllers,
+            leader=stored.leader,
             unreadable=stored.unreadable,
             cloud=self._cloud_view(stored),
         )

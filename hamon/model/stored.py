@@ -56,7 +56,8 @@ class StoredIncident:
 class StoredCluster:
     """All of it. ``unreadable``: paths of znodes with a newer schema or rubbish.
 
-    ``storms``: None while that znode is not there or cannot be read.
+    ``storms``: None while that znode is not there or cannot be read. ``leader``: who took office
+    last, as long as its session lives; None: nobody leads.
     """
 
     control: Versioned[Control]
@@ -66,4 +67,5 @@ class StoredCluster:
     incidents: Mapping[IncidentId, StoredIncident] = field(default_factory=dict)
     requests: Mapping[str, Versioned[Request]] = field(default_factory=dict)
     controllers: Mapping[ControllerId, ControllerView] = field(default_factory=dict)
+    leader: ControllerId | None = None
     unreadable: tuple[str, ...] = ()

@@ -200,7 +200,8 @@ class ClusterView:
     ``wall``: wall-clock time as ISO text, only to stamp records for humans (S20). ``unreadable``:
     paths of znodes with a newer schema or rubbish. ``cloud``: Nova, None: there is none.
     ``ready``: what guests that others wait for told this controller last. ``storms``: where a
-    leader has seen one, None: that cannot be read now.
+    leader has seen one, None: that cannot be read now. ``leader``: as ZooKeeper tells, for people:
+    it may have left office a moment ago; None: nobody leads.
     """
 
     own: OwnView
@@ -212,6 +213,7 @@ class ClusterView:
     incidents: Mapping[IncidentId, IncidentView] = field(default_factory=dict)
     requests: Mapping[str, Versioned[Request]] = field(default_factory=dict)
     controllers: Mapping[ControllerId, ControllerView] = field(default_factory=dict)
+    leader: ControllerId | None = None
     unreadable: tuple[str, ...] = ()
     cloud: CloudView | None = None
     ready: Mapping[GuestId, ReadyReading] = field(default_factory=dict)

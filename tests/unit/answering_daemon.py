@@ -21,7 +21,7 @@ from hamon.engine.local_socket import LocalSocket
 from hamon.engine.loop import Round
 from hamon.engine.memory import Memory
 from hamon.errors import RequestRefusedError
-from hamon.model.change import Update
+from hamon.model.change import Decision, Update
 from hamon.model.control import Request, RequestState
 from hamon.model.names import HostName
 from hamon.model.policy import Policy
@@ -41,14 +41,25 @@ class AnsweringDaemon:
         path: of the socket.
         views: what it sees; each question about an incident brings it to the next, until the last.
         unanswered: a request is taken and never answered, as without a leader.
+        is_leading: whether it leads.
+        policy: what it decides by.
     """
 
-    def __init__(self, path: Path, *views: ClusterView, unanswered: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *views: ClusterView,
+        unanswered: bool = False,
+        is_leading: bool = True,
+        policy: Policy = POLICY,
+    ) -> None:
         self.path = path
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.on_question: Callable[[str], None] = lambda _verb: None
         self._views = list(views) or [a_view()]
         self._is_unanswered = unanswered
+        self._is_leading = is_leading
+        self._policy = policy
         self._started = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -85,7 +96,8 @@ class AnsweringDaemon:
         self.asked.append((verb, arguments))
         if verb == "incident" and len(self._views) > 1:
             self._views.pop(0)
-        answers = Answers(round_over(self._views[0]), POLICY, NOW_S)
+        finished = round_over(self._views[0], is_leading=self._is_leading, policy=self._policy)
+        answers = Answers(finished, self._policy, NOW_S)
         match verb:
             case "status":
                 return answers.status()
@@ -113,9 +125,9 @@ class AnsweringDaemon:
         text = {key: str(value) for key, value in arguments.items() if value is not None}
         request = replace(request_asked(text, "ada"), nonce="n")
         view = self._views[0]
-        in_force = holds(view, POLICY, NOW_S)
+        in_force = holds(view, self._policy, NOW_S)
         asked = at(REQUEST_VERSION, request)
-        thought = think_request(view, "r-1", asked, POLICY, in_force, NOW_S)
+        thought = think_request(view, "r-1", asked, self._policy, in_force, NOW_S)
         changes = (*thought.changes, *(intent.change for intent in thought.intents))
         for operation in changes[0].operations:
             if isinstance(operation, Update) and isinstance(operation.value, Request):
@@ -126,11 +138,11 @@ class AnsweringDaemon:
         raise AssertionError("the request was not answered")
 
 
-def round_over(view: ClusterView, *, is_leading: bool = True) -> Round:
-    """A finished round over a view."""
+def round_over(view: ClusterView, *, is_leading: bool = True, policy: Policy = POLICY) -> Round:
+    """A finished round over a view; who stands by decides nothing."""
     return Round(
         view=view,
-        decision=decide(view, POLICY, NOW_S),
+        decision=decide(view, policy, NOW_S) if is_leading else Decision(),
         is_leading=is_leading,
         started_s=NOW_S,
         ended_s=NOW_S,

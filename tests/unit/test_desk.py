@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hamon.errors import RequestRefusedError
-from tests.builders import HOST, OTHER
+from tests.builders import HOST, ME, OTHER
 from tests.unit.engine_world import Controller, World
 
 
@@ -146,3 +146,25 @@ async def test_question__status__shows_leader_hosts_and_holds(world: World) -> N
     assert (True, True) == (status["is_leading"], status["armed"])
     assert [(HOST, "never seen")] == [(host["host"], host["state"]) for host in status["hosts"]]
     assert ["start_up"] == [hold["kind"] for hold in status["holds"]]
+
+
+async def test_question__status_of_a_standby__names_who_leads_or_nobody(world: World) -> None:
+    """Who asks the wrong controller is told which one to ask, or that there is none."""
+    leader = await world.add()
+    standby = await world.add(OTHER)
+
+    status = await standby.desk.handle("status", {}, "ada")
+    assert (False, ME) == (status["is_leading"], status["leader"])
+    assert ME == (await leader.desk.handle("status", {}, "ada"))["leader"]
+
+    # It only looks: nobody is left who stands for office.
+    watcher = Controller(world, OTHER)
+    watcher.cluster.start()
+    await standby.stop()
+    await leader.store.close()
+    await world.clock.advance(10.0)
+
+    picture = watcher.cluster.picture()
+    assert picture is not None
+    assert picture.leader is None
+    await watcher.stop()

@@ -1,0 +1,70 @@
+"""What ``hamon explain`` says of a host that is not simply dealt with: who would do it, and when.
+
+The story of incidents is in ``test_cli_incident``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hamon.model.host import HostState
+from hamon.model.names import ControllerId, Epoch, HostName
+from hamon.model.policy import Policy
+from hamon.model.view import ClusterView
+from tests.builders import HOST, NOW_S, OTHER, a_host, a_lost_host, a_view, an_own
+from tests.unit.answering_daemon import POLICY, AnsweringDaemon
+from tests.unit.test_cli_incident import flat, run
+
+FLEET = tuple(a_host(HostName(f"well-{number}")) for number in range(4))
+STANDBY = an_own(epoch=Epoch(0), took_office_s=0.0, decides_since_s=NOW_S)
+
+
+def page(
+    path: Path,
+    view: ClusterView,
+    *words: str,
+    is_leading: bool = True,
+    policy: Policy = POLICY,
+) -> str:
+    """What a command prints, in one line."""
+    with AnsweringDaemon(path, view, is_leading=is_leading, policy=policy):
+        return flat(run(path, *words))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Give the path of a control socket."""
+    return tmp_path / "control.sock"
+
+
+# -- who says it ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", [("explain",), ("host", "show")], ids=" ".join)
+@pytest.mark.parametrize("leader", [None, OTHER])
+def test_explain__at_a_standby__says_what_it_would_do_and_who_leads(
+    verb: tuple[str, ...], leader: ControllerId | None, path: Path
+) -> None:
+    """Nothing is being done by a standby, and a conviction that nobody wrote has no incident."""
+    dead = a_lost_host(state=HostState.SUSPECT)
+    view = replace(a_view(dead, *FLEET, own=STANDBY), leader=leader)
+
+    said = page(path, view, *verb, HOST, is_leading=False)
+
+    assert "Being done now" not in said
+    assert "would do if it led - it would lose its right to live" in said
+    assert "incident" not in said
+    assert said.startswith("no controller leads") is (leader is None)
+    if verb == ("explain",):
+        assert f"{leader or 'no controller'} leads" in said
+
+
+def test_explain__by_the_leader__is_being_done(path: Path) -> None:
+    """Who leads does what it says."""
+    said = page(path, a_view(a_lost_host(state=HostState.SUSPECT), *FLEET), "explain", HOST)
+
+    assert "Being done now - it lost its right to live (incident host-1-" in said
+    assert "no controller leads" not in said
