@@ -25,6 +25,9 @@ STORY_WORDINGS: Mapping[str, Wording] = {
     "need_views": Wording("{wanted} controllers hear its silence on every plane (now: {said})"),
     "need_crash_notice": Wording("its crash kernel gave notice"),
     "need_policy": Wording("its policy fences such a host ({key} = {value}), after {for_s} s"),
+    "need_harm": Wording(
+        "guests suffer by what its checks find; a lost libvirt alone harms none (now: {checks})"
+    ),
     "need_no_hold": Wording("no hold stands in the way (now: {held})"),
     "need_watchdog_time": Wording(
         "{device} (level {level}): its own watchdog has had its time to reset it ({left})"

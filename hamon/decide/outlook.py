@@ -10,8 +10,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hamon.decide.holds import against_action, against_conviction
+from hamon.decide.live import is_harmed
 from hamon.decide.thought import known_since_s
-from hamon.detector.verdict import Call, Verdict, fresh_probes, is_silent, judge, shows_life
+from hamon.detector.verdict import (
+    Call,
+    Verdict,
+    failed_checks,
+    fresh_probes,
+    is_silent,
+    judge,
+    shows_life,
+)
 from hamon.detector.views import views_of_silence
 from hamon.fencing.watchdog import proof_time_s, unfit
 from hamon.model.control import Hold
@@ -103,12 +112,18 @@ def _needs(
             is_met = chosen is not PartitionedPolicy.ALERT and now_s - host.state_since_s >= wait_s
             return (_by_policy(host, "detection.partitioned", chosen, wait_s, is_met=is_met),)
         case Call.DEGRADED:
-            wait_s = detection.degraded_wait_s
-            is_met = (
-                detection.degraded is DegradedPolicy.FENCE and now_s - host.state_since_s >= wait_s
-            )
+            fences, wait_s = detection.degraded, detection.degraded_wait_s
+            record = host.record.value
+            # The time counts from the state, and one in quarantine or restoring does not enter it.
+            is_degraded = record is not None and record.state is HostState.DEGRADED
+            is_due = is_degraded and now_s - host.state_since_s >= wait_s
+            is_met = fences is DegradedPolicy.FENCE and is_due
             return (
-                _by_policy(host, "detection.degraded", detection.degraded, wait_s, is_met=is_met),
+                _by_policy(host, "detection.degraded", fences, wait_s, is_met=is_met),
+                Need(
+                    reason=reason("need_harm", host.name, checks=", ".join(failed_checks(host))),
+                    is_met=is_harmed(host),
+                ),
             )
         case _:
             return _witnesses_of_death(view, host, verdict, detection, now_s)

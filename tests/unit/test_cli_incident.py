@@ -14,18 +14,27 @@ from hamon.cli.invocation import Invocation
 from hamon.cli.main import cli
 from hamon.cli.story import since
 from hamon.decide.outlook import Next, outlook
+from hamon.decide.tick import decide
 from hamon.engine.answers import Answers
 from hamon.engine.stories import EXPORT_SCHEMA
 from hamon.fencing.watchdog import WATCHDOG
 from hamon.model.chronicle import moment
-from hamon.model.host import HostState, WatchdogFacts
+from hamon.model.host import LIBVIRT_CHECK, HostChecks, HostState, WatchdogFacts
 from hamon.model.incident import MigrationStatus
 from hamon.model.names import IncidentId
-from hamon.model.policy import HostPolicy, HungPolicy, Policy, ReturnPolicy
+from hamon.model.policy import (
+    DegradedPolicy,
+    DetectionPolicy,
+    HostPolicy,
+    HungPolicy,
+    Policy,
+    ReturnPolicy,
+)
 from hamon.model.policy_values import values_of
 from hamon.model.proof import Power, Vote
 from hamon.model.view import ClusterView, HostView
 from tests.builders import (
+    BOOT,
     HOST,
     INCIDENT,
     ME,
@@ -349,6 +358,29 @@ def test_outlook__kernel_that_answers__is_up_to_the_policy() -> None:
     fenced = replace(hung, spec=replace(hung.spec, policy=HostPolicy(hung=HungPolicy.FENCE)))
 
     assert (False, True) == (needs(hung)["need_policy"], needs(fenced)["need_policy"])
+
+
+@pytest.mark.parametrize(
+    ("state", "check", "missing"),
+    [
+        (HostState.DEGRADED, "storage", set()),
+        (HostState.DEGRADED, LIBVIRT_CHECK, {"need_harm"}),
+        (HostState.QUARANTINED, "storage", {"need_policy"}),
+    ],
+)
+def test_outlook__degraded_host__has_all_it_needs_only_if_it_is_fenced(
+    state: HostState, check: str, missing: set[str]
+) -> None:
+    """A lost libvirt alone fences nobody, and one in quarantine is let be: that is a box too."""
+    policy = Policy(detection=DetectionPolicy(degraded=DegradedPolicy.FENCE))
+    host = a_host(HOST, state, checks=HostChecks(boot_id=BOOT, failed={check: "no answer"}))
+
+    told = needs(host, policy)
+
+    assert missing == {code for code, met in told.items() if not met}
+    decision = decide(a_view(host, a_host(SPARE)), policy, NOW_S)
+    is_convicted = any(c.reason.code == "host_convicted" for c in decision.transitions)
+    assert is_convicted is not bool(missing)
 
 
 @pytest.mark.parametrize(("settled_s", "is_met"), [(NOW_S - 9.0, True), (NOW_S - 1.0, False)])
