@@ -33,7 +33,7 @@ from hamon.engine.stories import (
 from hamon.errors import RequestRefusedError
 from hamon.evacuator.choices import policy_of_entry
 from hamon.evacuator.scheduler import entry_of
-from hamon.model.names import GuestId, HostName, IncidentId
+from hamon.model.names import CLUSTER, GuestId, HostName, IncidentId
 from hamon.model.policy import Policy
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
@@ -205,7 +205,9 @@ class Answers:
         if not self._round.is_leading:
             # A standby does not decide, but thinking is pure: say what it would think.
             decision = decide(self._view, self._policy, self._now_s)
-        subjects = {str(host.name), "cluster", *map(str, self._guests_of(host))}
+        # A rack's storm is told under its label.
+        labels = (f"{label}={value}" for label, value in host.spec.labels.items())
+        subjects = {str(host.name), CLUSTER, *labels, *map(str, self._guests_of(host))}
         reasons = [told for told in decision.reasons if told.subject in subjects]
         planned = [
             change.reason if self._round.is_leading else _if_it_led(change.reason)

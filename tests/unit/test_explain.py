@@ -17,6 +17,7 @@ from hamon.model.view import ClusterView
 from tests.builders import HOST, NOW_S, OTHER, a_host, a_lost_host, a_view, an_own
 from tests.unit.answering_daemon import POLICY, AnsweringDaemon
 from tests.unit.test_cli_incident import flat, run
+from tests.unit.test_storms import RACKS, fleet
 
 FLEET = tuple(a_host(HostName(f"well-{number}")) for number in range(4))
 STANDBY = an_own(epoch=Epoch(0), took_office_s=0.0, decides_since_s=NOW_S)
@@ -68,3 +69,25 @@ def test_explain__by_the_leader__is_being_done(path: Path) -> None:
 
     assert "Being done now - it lost its right to live (incident host-1-" in said
     assert "no controller leads" not in said
+
+
+# -- what holds, and what ends that ---------------------------------------------------------------
+
+
+def test_explain__storm_of_its_rack__is_told_with_what_ends_it(path: Path) -> None:
+    """The hold is the rack's, and the host is in it."""
+    dark = fleet(10, 0, rack="a1")
+    view = a_view(*dark, *fleet(0, 200, rack="b2"))
+
+    said = page(path, view, "explain", dark[0].name, policy=RACKS)
+
+    assert "rack=a1: held (storm)" in said
+    assert "hamon hold release" in said
+
+
+def test_explain__storm_of_another_rack__is_not_told(path: Path) -> None:
+    """It holds nothing here."""
+    well = fleet(0, 200, rack="b2")
+    view = a_view(*fleet(10, 0, rack="a1"), *well)
+
+    assert "held (storm)" not in page(path, view, "explain", well[0].name, policy=RACKS)
