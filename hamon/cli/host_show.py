@@ -179,7 +179,7 @@ def evidence(answer: dict[str, Any]) -> Iterator[Any]:
 
 def _sentence(answer: dict[str, Any], reason: dict[str, Any], told: set[str]) -> Iterator[Any]:
     from hamon.cli.page import item
-    from hamon.cli.rules import rule_of
+    from hamon.cli.rules import hold_named, rule_of
     from hamon.cli.wording import hold_in_words, in_words
 
     facts = dict(reason["facts"])
@@ -187,8 +187,12 @@ def _sentence(answer: dict[str, Any], reason: dict[str, Any], told: set[str]) ->
     subject = facts.get("name", reason["subject"])
     words = in_words(reason["code"], facts)
     advice = words.advice
-    if reason["code"] == "hold":
-        advice = hold_in_words(facts["kind"], reason["subject"]).advice
+    kind = hold_named(reason["code"], facts)
+    if kind is not None:
+        # What ends this hold; said once, of the hold itself or of what it holds.
+        advice = hold_in_words(kind, reason["subject"]).advice or advice
+        advice = "" if advice in told else advice
+        told.add(advice)
     is_said = subject == answer["host"] or subject in words.text
     yield item("-", words.text if is_said else f"{subject}: {words.text}")
     if advice:

@@ -240,7 +240,12 @@ _NAMES_HOLD = {
 
 def rule_of(code: str, facts: Mapping[str, str]) -> Rule | None:
     """Return the rule behind a reason; None: there is none to tell."""
-    if code in _NAMES_HOLD:
-        kind = facts.get(_NAMES_HOLD[code], "")
+    kind = hold_named(code, facts)
+    if kind is not None:
         return HOLD_RULES[HoldKind(kind)] if kind in set(HoldKind) else Rule(_HELD)
     return RULES.get(code)
+
+
+def hold_named(code: str, facts: Mapping[str, str]) -> str | None:
+    """Return the kind of the hold that a reason names; None: it is not about a hold."""
+    return facts.get(_NAMES_HOLD[code], "") if code in _NAMES_HOLD else None

@@ -15,7 +15,7 @@ from hamon.cli.story_wording import STORY_WORDINGS
 from hamon.model.control import HoldKind
 
 _POWER_OFF = "if it is down for good, switch it off or use `hamon confirm-down`"
-_HOLDS = "`hamon status` shows what holds; `hamon evacuate-host` may pass some of it"
+_HOLDS = "`hamon status` shows what holds"
 
 WORDINGS: Mapping[str, Wording] = {
     # The heartbeat and the verdict.

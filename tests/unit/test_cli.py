@@ -199,7 +199,7 @@ def test_explain__held_evacuation__says_it_in_words_with_advice(daemon: Answerin
     page = " ".join(run("explain", HOST, "--socket", daemon.path).stdout.split())
 
     assert "its evacuation is held (disarmed)" in page
-    assert "`hamon status` shows what holds" in page
+    assert "`hamon arm` ends it" in page
 
 
 def test_page__control_characters_in_a_name__are_shown_not_obeyed(path: Path) -> None:

@@ -7,19 +7,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hamon.model.host import HostState
 from hamon.model.names import ControllerId, Epoch, HostName
-from hamon.model.policy import Policy
+from hamon.model.policy import Mode, Policy
 from hamon.model.view import ClusterView
-from tests.builders import HOST, NOW_S, OTHER, a_host, a_lost_host, a_view, an_own
+from tests.builders import (
+    HOST,
+    INCIDENT,
+    NOW_S,
+    OTHER,
+    a_host,
+    a_lost_host,
+    a_migration,
+    a_power_word,
+    a_view,
+    an_incident,
+    an_own,
+)
 from tests.unit.answering_daemon import POLICY, AnsweringDaemon
 from tests.unit.test_cli_incident import flat, run
 from tests.unit.test_storms import RACKS, fleet
 
 FLEET = tuple(a_host(HostName(f"well-{number}")) for number in range(4))
+SHADOW = replace(POLICY, mode=Mode.SHADOW)
 STANDBY = an_own(epoch=Epoch(0), took_office_s=0.0, decides_since_s=NOW_S)
 
 
@@ -91,3 +105,43 @@ def test_explain__storm_of_another_rack__is_not_told(path: Path) -> None:
     view = a_view(*fleet(10, 0, rack="a1"), *well)
 
     assert "held (storm)" not in page(path, view, "explain", well[0].name, policy=RACKS)
+
+
+@pytest.mark.parametrize(
+    ("facts", "policy", "ends_it"),
+    [
+        ({}, SHADOW, 'cluster.mode = "active"'),
+        ({"is_armed": False}, POLICY, "`hamon arm` ends it"),
+        ({"unreadable": (f"/hosts/{HOST}/record",)}, POLICY, "upgrade this controller"),
+        ({"maintenance": [HOST]}, POLICY, f"`hamon maintenance off {HOST}`"),
+    ],
+    ids=["shadow", "disarmed", "unreadable", "maintenance"],
+)
+def test_explain__held_conviction__is_told_once_what_ends_that_kind_of_hold(
+    facts: dict[str, Any], policy: Policy, ends_it: str, path: Path
+) -> None:
+    """No command is named that passes no such hold."""
+    view = a_view(a_lost_host(state=HostState.SUSPECT), *FLEET, **facts)
+
+    said = page(path, view, "explain", HOST, policy=policy)
+
+    assert "it would be fenced now, but is held" in said
+    assert 1 == said.count(ends_it)
+    assert "evacuate-host" not in said
+
+
+@pytest.mark.parametrize("state", [HostState.FENCING, HostState.EVACUATING])
+def test_explain__disarmed_amid_an_incident__says_what_ends_it(
+    state: HostState, path: Path
+) -> None:
+    """A shot or a move that waits for `hamon arm` waits for nothing else."""
+    incident = an_incident(a_migration(1), proof=a_power_word())
+    host = a_lost_host(HOST, state)
+    view = a_view(host, *FLEET, incidents=[incident], is_armed=False)
+
+    for subject in (HOST, INCIDENT):
+        said = page(path, view, "explain", subject)
+
+        assert "is held (disarmed)" in said
+        assert 1 == said.count("do: `hamon arm` ends it")
+        assert "evacuate-host" not in said
