@@ -12,6 +12,9 @@ from hamon.cli.invocation import Invocation, asks_daemon, format_option, pass_in
 _POWER_SHOWN = 2
 """Power readings shown of each device, the newest: two together may be a proof."""
 
+_GUESTS_SHOWN = 20
+_BY_NOVA = "(Nova chooses)"
+
 _NEXT = {
     "convicted": "It is fenced when all of these are so",
     "proven": "It is proven dead when all of these are so",
@@ -54,6 +57,7 @@ def _host_page(answer: dict[str, Any]) -> Iterator[Any]:
         yield heading("Why")
         yield line("nothing is to be said: all is well")
     yield from _needs(answer)
+    yield from _in_active_mode(answer)
     yield from evidence({**answer, "power": _newest(answer["power"])})
     yield from _history(answer)
     for incident in answer["incidents"]:
@@ -108,6 +112,35 @@ def _box(text: str, *, is_met: bool, indent: int = 0) -> Any:  # noqa: ANN401 - 
 
     mark = "[x]" if is_met else "[ ]"
     return item(mark, text, "" if is_met else NOTE, indent=indent)
+
+
+def _in_active_mode(answer: Mapping[str, Any]) -> Iterator[Any]:
+    """Say what would become of the guests of a host that only shadow mode keeps from being fenced.
+
+    Without a destination and a reason against it, a guest goes where Nova's scheduler says.
+    """
+    from hamon.cli.page import ALARM, heading, line, table
+
+    rows = answer["would_evacuate"]
+    if rows is None:
+        return
+    yield heading("In active mode it would be fenced, and then its guests evacuated")
+    if answer.get("guests_unknown"):
+        yield line(answer["guests_unknown"], ALARM)
+        return
+    going = sum(1 for row in rows if row["destination"] or not row["why"])
+    yield line(f"guests: {len(rows)}, of which could go now: {going}")
+    if rows:
+        yield table(
+            ("GUEST", "WOULD GO TO", "WHY"),
+            (
+                (row["name"], row["destination"] or ("" if row["why"] else _BY_NOVA), row["why"])
+                for row in rows[:_GUESTS_SHOWN]
+            ),
+        )
+    if len(rows) > _GUESTS_SHOWN:
+        more = len(rows) - _GUESTS_SHOWN
+        yield line(f"and {more} more: `hamon evacuate-host {answer['host']} --dry-run`", "dim")
 
 
 def _history(answer: Mapping[str, Any]) -> Iterator[Any]:

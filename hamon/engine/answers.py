@@ -33,6 +33,7 @@ from hamon.engine.stories import (
 from hamon.errors import RequestRefusedError
 from hamon.evacuator.choices import policy_of_entry
 from hamon.evacuator.scheduler import entry_of
+from hamon.model.control import HoldKind
 from hamon.model.names import CLUSTER, GuestId, HostName, IncidentId
 from hamon.model.policy import Policy
 from hamon.model.reason import Reason, reason
@@ -149,6 +150,7 @@ class Answers:
         host = self._find(name)
         in_force = holds(self._view, self._policy, self._now_s)
         looked_ahead = outlook(self._view, host, self._policy, in_force, self._now_s)
+        thoughts = self._thoughts(host)
         return {
             "about": "host",
             **host_line(self._view, host, self._now_s),
@@ -157,7 +159,8 @@ class Answers:
             "evidence": evidence_lines(host, self._now_s),
             "power": power_lines(host, self._now_s),
             **outlook_told(looked_ahead),
-            **self._thoughts(host),
+            **thoughts,
+            "would_evacuate": self._would_evacuate(host, thoughts["reasons"]),
             **policy_of(self._policy, host),
             "history": [_plain(moment) for moment in host.history],
             "incidents": [
@@ -166,6 +169,27 @@ class Answers:
                 if incident.record.value.host == host.name
             ],
         }
+
+    def _would_evacuate(self, host: HostView, reasons: list[Answer]) -> list[Answer] | None:
+        """Return the guests that only shadow mode keeps from being evacuated, and where to.
+
+        None: the host would not be fenced in active mode either. Of Nova's guests the view knows
+        nothing before there is an incident: the desk asks for them.
+        """
+        held_by = {
+            told["facts"]["by"]
+            for told in reasons
+            if told["code"] == "conviction_held" and told["subject"] == host.name
+        }
+        if held_by != {HoldKind.SHADOW}:
+            return None
+        if self._view.cloud is not None:
+            return []
+        rows = rehearse(self._view, self._policy, host.name, None, self._now_s)
+        return [
+            {"guest": row.guest, "name": row.name, "destination": row.destination, "why": row.why}
+            for row in rows
+        ]
 
     def _explain_incident(self, incident: IncidentView) -> Answer:
         """Return the story of an incident and, while it is open, what is in its way now."""

@@ -98,6 +98,23 @@ class CloudDesk:
         lines = [self._guest_line(view, host, server) for server in servers]
         return {"guests": lines, "guests_unknown": why}
 
+    async def would_evacuate(self, name: str, view: ClusterView) -> Answer:
+        """Return a host's guests as Nova has them now, and which of them would stay where they are.
+
+        Where the others would go Nova's scheduler says only when it is asked to evacuate them.
+        """
+        known = await self.guests_of(name, view)
+        rows = [
+            {
+                "guest": line["guest"],
+                "name": line["name"],
+                "destination": None,
+                "why": ", ".join(line["not_movable"]),
+            }
+            for line in known["guests"]
+        ]
+        return {"would_evacuate": rows, "guests_unknown": known["guests_unknown"]}
+
     async def rehearsal(self, name: str, target: str | None, view: ClusterView) -> Answer:
         """Return where each guest of a host could go by placement, and how long that may take.
 

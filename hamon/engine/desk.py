@@ -87,6 +87,11 @@ class Desk:
             case "host":
                 shown = answers.host(text.get("host", ""))
                 return {**shown, **await cloud.guests_of(shown["host"], answers.view)}
+            case "explain":
+                told = answers.explain(text.get("host", ""))
+                if told.get("would_evacuate") is None:
+                    return told
+                return {**told, **await cloud.would_evacuate(told["host"], answers.view)}
             case "rehearsal":
                 known = answers.host(text.get("host", ""))
                 return await cloud.rehearsal(known["host"], text.get("target"), answers.view)

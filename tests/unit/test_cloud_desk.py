@@ -9,6 +9,7 @@ import pytest
 from hamon.engine.answers import Answers
 from hamon.engine.cloud_desk import CloudDesk
 from hamon.engine.cloud_picture import CloudPicture
+from hamon.engine.desk import Desk
 from hamon.errors import RequestRefusedError
 from hamon.evacuator.cloud.flow import is_finished
 from hamon.evacuator.cloud.pacing import Pace
@@ -17,23 +18,26 @@ from hamon.model.cloud import CloudView
 from hamon.model.host import HostState
 from hamon.model.incident import MigrationStatus
 from hamon.model.names import IncidentId
-from hamon.model.policy import EvacuationPolicy, InstanceDisks, Policy
+from hamon.model.policy import EvacuationPolicy, InstanceDisks, Mode, Policy
 from hamon.model.view import ClusterView
 from hamon.sim.cloud import CloudFault, SimulatedCloud
 from hamon.sim.nova_records import NovaRecords
 from tests.builders import (
     HOST,
+    ME,
     NOW_S,
     SPARE,
     THIRD,
     a_guest,
     a_host,
+    a_lost_host,
     a_migration,
     a_view,
     an_incident,
 )
 from tests.cloud_builders import a_cloud, a_cloud_view, a_server, a_service, a_spare
 from tests.unit.answering_daemon import round_over
+from tests.unit.engine_world import Controller, World
 from tests.virtual_clock import VirtualClock
 
 GUEST = a_guest()
@@ -107,6 +111,30 @@ async def test_desk__nova_does_not_answer__says_so(
 
     with pytest.raises(RequestRefusedError, match="could not be asked"):
         await ask(desk, a_well_view())
+
+
+async def test_would_evacuate__shadow_mode__tells_which_guests_and_who_stays(
+    desk: CloudDesk, nova: SimulatedCloud
+) -> None:
+    """Before there is an incident only Nova knows whose guests they are."""
+    view = a_well_view()
+    dead = a_lost_host(state=HostState.SUSPECT)
+    view = replace(view, hosts={**view.hosts, HOST: dead})
+    shadow = Policy(mode=Mode.SHADOW, evacuation=POLICY)
+    finished = round_over(view, policy=shadow)
+    cluster = Controller(World(), ME).cluster
+    whole = Desk(lambda: finished, cluster, shadow, VirtualClock(), desk)
+
+    told = await whole.handle("explain", {"host": HOST}, "ada")
+
+    rows = {row["name"]: row["why"] for row in told["would_evacuate"]}
+    assert "" == rows["web"]
+    assert "paused" in rows["db"]
+    assert (await whole.handle("explain", {"host": SPARE}, "ada"))["would_evacuate"] is None
+
+    nova.fault = CloudFault.UNWELL
+    told = await whole.handle("explain", {"host": HOST}, "ada")
+    assert "could not be asked" in told["guests_unknown"]
 
 
 async def test_guests_of__nova_does_not_answer__says_so_beside_what_is_known(

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from hamon.decide.rehearsal import rehearse
+from hamon.model.guest import NotMovable
 from hamon.model.host import HostState
 from hamon.model.names import ControllerId, Epoch, HostName
 from hamon.model.policy import Mode, Policy
-from hamon.model.view import ClusterView
+from hamon.model.view import ClusterView, HostView
 from tests.builders import (
     HOST,
     INCIDENT,
@@ -25,6 +27,7 @@ from tests.builders import (
     a_migration,
     a_power_word,
     a_view,
+    an_entry,
     an_incident,
     an_own,
 )
@@ -145,3 +148,52 @@ def test_explain__disarmed_amid_an_incident__says_what_ends_it(
         assert "is held (disarmed)" in said
         assert 1 == said.count("do: `hamon arm` ends it")
         assert "evacuate-host" not in said
+
+
+# -- shadow mode: what would be done --------------------------------------------------------------
+
+GUESTS = [an_entry(1), an_entry(2), an_entry(3, not_movable=(NotMovable.LOCAL_DISK,))]
+
+
+def test_explain__only_shadow_mode_in_the_way__says_where_each_guest_would_go(path: Path) -> None:
+    """Who tries hamon out sees all that it would do, not only that it would fence."""
+    view = a_view(a_lost_host(state=HostState.SUSPECT, entries=GUESTS), *FLEET)
+
+    said = page(path, view, "explain", HOST, policy=SHADOW)
+
+    rows = rehearse(view, SHADOW, HOST, None, NOW_S)
+    assert "guests: 3, of which could go now: 2" in said
+    assert {None} != {row.destination for row in rows}
+    for row in rows:
+        assert f"{row.name} {row.destination or row.why}" in said
+
+
+@pytest.mark.parametrize(
+    ("host", "facts", "policy"),
+    [
+        (a_lost_host(state=HostState.SUSPECT, entries=GUESTS), {}, POLICY),
+        (a_lost_host(state=HostState.SUSPECT, entries=GUESTS), {"maintenance": [HOST]}, SHADOW),
+        (a_host(HOST, entries=GUESTS), {}, SHADOW),
+    ],
+    ids=["active", "in maintenance", "well"],
+)
+def test_explain__not_shadow_mode_alone__promises_no_evacuation(
+    host: HostView, facts: dict[str, Any], policy: Policy, path: Path
+) -> None:
+    """A host that is held otherwise, or is well, would not be fenced in active mode."""
+    view = a_view(host, *FLEET, **facts)
+
+    assert "In active mode" not in page(path, view, "explain", HOST, policy=policy)
+
+
+def test_explain__shadow_mode_and_many_guests__shows_some_and_says_where_all_are(
+    path: Path,
+) -> None:
+    """The evidence below it must still be found."""
+    many = [an_entry(number) for number in range(1, 31)]
+    view = a_view(a_lost_host(state=HostState.SUSPECT, entries=many), *FLEET)
+
+    said = page(path, view, "explain", HOST, policy=SHADOW)
+
+    assert "guests: 30" in said
+    assert f"and 10 more: `hamon evacuate-host {HOST} --dry-run`" in said
