@@ -170,7 +170,8 @@ def _incident_page(answer: dict[str, Any]) -> Iterator[Any]:
         yield from thoughts(now, why="Still open, because")
         if not answer["reasons"] and not answer["planned"]:
             yield line("still open: it is closed when the host is back in service")
-        yield line(f"`hamon explain {answer['host']}` says how the host stands now", "dim")
+        if answer["is_configured"]:
+            yield line(f"`hamon explain {answer['host']}` says how the host stands now", "dim")
     yield _seen_by(answer)
 
 

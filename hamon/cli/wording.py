@@ -200,8 +200,10 @@ WORDINGS: Mapping[str, Wording] = {
     ),
     "incident_not_read_yet": Wording("its incident has not been read yet"),
     "host_not_configured": Wording(
-        "its incident {incident} is open, but it is in no hosts.d: nobody follows its guests",
-        "put it back into hosts.d until the incident is closed",
+        "its incident {incident} is open, but it is in no hosts.d: nothing new is done for its"
+        " guests",
+        "put it back into hosts.d on every controller, and restart them; the incident is closed"
+        " when the host is back in service, and only then does `hamon host remove` forget it",
     ),
     "guard_and_record_disagree": Wording(
         "ZooKeeper's two records of it disagree; nothing is done",

@@ -195,10 +195,15 @@ class Answers:
         """Return the story of an incident and, while it is open, what is in its way now."""
         record = incident.record.value
         host = self._view.hosts.get(record.host)
-        is_open = not record.closed and host is not None
-        now = self._thoughts(host) if is_open and host is not None else _NO_THOUGHTS
+        now = _NO_THOUGHTS
+        if not record.closed and host is not None:
+            now = self._thoughts(host)
+        elif not record.closed:
+            told = reason("host_not_configured", record.host, incident=record.incident)
+            now = {"reasons": [_reason(_key(told))], "planned": []}
         return {
             "about": "incident",
+            "is_configured": host is not None,
             **whole_incident(self._view, incident, self._policy.evacuation),
             **self._seen_by(),
             **now,

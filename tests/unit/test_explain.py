@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hamon.decide.rehearsal import rehearse
+from hamon.model.cloud import CloudView
 from hamon.model.guest import NotMovable
 from hamon.model.host import HostState
 from hamon.model.names import ControllerId, Epoch, HostName
@@ -197,3 +198,23 @@ def test_explain__shadow_mode_and_many_guests__shows_some_and_says_where_all_are
 
     assert "guests: 30" in said
     assert f"and 10 more: `hamon evacuate-host {HOST} --dry-run`" in said
+
+
+# -- a host that is not configured any more -------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_leading", [True, False])
+@pytest.mark.parametrize("cloud", [None, CloudView()], ids=["libvirt", "nova"])
+def test_explain__incident_of_a_host_in_no_hosts_d__says_what_to_do(
+    cloud: CloudView | None, path: Path, *, is_leading: bool
+) -> None:
+    """It does not end by waiting, and nothing can be explained of a host that is not enrolled."""
+    incident = an_incident(a_migration(1), proof=a_power_word())
+    view = replace(a_view(*FLEET, incidents=[incident]), cloud=cloud)
+
+    said = page(path, view, "explain", INCIDENT, is_leading=is_leading)
+
+    assert "it is in no hosts.d" in said
+    assert "put it back into hosts.d on every controller" in said
+    assert f"`hamon explain {HOST}`" not in said
+    assert "still open: it is closed when" not in said
