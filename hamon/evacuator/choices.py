@@ -146,6 +146,8 @@ def _opted_out(places: Sequence[Place], guests: GuestsPolicy, refused: list[str]
             if value.strip().lower() in _YES:
                 return ""
             if value.strip().lower() in _NO:
+                if EVACUABLE in place.tags and key != EVACUATE:
+                    refused.append(f"{place.name} tag {EVACUABLE}: {key} says otherwise, and wins")
                 return f"{place.name} {key}={value[:_SHOWN_MAX]}"
             why = "write true or false"
             refused.append(f"{place.name} {key}={value[:_SHOWN_MAX]!r}: {why}")
@@ -158,9 +160,36 @@ def _opted_out(places: Sequence[Place], guests: GuestsPolicy, refused: list[str]
 
 def _evacuate_keys(place: Place) -> list[str]:
     """Name the keys of a place that say whether to evacuate, the most exact first."""
+    known = (EVACUATE, HA_ENABLED, EVACUABLE)
+    others = sorted(key for key in place.said if key not in known and _says_whether(key))
+    return [key for key in (*known, *others) if key in place.said]
+
+
+def _says_whether(key: str) -> bool:
+    """Say whether a key is about being evacuated at all."""
     # instanceha takes composite keys of flavors too: trait:evacuable.
-    composite = sorted(key for key in place.said if key.endswith(f":{EVACUABLE}"))
-    return [key for key in (EVACUATE, HA_ENABLED, EVACUABLE, *composite) if key in place.said]
+    return key in {EVACUATE, HA_ENABLED, EVACUABLE} or key.endswith(f":{EVACUABLE}")
+
+
+def meaning(key: str, value: str) -> object:
+    """Return what is understood by a value, to be compared; what makes no sense is its text.
+
+    Args:
+        key: in lower case.
+        value: as it was written.
+    """
+    text = value.strip().lower()
+    if _says_whether(key):
+        return text in _YES if text in _YES | _NO else text
+    try:
+        return _READERS[key](text) if key in _READERS else value
+    except ValueError:
+        return text
+
+
+def is_read(key: str) -> bool:
+    """Say whether a key, in lower case, is hamon's or one that it reads."""
+    return key.startswith("hamon:") or _says_whether(key)
 
 
 def _priority(text: str) -> int:
@@ -204,6 +233,15 @@ def _address(text: str) -> str:
     except ValueError:
         raise ValueError("write an IP address") from None
     return str(address)
+
+
+_READERS: Mapping[str, Callable[[str], object]] = {
+    PRIORITY: _priority,
+    RESTART: _restart,
+    READY: _ready,
+    READY_TIMEOUT: _timeout_s,
+    READY_ADDRESS: _address,
+}
 
 
 def _unfit_address(address: str, policy: EvacuationPolicy) -> str:

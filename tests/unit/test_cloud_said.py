@@ -99,6 +99,63 @@ def test_policy__aggregates_disagree__neither_counts_and_that_is_told() -> None:
     assert ("aggregates gold and silver disagree about hamon:priority",) == known.refused
 
 
+def both_say(key: str, one: str, other: str) -> CloudView:
+    """Two aggregates of the dead host's that say something of the same key."""
+    pairs = (("gold", one), ("silver", other))
+    two = tuple(Aggregate(name=n, hosts=frozenset({HOST}), metadata={key: v}) for n, v in pairs)
+    return a_cloud([a_server()], aggregates=two)
+
+
+@pytest.mark.parametrize(
+    ("key", "one", "other"),
+    [
+        ("evacuable", "true", "True"),
+        ("HA_Enabled", "yes", " 1"),
+        ("trait:evacuable", "on", "TRUE"),
+        ("hamon:priority", "5", "05"),
+        ("hamon:restart", "never", "Never "),
+        ("hamon:ready_timeout_s", "60", "60.0"),
+    ],
+)
+def test_policy__aggregates_write_the_same_otherwise__agree(key: str, one: str, other: str) -> None:
+    """What was understood is compared, not how it was written."""
+    told = policy_of(both_say(key, one, other), a_server(), HOST, POLICY)
+
+    assert policy_of(both_say(key, one, one), a_server(), HOST, POLICY) == told
+    assert () == told.refused
+
+
+@pytest.mark.parametrize("key", ["evacuable", "trait:evacuable", "HA_Enabled"])
+def test_policy__aggregates_disagree_whether_to_evacuate__is_told(key: str) -> None:
+    """Whatever the key is called by which they say it, neither counts."""
+    for values in (("true", "false"), ("no", "yes"), ("true", "maybe")):
+        known = policy_of(both_say(key, *values), a_server(), HOST, POLICY)
+
+        assert (f"aggregates gold and silver disagree about {key.lower()}",) == known.refused
+        assert "" == known.opted_out
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("HA_Enabled", ("image tag evacuable: ha_enabled says otherwise, and wins",)),
+        ("hamon:evacuate", ()),
+    ],
+)
+def test_policy__tag_against_a_key_of_the_same_place__is_told(
+    key: str, told: tuple[str, ...]
+) -> None:
+    """That hamon's own key is above the rest is in the book; of others nobody need know."""
+    image = Image(id=IMAGE, properties={key: "false"}, tags=frozenset({"evacuable"}))
+    server = a_server(image=IMAGE)
+    cloud = a_cloud([server], images={IMAGE: image})
+
+    known = policy_of(cloud, server, HOST, POLICY)
+
+    assert f"image {key.lower()}=false" == known.opted_out
+    assert told == known.refused
+
+
 @pytest.mark.parametrize(
     ("facts", "by"),
     [

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hamon.evacuator.choices import Place, joined_policy
+from hamon.evacuator.choices import Place, is_read, joined_policy, meaning
 from hamon.model.cloud import Aggregate, CloudView, Server
 from hamon.model.guest_policy import GuestPolicy
 from hamon.model.policy import EvacuationPolicy, GuestsPolicy
@@ -71,7 +71,10 @@ def _unread(cloud: CloudView, server: Server) -> tuple[str, ...]:
 
 
 def _joined(aggregates: Sequence[Aggregate]) -> tuple[Place, list[str]]:
-    """Join what a host's aggregates say; what they disagree about is left out."""
+    """Join what a host's aggregates say; what they disagree about is left out.
+
+    Keys that hamon does not read may differ as they like.
+    """
     said: dict[str, str] = {}
     by: dict[str, str] = {}
     refused: list[str] = []
@@ -79,17 +82,13 @@ def _joined(aggregates: Sequence[Aggregate]) -> tuple[Place, list[str]]:
     for aggregate in aggregates:
         for key, value in sorted(aggregate.metadata.items()):
             lower = key.strip().lower()
-            if said.setdefault(lower, value) == value:
+            before = said.setdefault(lower, value)
+            if meaning(lower, before) == meaning(lower, value):
                 by.setdefault(lower, aggregate.name)
-            elif lower not in disputed and _is_ours(lower):
+            elif lower not in disputed and is_read(lower):
                 disputed.add(lower)
                 refused.append(
                     f"aggregates {by[lower]} and {aggregate.name} disagree about {lower}"
                 )
     kept = {key: value for key, value in said.items() if key not in disputed}
     return Place(name="aggregate", said=kept), refused
-
-
-def _is_ours(key: str) -> bool:
-    """Say whether a key is one that hamon reads; others may differ as they like."""
-    return key.startswith("hamon:") or key in {"ha_enabled", "evacuable"}
