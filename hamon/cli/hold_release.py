@@ -13,11 +13,11 @@ from hamon.cli.asking import ask_in_words
 from hamon.cli.failure import Failure
 from hamon.cli.invocation import Invocation, asks_daemon, pass_invocation, yes_option
 from hamon.cli.request import send
-from hamon.model.control import RequestKind
+from hamon.model.control import RELEASE_MAX_S, RequestKind
 
 _DURATION = re.compile(r"([0-9]{1,5})([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
-LONGEST = timedelta(hours=24)
+LONGEST = timedelta(seconds=RELEASE_MAX_S)
 
 
 @click.command("release")

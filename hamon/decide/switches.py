@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from hamon.decide.answering import RefusedError, accepted, answer, known_host
 from hamon.decide.thought import Thought
 from hamon.model.change import CONTROL, Change, Update, Versioned
-from hamon.model.control import Control, Maintenance, Release, Request, RequestKind
+from hamon.model.control import (
+    RELEASE_MAX_S,
+    Control,
+    Maintenance,
+    Release,
+    Request,
+    RequestKind,
+)
 from hamon.model.names import CLUSTER, HostName
 from hamon.model.reason import reason
 from hamon.model.view import ClusterView
@@ -88,12 +96,13 @@ def _released(view: ClusterView, control: Control, request: Request) -> tuple[Co
     """Let the named hosts pass the storm brakes, in the boots that were shown to the operator.
 
     Raises:
-        RefusedError: no host, no end, or a host that has another boot by now.
+        RefusedError: no host, no end to come, or a host that has another boot by now.
     """
     if not request.boots:
         raise RefusedError("no host is named", "name hosts, or a label that lost hosts carry")
     if not request.until:
         raise RefusedError("a release needs an end", "say for how long, for example --for 30m")
+    until = _bounded(request.until, view.wall)
     for name, boot_id in sorted(request.boots.items()):
         if known_host(view, name).boot_id != boot_id:
             msg = f"host {name} has rebooted since it was shown to you"
@@ -103,10 +112,32 @@ def _released(view: ClusterView, control: Control, request: Request) -> tuple[Co
         reason=request.reason,
         who=request.who,
         since=view.wall,
-        until=request.until,
+        until=until,
     )
-    said = f"{len(request.boots)} hosts are released until {request.until}"
+    said = f"{len(request.boots)} hosts are released until {until}"
     return replace(control, releases=(*control.releases, release)), said
+
+
+def _bounded(until: str, wall: str) -> str:
+    """Return the end of a release, as stamps are written, at most so long from now as it may last.
+
+    The command line bounds it too, but anything may speak to the socket. It counts from the
+    leader's clock; one that goes differently from the operator's only makes it a little shorter.
+
+    Raises:
+        RefusedError: it is no time with a zone, or past.
+    """
+    now = datetime.fromisoformat(wall)
+    try:
+        end = datetime.fromisoformat(until)
+        is_past = end <= now
+    except (ValueError, TypeError):
+        msg = f"{until!r} is no time such as {wall}"
+        raise RefusedError(msg, "say for how long, for example --for 30m") from None
+    if is_past:
+        raise RefusedError(f"{until} is past by the leader's clock, {wall}", "compare the clocks")
+    end = min(end, now + timedelta(seconds=RELEASE_MAX_S))
+    return end.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def end_of_switches(view: ClusterView) -> Thought:

@@ -23,6 +23,10 @@ class Maintenance:
     until: str = ""
 
 
+RELEASE_MAX_S = 24 * 3600.0
+"""A release from a storm lasts no longer: it opens a brake, and what was known of hosts ages."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """An operator's word that hosts held by a storm are really lost (``hamon hold release``).

@@ -37,6 +37,7 @@ from tests.builders import (
     SELF_VERSION,
     SPARE,
     THIRD,
+    WALL,
     a_guest,
     a_host,
     a_lost_host,
@@ -527,6 +528,42 @@ def test_maintenance__its_end_has_come__is_lifted(until: str, *, is_lifted: bool
     written = writes(*changes_of(decide(ending, POLICY, NOW_S)))
 
     assert is_lifted == (CONTROL in written)
+
+
+@pytest.mark.parametrize(
+    ("until", "kept"),
+    [
+        ("2026-01-01T00:30:00.000Z", "2026-01-01T00:30:00.000Z"),
+        ("2026-01-01T02:30:00+02:00", "2026-01-01T00:30:00.000Z"),
+        ("2026-01-03T00:00:00.000Z", "2026-01-02T00:00:00.000Z"),
+        ("9999-12-31T23:59:59-23:00", "2026-01-02T00:00:00.000Z"),
+    ],
+)
+def test_release__ends_within_a_day__whatever_was_asked_for(until: str, kept: str) -> None:
+    """The brake that it opens is closed again, also for one who speaks to the socket himself."""
+    lost = a_lost_host()
+    ask = a_request(RequestKind.RELEASE, boots={HOST: BOOT}, reason="dark", until=until)
+
+    answered, decision = asked(ask, lost, SPARE_HOST)
+
+    assert RequestState.ACCEPTED is answered.state
+    assert kept in answered.answer
+    [release] = control_in(decision).releases
+    assert kept == release.until
+
+
+@pytest.mark.parametrize(
+    "until", ["", "2099", "for ever", "zzzz", "2026-01-01T00:30:00", WALL, "2025-12-31T00:00:00Z"]
+)
+def test_release__no_end_to_come__is_refused(until: str) -> None:
+    """A text that no clock ever reaches would open the brake for good."""
+    ask = a_request(RequestKind.RELEASE, boots={HOST: BOOT}, reason="dark", until=until)
+
+    answered, decision = asked(ask, a_lost_host(), SPARE_HOST)
+
+    assert RequestState.REFUSED is answered.state
+    assert answered.advice
+    assert CONTROL not in writes(*changes_of(decision))
 
 
 # -- exactly once ---------------------------------------------------------------------------------
