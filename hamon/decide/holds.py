@@ -19,7 +19,7 @@ from collections.abc import Mapping
 
 from hamon.decide.ownership import SETTLED, is_listing_sound
 from hamon.decide.protection import protection_holds
-from hamon.decide.storms import covers, is_released, named, storm_holds
+from hamon.decide.storms import covers, is_released, named, queued_releases, storm_holds
 from hamon.detector.verdict import fresh_probes, is_silent
 from hamon.evacuator.copies import copies_to_come
 from hamon.model.control import Hold, HoldKind
@@ -55,6 +55,10 @@ def holds(view: ClusterView, policy: Policy, now_s: float) -> tuple[Hold, ...]:
         *_maintenance(view),
         *_definitions_lost(view),
     ]
+    others = tuple(found)
+    released = [host for _, host in sorted(view.hosts.items()) if is_released(view, host)]
+    unheld = [host for host in released if not against_conviction(others, host, view)]
+    found += queued_releases(view, policy, unheld, now_s)
     return tuple(sorted(found, key=lambda hold: (hold.scope != CLUSTER, hold.scope, hold.kind)))
 
 

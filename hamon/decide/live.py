@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hamon.decide.holds import against_conviction
+from hamon.decide.remedy import remedy_of
 from hamon.decide.thought import Thought, enter, looks_due, next_record, together
 from hamon.detector.verdict import Call, Verdict, failed_checks, judge
 from hamon.evacuator.cloud.in_place import start_in_place
@@ -25,13 +26,7 @@ from hamon.model.guest import OPEN_GRANTS, GrantState
 from hamon.model.host import LIBVIRT_CHECK, HostGuard, HostState, Right
 from hamon.model.incident import IncidentRecord, Trigger
 from hamon.model.names import GuestId, incident_id
-from hamon.model.policy import (
-    DegradedPolicy,
-    HungPolicy,
-    LeavingPolicy,
-    PartitionedPolicy,
-    Policy,
-)
+from hamon.model.policy import DegradedPolicy, LeavingPolicy, Policy
 from hamon.model.proof import ProofRecord
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView
@@ -230,7 +225,7 @@ def _think_missed(
     period_s = min(policy.detection.look_period_s, policy.detection.off_gap_s)
     looks, look_at_s = looks_due(host, period_s, now_s)
     thought = Thought(looks=looks, reasons=(verdict.reason,), wake_at_s=look_at_s)
-    remedy = _remedy(host, verdict, policy, now_s)
+    remedy = remedy_of(host, verdict, policy, now_s)
     if remedy.convicts:
         thought = _conviction(view, host, verdict, in_force, thought)
         if thought.changes:
@@ -263,44 +258,6 @@ def _conviction(
 
 
 _MISSED = {Call.PARTITIONED: HostState.PARTITIONED, Call.HUNG: HostState.HUNG}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Remedy:
-    """What follows from a verdict by the host's policy."""
-
-    convicts: bool = False
-    reasons: tuple[Reason, ...] = ()
-    wake_at_s: float | None = None
-
-
-def _remedy(host: HostView, verdict: Verdict, policy: Policy, now_s: float) -> _Remedy:
-    """Say what follows: the dead are convicted, those that live in part by their policy only.
-
-    One that lives in part is first written down as what it is, so that it is seen before it is
-    shot, and the time of ``wait`` counts from there.
-    """
-    record = host.record.value
-    assert record is not None
-    detection = policy.detection.of(host.spec.policy)
-    match verdict.call:
-        case Call.DEAD:
-            return _Remedy(convicts=True)
-        case Call.PARTITIONED if record.state is HostState.PARTITIONED:
-            if detection.partitioned is PartitionedPolicy.ALERT:
-                return _Remedy(reasons=(reason("host_partitioned", host.name),))
-            due_s = host.state_since_s
-            if detection.partitioned is PartitionedPolicy.WAIT:
-                due_s += detection.partitioned_wait_s
-            if now_s >= due_s:
-                return _Remedy(convicts=True)
-            why = reason("host_partitioned", host.name, fenced_in_s=due_s - now_s)
-            return _Remedy(reasons=(why,), wake_at_s=due_s)
-        case Call.HUNG if record.state is HostState.HUNG:
-            why = reason("host_hung", host.name)
-            return _Remedy(convicts=detection.hung is HungPolicy.FENCE, reasons=(why,))
-        case _:
-            return _Remedy()
 
 
 def convict(  # noqa: PLR0913 - each argument is one part of the transaction

@@ -9,6 +9,7 @@ Rules:
 3. After a storm nothing new is convicted in its scope for a while (``cooldown``).
 4. What comes slowly is counted too: so many convictions an hour, and no more.
 5. An operator may release hosts, in the boots that were shown: a few at a time are then fenced.
+   Only those that would be convicted now wait for their turn.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from hamon.decide.cooldown import cooling_down
+from hamon.decide.remedy import would_be_convicted
 from hamon.detector.verdict import fresh_probes, is_silent
 from hamon.model.control import Hold, HoldKind
 from hamon.model.host import LIVE_STATES, HostState
@@ -38,13 +40,12 @@ _TROUBLED = frozenset(
 
 
 def storm_holds(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
-    """Return the holds of storms, of their cool-downs, of rates, and of releases."""
+    """Return the holds of storms, of their cool-downs, and of rates."""
     storms = _storms(view, policy, now_s)
     return [
         *storms,
         *cooling_down(view, policy, now_s, {storm.scope for storm in storms}),
         *_rate(view, policy, now_s),
-        *_queued_releases(view, policy, now_s),
     ]
 
 
@@ -189,20 +190,42 @@ def _was_released(view: ClusterView, name: HostName) -> bool:
     return any(name in release.hosts for release in view.control.value.releases)
 
 
-def _queued_releases(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
-    """Hold the released hosts whose turn has not come: a release is no licence to fence all."""
-    released = [host for _, host in sorted(view.hosts.items()) if _was_released(view, host.name)]
-    shooting = sum(
-        1
-        for host in released
-        if host.record.value is not None and host.record.value.state is HostState.FENCING
-    )
-    waiting = [
-        host for host in released if is_released(view, host) and _is_lost(host, policy, now_s)
+def queued_releases(
+    view: ClusterView, policy: Policy, unheld: Iterable[HostView], now_s: float
+) -> list[Hold]:
+    """Hold the released hosts whose turn has not come: a release is no licence to fence all.
+
+    Only a host that would be convicted now stands in the queue. One that something else holds, or
+    that nothing proves dead yet, would keep its place for ever, and the others behind it.
+
+    Args:
+        view: the world.
+        policy: the numbers.
+        unheld: the released hosts that no other hold keeps from being convicted.
+        now_s: monotonic seconds.
+    """
+    shooting = [
+        now_s - host.state_since_s
+        for host in view.hosts.values()
+        if host.record.value is not None
+        and host.record.value.state is HostState.FENCING
+        and _was_released(view, host.name)
     ]
-    free = max(0, policy.holds.released_at_once - shooting)
-    why = f"released; at most {policy.holds.released_at_once} released hosts are fenced at a time"
-    return [Hold(kind=HoldKind.RATE, scope=host.name, reason=why) for host in waiting[free:]]
+    waiting = [
+        host
+        for host in unheld
+        if _is_lost(host, policy, now_s) and would_be_convicted(view, host, policy, now_s)
+    ]
+    most = policy.holds.released_at_once
+    # Who fails to be fenced gives its place up; so one of them must move within a ladder's time.
+    is_stuck = len(shooting) >= most and min(shooting, default=0.0) > policy.holds.storm_window_s
+    why = f"released; at most {most} released hosts are fenced at a time"
+    if is_stuck:
+        why += f", and none of {len(shooting)} was done within {policy.holds.storm_window_s:.0f} s"
+    return [
+        Hold(kind=HoldKind.RATE, scope=host.name, reason=why, needs_human=is_stuck)
+        for host in waiting[max(0, most - len(shooting)) :]
+    ]
 
 
 def named(names: Sequence[str]) -> str:

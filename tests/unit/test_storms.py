@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,20 +15,23 @@ from hamon.decide.storms import is_released, storm_limit, troubled_hosts
 from hamon.decide.tick import decide
 from hamon.model.change import STORMS
 from hamon.model.control import Hold, HoldKind, Release, StormRecord
-from hamon.model.host import HostState, Leaving, Right
+from hamon.model.host import Carried, HostState, Leaving, Right
 from hamon.model.incident import Trigger
 from hamon.model.names import BootId, Epoch, HostName, IncidentId
-from hamon.model.policy import HoldPolicy, LeavingPolicy, Policy
+from hamon.model.policy import HoldPolicy, LeavingPolicy, PartitionedPolicy, Policy
+from hamon.model.proof import Source, Vote
 from hamon.model.view import ClusterView, HostView, IncidentView, OwnView
 from tests.builders import (
     BOOT,
     HOST,
     NEXT_BOOT,
     NOW_S,
+    PLANES,
     WALL,
     a_host,
     a_lost_host,
     a_view,
+    a_vote,
     an_incident,
     an_own,
     silence,
@@ -409,6 +413,68 @@ def test_release__some_are_being_fenced__the_next_wait_for_their_turn() -> None:
     view = with_releases(a_view(*shooting, *dark), released(*shooting, *dark))
 
     assert 1 == len(convicted(view, RACKS))
+
+
+def protected(host: HostView) -> HostView:
+    """The host, carrying a ZooKeeper server."""
+    return replace(host, spec=replace(host.spec, carries=(Carried.ZOOKEEPER,)))
+
+
+def partitioned(host: HostView) -> HostView:
+    """The host, writing to shared storage."""
+    beat = a_vote(Vote.ALIVE_STRONG, "mount", boot_id=BOOT, source=Source.STORAGE)
+    written = replace(a_host(host.name, HostState.PARTITIONED), evidence=(*silence(), beat))
+    return replace(host, record=written.record, evidence=written.evidence, readings=())
+
+
+def without_a_witness(host: HostView) -> HostView:
+    """The host, of which a kernel answers."""
+    heard = a_vote(Vote.ALIVE_WEAK, PLANES[0], for_s=5.0)
+    return replace(host, evidence=(heard, *silence()[1:]), readings=())
+
+
+@pytest.mark.parametrize("unfit", [protected, partitioned, without_a_witness, None])
+def test_release__first_hosts_cannot_be_convicted__the_others_get_their_turn(
+    unfit: Callable[[HostView], HostView] | None,
+) -> None:
+    """A place is for who would be convicted now; None: those in front are in maintenance."""
+    dark = fleet(20, 0, rack="a1")
+    front = {host.name for host in dark[:10]}
+    queue = [unfit(host) if unfit and host.name in front else host for host in dark]
+    maintenance = [] if unfit else sorted(front)
+    view = a_view(*queue, *fleet(0, 200, rack="b2"), maintenance=maintenance)
+    view = with_releases(view, released(*dark))
+
+    assert 5 == len(convicted(view, RACKS))
+    assert set() == convicted(view, RACKS) & front
+    queued = [hold.scope for hold in holds(view, RACKS, NOW_S) if hold.kind is HoldKind.RATE]
+    assert 5 == len(queued)
+    assert set() == set(queued) & front
+
+
+def test_release__policy_fences_the_partitioned__they_wait_for_their_turn_too() -> None:
+    """Whatever convicts, no more than a few at a time are fenced."""
+    detection = replace(RACKS.detection, partitioned=PartitionedPolicy.FENCE)
+    cut_off = [partitioned(host) for host in fleet(20, 0, rack="a1")]
+    view = with_releases(a_view(*cut_off, *fleet(0, 200, rack="b2")), released(*cut_off))
+
+    assert 5 == len(convicted(view, replace(RACKS, detection=detection)))
+
+
+@pytest.mark.parametrize(("for_s", "expected"), [(299.0, False), (301.0, True)])
+def test_release__none_of_those_being_fenced_is_done__pages(
+    for_s: float, *, expected: bool
+) -> None:
+    """A queue that does not move is told; one that moves pages nobody."""
+    shooting = [
+        a_host(HostName(f"shot-{n}"), HostState.FENCING, state_since_s=NOW_S - for_s - n)
+        for n in range(5)
+    ]
+    dark = fleet(3, 0, rack="a1")
+    view = with_releases(a_view(*shooting, *dark), released(*shooting, *dark))
+
+    queued = [hold for hold in holds(view, RACKS, NOW_S) if hold.kind is HoldKind.RATE]
+    assert [expected] * 3 == [hold.needs_human for hold in queued]
 
 
 def test_release__host_with_another_boot__is_not_released() -> None:
