@@ -34,7 +34,8 @@ def command(
     """Let hosts of a real loss pass a storm's hold: a rack is dark, not its switch.
 
     Each still needs a verdict and a proof, and only a few are fenced at a time. It counts for the
-    boots that are shown: a host that comes back is not released any more.
+    boots that are shown: a host that comes back is not released any more. Hosts that live are
+    refused.
     """
     if bool(hosts) == bool(label):
         raise click.UsageError("say which hosts: --hosts or --label")

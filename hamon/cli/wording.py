@@ -44,6 +44,10 @@ WORDINGS: Mapping[str, Wording] = {
     ),
     "storm_over": Wording("a storm and its cool-down are over ({where})"),
     "release_ended": Wording("a release from a storm's hold has come to its end"),
+    "release_of_living_ended": Wording(
+        "{hosts} came back in the boot that was released: a storm holds them again",
+        "if they are lost once more, look again, and release them again",
+    ),
     "maintenance_ended": Wording("maintenance of {hosts} has come to its end"),
     "alive_by_session": Wording("it lives: its agent's session is there, boot {boot_id}"),
     "alive_by_echo": Wording(

@@ -81,7 +81,7 @@ def think_request(
             case RequestKind.FENCE_ON:
                 return fence_on(view, sequence, request, policy, in_force)
             case _:
-                change = switch(view, sequence, request)
+                change = switch(view, sequence, request, policy, now_s)
     except RefusedError as error:
         refused = replace(value, state=RequestState.REFUSED, answer=error.why, advice=error.advice)
         change = Change(

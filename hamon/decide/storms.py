@@ -9,7 +9,8 @@ Rules:
 3. After a storm nothing new is convicted in its scope for a while (``cooldown``).
 4. What comes slowly is counted too: so many convictions an hour, and no more.
 5. An operator may release hosts, in the boots that were shown: a few at a time are then fenced.
-   Only those that would be convicted now wait for their turn.
+   Only those that would be convicted now wait for their turn. It is a word about one loss of one
+   boot: it ends when the host is well again.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from hamon.detector.verdict import fresh_probes, is_silent
 from hamon.model.control import Hold, HoldKind
 from hamon.model.host import LIVE_STATES, HostState
 from hamon.model.incident import Trigger
-from hamon.model.names import CLUSTER, HostName
+from hamon.model.names import CLUSTER, BootId, HostName
 from hamon.model.policy import LeavingPolicy, Policy
 from hamon.model.view import ClusterView, HostView
 
 NAMES_SHOWN = 8
+
+MAY_BE_CONVICTED = LIVE_STATES | {HostState.RETURNING}
+"""One that went away while it returned is convicted once more: it counts like any other."""
 
 _TROUBLED = frozenset(
     {
@@ -56,10 +60,7 @@ def covers(hold: Hold, host: HostView) -> bool:
 
 def is_released(view: ClusterView, host: HostView) -> bool:
     """Say whether an operator released the host, in the boot that it registered last."""
-    boot_id = host.boot_id
-    return boot_id is not None and any(
-        release.hosts.get(host.name) == boot_id for release in view.control.value.releases
-    )
+    return _was_released(view, host.name, host.boot_id)
 
 
 # -- storms ---------------------------------------------------------------------------------------
@@ -154,9 +155,7 @@ def _domains_of(host: HostView, labels: Iterable[str]) -> set[str]:
 
 def _is_lost(host: HostView, policy: Policy, now_s: float) -> bool:
     record = host.record.value
-    # One that went away while it returned is convicted once more: it counts like any other.
-    may_be_convicted = LIVE_STATES | {HostState.RETURNING}
-    if record is None or record.state not in may_be_convicted:
+    if record is None or record.state not in MAY_BE_CONVICTED:
         return False
     if host.heartbeat is not None:
         return is_silent(fresh_probes(host, policy.detection, now_s), policy.detection)
@@ -177,7 +176,7 @@ def _rate(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
         if incident.record.value.trigger is Trigger.DETECTOR
         and incident.opened_s is not None
         and incident.opened_s > since_s
-        and not _was_released(view, incident.record.value.host)
+        and not _was_released(view, incident.record.value.host, incident.record.value.boot_id)
     ]
     if len(convicted) < policy.holds.rate_hosts_max:
         return []
@@ -186,8 +185,11 @@ def _rate(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
     return [Hold(kind=HoldKind.RATE, scope=CLUSTER, reason=why, needs_human=True)]
 
 
-def _was_released(view: ClusterView, name: HostName) -> bool:
-    return any(name in release.hosts for release in view.control.value.releases)
+def _was_released(view: ClusterView, name: HostName, boot_id: BootId | None) -> bool:
+    """Say whether the host is released in the boot that it was convicted in."""
+    return boot_id is not None and any(
+        release.hosts.get(name) == boot_id for release in view.control.value.releases
+    )
 
 
 def queued_releases(
@@ -209,7 +211,7 @@ def queued_releases(
         for host in view.hosts.values()
         if host.record.value is not None
         and host.record.value.state is HostState.FENCING
-        and _was_released(view, host.name)
+        and _was_released(view, host.name, host.guard.value.boot_id)
     ]
     waiting = [
         host

@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hamon.decide.answering import RefusedError, accepted, answer, known_host
+from hamon.decide.storms import MAY_BE_CONVICTED, is_released, named
 from hamon.decide.thought import Thought
+from hamon.detector.verdict import Call, judge
 from hamon.model.change import CONTROL, Change, Update, Versioned
 from hamon.model.control import (
     RELEASE_MAX_S,
@@ -17,6 +19,7 @@ from hamon.model.control import (
     RequestKind,
 )
 from hamon.model.names import CLUSTER, HostName
+from hamon.model.policy import Policy
 from hamon.model.reason import reason
 from hamon.model.view import ClusterView
 
@@ -24,8 +27,17 @@ UNREADABLE = "/control"
 """As the view names the switches' znode when it holds a newer schema or rubbish."""
 
 
-def switch(view: ClusterView, sequence: str, request: Versioned[Request]) -> Change:
+def switch(
+    view: ClusterView, sequence: str, request: Versioned[Request], policy: Policy, now_s: float
+) -> Change:
     """Carry out a request that changes the switches.
+
+    Args:
+        view: the world.
+        sequence: the request's name.
+        request: what is asked.
+        policy: the numbers and choices.
+        now_s: monotonic seconds.
 
     Raises:
         RefusedError: it makes no sense, or nobody knows how the switches stand.
@@ -43,7 +55,7 @@ def switch(view: ClusterView, sequence: str, request: Versioned[Request]) -> Cha
             )
             said = "armed" if is_armed else "disarmed: nothing new is started"
         case RequestKind.RELEASE:
-            changed, said = _released(view, control, value)
+            changed, said = _released(view, control, value, policy, now_s)
         case RequestKind.RESERVE:
             changed, said = _reserved(view, control, value)
         case RequestKind.MAINTENANCE_ON:
@@ -92,11 +104,13 @@ def _reserved(view: ClusterView, control: Control, request: Request) -> tuple[Co
     return replace(control, reserved_in_use=rest), said
 
 
-def _released(view: ClusterView, control: Control, request: Request) -> tuple[Control, str]:
+def _released(
+    view: ClusterView, control: Control, request: Request, policy: Policy, now_s: float
+) -> tuple[Control, str]:
     """Let the named hosts pass the storm brakes, in the boots that were shown to the operator.
 
     Raises:
-        RefusedError: no host, no end to come, or a host that has another boot by now.
+        RefusedError: no host, no end to come, a host that lives, or one with another boot by now.
     """
     if not request.boots:
         raise RefusedError("no host is named", "name hosts, or a label that lost hosts carry")
@@ -107,6 +121,12 @@ def _released(view: ClusterView, control: Control, request: Request) -> tuple[Co
         if known_host(view, name).boot_id != boot_id:
             msg = f"host {name} has rebooted since it was shown to you"
             raise RefusedError(msg, "look again, and repeat the command if it is still needed")
+    living = [name for name in sorted(request.boots) if _lives(view, name, policy, now_s)]
+    if living:
+        # safety: a release is a word about a loss that is there. Given before, it would be an open
+        # brake for whatever happens next to a well host.
+        msg = f"not lost, but alive: {named(living)}"
+        raise RefusedError(msg, "look at `hamon host list`, and name only hosts that are lost")
     release = Release(
         hosts=request.boots,
         reason=request.reason,
@@ -140,8 +160,15 @@ def _bounded(until: str, wall: str) -> str:
     return end.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def end_of_switches(view: ClusterView) -> Thought:
-    """Lift maintenance and releases whose end has come.
+def _lives(view: ClusterView, name: HostName, policy: Policy, now_s: float) -> bool:
+    """Say whether a host has a session and is heard, or its agent answers without one."""
+    verdict = judge(view, view.hosts[name], policy.detection, now_s)
+    is_well = verdict.call in {Call.WELL, Call.DEGRADED}
+    return is_well or verdict.reason.code == "alive_by_echo"
+
+
+def end_of_switches(view: ClusterView, policy: Policy, now_s: float) -> Thought:
+    """Lift maintenance and releases whose end has come, and releases of hosts that are well again.
 
     The end is a wall-clock time because an operator said it. That a host is looked after again a
     little early or late decides nothing by itself (S20); a release that lasts too long still needs
@@ -155,7 +182,7 @@ def end_of_switches(view: ClusterView) -> Thought:
     ]
     releases = tuple(release for release in control.releases if release.until > view.wall)
     if not over and releases == control.releases:
-        return Thought()
+        return _end_of_losses(view, policy, now_s)
     rest = {host: entry for host, entry in control.maintenance.items() if host not in over}
     subject = over[0] if over else CLUSTER
     code = "maintenance_ended" if over else "release_ended"
@@ -166,3 +193,34 @@ def end_of_switches(view: ClusterView) -> Thought:
     )
     why = reason(code, subject, hosts=",".join(over))
     return Thought(changes=(Change(subject=subject, reason=why, operations=(write,)),))
+
+
+def _end_of_losses(view: ClusterView, policy: Policy, now_s: float) -> Thought:
+    """Take hosts out of their releases that are well again in the boot that was shown.
+
+    safety: the loss that the operator spoke of is over. If it stayed, the next cut of the same
+    network would pass the storm and its cool-down. One that was convicted in that boot stays: the
+    rate does not count it, and no host lives again in a boot that was shut out.
+    """
+    well = [
+        name
+        for name, host in sorted(view.hosts.items())
+        if is_released(view, host)
+        and host.record.value is not None
+        and host.record.value.state in MAY_BE_CONVICTED
+        and _lives(view, name, policy, now_s)
+    ]
+    if not well:
+        return Thought()
+    control = view.control.value
+    boots = {name: view.hosts[name].boot_id for name in well}
+    shorter = (
+        replace(r, hosts={name: boot for name, boot in r.hosts.items() if boots.get(name) != boot})
+        for r in control.releases
+    )
+    releases = tuple(release for release in shorter if release.hosts)
+    write = Update(
+        key=CONTROL, version=view.control.version, value=replace(control, releases=releases)
+    )
+    why = reason("release_of_living_ended", CLUSTER, hosts=",".join(well))
+    return Thought(changes=(Change(subject=CLUSTER, reason=why, operations=(write,)),))

@@ -71,7 +71,7 @@ def decide(view: ClusterView, policy: Policy, now_s: float) -> Decision:
         thoughts += [*(think_ownership(view, host) for host in hosts), think_retirement(view)]
     thoughts.append(think_storms(view, policy, in_force))
     if view.own.only_host is None:
-        thoughts += [end_of_switches(view), think_history(view, policy.recovery)]
+        thoughts += [end_of_switches(view, policy, now_s), think_history(view, policy.recovery)]
     thought = chronicled(view, _once_each(together(thoughts)), policy, in_force, now_s)
     return _as_decision(view, policy, in_force, thought, now_s)
 

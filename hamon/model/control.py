@@ -31,7 +31,8 @@ RELEASE_MAX_S = 24 * 3600.0
 class Release:
     """An operator's word that hosts held by a storm are really lost (``hamon hold release``).
 
-    ``hosts``: which, with the boot of each that was shown; another boot of it is not released.
+    ``hosts``: which, with the boot of each that was shown; another boot of it is not released, and
+    one that is well again in that boot is taken out.
     ``until``: wall-clock end in ISO form; it opens a brake, so it always has one.
     """
 

@@ -13,9 +13,18 @@ from hypothesis import strategies as st
 from hamon.decide.holds import against_conviction, holds
 from hamon.decide.storms import is_released, storm_limit, troubled_hosts
 from hamon.decide.tick import decide
-from hamon.model.change import STORMS
-from hamon.model.control import Hold, HoldKind, Release, StormRecord
-from hamon.model.host import Carried, HostState, Leaving, Right
+from hamon.model.change import CONTROL, STORMS, Versioned
+from hamon.model.control import (
+    Control,
+    Hold,
+    HoldKind,
+    Release,
+    Request,
+    RequestKind,
+    RequestState,
+    StormRecord,
+)
+from hamon.model.host import Carried, HostChecks, HostState, Leaving, Right
 from hamon.model.incident import Trigger
 from hamon.model.names import BootId, Epoch, HostName, IncidentId
 from hamon.model.policy import HoldPolicy, LeavingPolicy, PartitionedPolicy, Policy
@@ -27,13 +36,17 @@ from tests.builders import (
     NEXT_BOOT,
     NOW_S,
     PLANES,
+    SPARE,
+    THIRD,
     WALL,
     a_host,
     a_lost_host,
+    a_request,
     a_view,
     a_vote,
     an_incident,
     an_own,
+    echoes,
     silence,
 )
 from tests.decisions import changes_of, writes
@@ -394,6 +407,16 @@ def test_rate__asked_for_by_hand__does_not_count() -> None:
     assert HoldKind.RATE not in kinds(a_view(a_host(), incidents=incidents))
 
 
+@pytest.mark.parametrize(("boot_id", "expected"), [(BOOT, False), (NEXT_BOOT, True)])
+def test_rate__released_in_another_boot__counts(boot_id: BootId, *, expected: bool) -> None:
+    """A release is about one boot: what was convicted in another one was not released."""
+    incidents = [conviction(number, age_s=60.0) for number in range(10)]
+    hosts = [a_host(incident.record.value.host) for incident in incidents]
+    view = with_releases(a_view(a_host(), incidents=incidents), released(*hosts, boot_id=boot_id))
+
+    assert expected == (HoldKind.RATE in kinds(view))
+
+
 # -- releases -------------------------------------------------------------------------------------
 
 
@@ -503,3 +526,112 @@ def test_release__passes_the_rate__but_no_other_hold() -> None:
 
     assert set() == held(armed, dark[0])
     assert {HoldKind.DISARMED} == held(disarmed, dark[0])
+
+
+def answered(view: ClusterView) -> Request:
+    """The answer that a round gives to the one request."""
+    (answer,) = (
+        value
+        for value in writes(*changes_of(decide(view, RACKS, NOW_S))).values()
+        if isinstance(value, Request)
+    )
+    return answer
+
+
+def asked_for(*hosts: HostView) -> Versioned[Request]:
+    """The request to release hosts in the boots that they registered last."""
+    boots = {host.name: BOOT for host in hosts}
+    return a_request(RequestKind.RELEASE, boots=boots, until="2099", reason="dark")
+
+
+@pytest.mark.parametrize(
+    ("case", "living"),
+    [
+        ("well", a_host()),
+        ("its own checks fail", a_host(checks=HostChecks(boot_id=BOOT, failed={"storage": "no"}))),
+        ("suspected and heard again", a_host(HOST, HostState.SUSPECT)),
+        ("without a session, and its agent answers", a_host(is_here=False, evidence=echoes())),
+    ],
+)
+def test_release__of_hosts_that_live__is_refused_and_names_them(
+    case: str, living: HostView
+) -> None:
+    """Nothing is released in advance: it would be a brake left open for whatever comes."""
+    lost = a_lost_host(SPARE)
+    view = a_view(living, lost, a_host(THIRD), requests=[asked_for(living, lost)])
+
+    answer = answered(view)
+
+    assert RequestState.REFUSED is answer.state, case
+    assert "alive: host-1" in answer.answer
+    assert "host-2" not in answer.answer
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        a_lost_host(),
+        a_lost_host(HOST, HostState.SUSPECT),
+        a_host(is_here=True, evidence=silence()),
+        a_lost_host(HOST, HostState.RETURNING),
+        a_host(HOST, HostState.EVACUATED),
+        a_lost_host(leaving=Leaving.SHUTDOWN),
+        partitioned(a_lost_host()),
+    ],
+)
+def test_release__of_a_rack_whatever_became_of_its_hosts__is_accepted(lost: HostView) -> None:
+    """A label names all without a session: one that is convicted already refuses no others."""
+    view = a_view(lost, a_host(SPARE), requests=[asked_for(lost)])
+
+    assert RequestState.ACCEPTED is answered(view).state
+
+
+def releases_left(view: ClusterView) -> tuple[Release, ...] | None:
+    """The releases that a round writes down, None: it writes no switches."""
+    found = writes(*changes_of(decide(view, RACKS, NOW_S))).get(CONTROL)
+    assert found is None or isinstance(found, Control)
+    return None if found is None else found.releases
+
+
+def test_release__hosts_are_well_again__they_drop_out_and_it_is_told() -> None:
+    """The loss that was released is over; the next one is held anew."""
+    dark = fleet(8, 0, rack="a1")
+    given = released(*dark)
+    healed = [in_rack(a_host(host.name), "a1") for host in dark[:6]]
+    view = with_releases(a_view(*healed, *dark[6:], *fleet(0, 200, rack="b2")), given)
+
+    (left,) = releases_left(view) or ()
+
+    assert {host.name for host in dark[6:]} == left.hosts.keys()
+    (told,) = (
+        change.reason
+        for change in decide(view, RACKS, NOW_S).transitions
+        if change.reason.code == "release_of_living_ended"
+    )
+    assert {host.name for host in dark[:6]} == set(told.facts["hosts"].split(","))
+    again = with_releases(a_view(*dark, *fleet(0, 200, rack="b2")), left)
+    assert set() == convicted(again, RACKS) - left.hosts.keys()
+
+
+def test_release__the_last_host_is_well_again__is_over() -> None:
+    """Nothing is left of it."""
+    view = with_releases(a_view(a_host()), released(a_host()), released(a_host(SPARE)))
+
+    assert () == releases_left(with_releases(view, released(a_host())))
+    assert (released(a_host(SPARE)),) == releases_left(view)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        a_lost_host(),
+        a_host(is_here=True, evidence=silence()),
+        partitioned(a_lost_host()),
+        a_host(HOST, HostState.FENCING, is_here=True),
+        a_host(HOST, HostState.EVACUATED),
+        a_host(boot_id=NEXT_BOOT),
+    ],
+)
+def test_release__host_is_not_well_in_that_boot__stays(host: HostView) -> None:
+    """It is lost still, or convicted, or back in another boot, for which it never counted."""
+    assert releases_left(with_releases(a_view(host), released(host))) is None
