@@ -3,6 +3,9 @@
 import asyncio
 import heapq
 import itertools
+from datetime import UTC, datetime, timedelta
+
+_BEGINNING = datetime(2030, 1, 1, tzinfo=UTC)
 
 TURNS = 60
 """Turns of the loop after each step: enough for every chain of wake-ups to come to rest."""
@@ -21,8 +24,9 @@ class VirtualClock:
         return self._now_s
 
     def wall(self) -> str:
-        """Return the time as text."""
-        return f"T{self._now_s:.3f}"
+        """Return a made-up wall-clock time that runs with it."""
+        now = _BEGINNING + timedelta(seconds=self._now_s)
+        return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     async def sleep(self, duration_s: float) -> None:
         """Return when the test has moved the time that far."""

@@ -49,12 +49,12 @@ def holds(view: ClusterView, policy: Policy, now_s: float) -> tuple[Hold, ...]:
         *_two_copies(view),
         *_own_health(view, policy, now_s),
         *_start_up(view, policy, now_s),
-        *storm_holds(view, policy, now_s),
         *protection_holds(view, policy),
         *_unreadable(view),
         *_maintenance(view),
         *_definitions_lost(view),
     ]
+    found += storm_holds(view, policy, now_s, tuple(found))
     others = tuple(found)
     released = [host for _, host in sorted(view.hosts.items()) if is_released(view, host)]
     unheld = [host for host in released if not against_conviction(others, host, view)]

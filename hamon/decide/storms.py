@@ -3,7 +3,10 @@
 Rules:
 
 1. Many hosts lost at once point at a network, at ZooKeeper or at a room's power, not at the hosts:
-   nothing is fenced, somebody is paged, and what is fenced already goes on.
+   nothing is fenced, somebody is paged, and what is fenced already goes on. At once is: lost within
+   a window of each other, however long ago, as long as they are lost; or lost or convicted within
+   the window from now, together with all that would be convicted now. So a storm does not end by
+   waiting, and one host that has been lost and held for a week is no part of today's.
 2. Hosts that share a failure domain (a label) are held by themselves and count as one trouble; so a
    lost rack does not keep hamon from another rack's single dead host.
 3. After a storm nothing new is convicted in its scope for a while (``cooldown``).
@@ -11,13 +14,18 @@ Rules:
 5. An operator may release hosts, in the boots that were shown: a few at a time are then fenced.
    Only those that would be convicted now wait for their turn. It is a word about one loss of one
    boot: it ends when the host is well again.
+
+What was so at this controller's first look counts from then, or from long before (``onset``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from hamon.decide.cooldown import cooling_down
+from hamon.decide.onset import convicted_since_s, lost_since_s, opened_since_s
 from hamon.decide.remedy import would_be_convicted
 from hamon.detector.verdict import fresh_probes, is_silent
 from hamon.model.control import Hold, HoldKind
@@ -43,9 +51,18 @@ _TROUBLED = frozenset(
 )
 
 
-def storm_holds(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
-    """Return the holds of storms, of their cool-downs, and of rates."""
-    storms = _storms(view, policy, now_s)
+def storm_holds(
+    view: ClusterView, policy: Policy, now_s: float, others: Iterable[Hold] = ()
+) -> list[Hold]:
+    """Return the holds of storms, of their cool-downs, and of rates.
+
+    Args:
+        view: the world.
+        policy: the numbers and choices.
+        now_s: monotonic seconds.
+        others: the other holds in force: a host that one of them keeps counts by its loss only.
+    """
+    storms = _storms(view, policy, now_s, others)
     return [
         *storms,
         *cooling_down(view, policy, now_s, {storm.scope for storm in storms}),
@@ -66,57 +83,112 @@ def is_released(view: ClusterView, host: HostView) -> bool:
 # -- storms ---------------------------------------------------------------------------------------
 
 
-def _storms(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
-    troubled = troubled_hosts(view, policy, now_s)
+def _storms(view: ClusterView, policy: Policy, now_s: float, others: Iterable[Hold]) -> list[Hold]:
+    troubled = troubled_hosts(view, policy, now_s, others)
     found: list[Hold] = []
+    # A domain in a storm is one trouble of the cluster, as old as its latest loss.
+    alone: dict[str, Trouble] = {}
     explained: set[str] = set()
     for scope, members in sorted(_members(view, policy.holds.domain_labels).items()):
-        lost = sorted(members & set(troubled))
         limit = _limit(len(members), policy.holds.domain_hosts_max, policy.holds.domain_share_max)
-        if len(lost) > limit:
+        there = {name: trouble for name, trouble in troubled.items() if name in members}
+        lost = _crowd(there, limit, policy.holds.storm_window_s)
+        if lost:
             found.append(_storm(scope, lost, limit, policy))
-            explained |= set(lost)
-    alone = [name for name in troubled if name not in explained]
+            explained |= lost.keys()
+            alone[scope] = Trouble(
+                since_s=max(trouble.since_s for trouble in lost.values()),
+                is_now=any(trouble.is_now for trouble in lost.values()),
+            )
+    alone |= {name: trouble for name, trouble in troubled.items() if name not in explained}
     limit = storm_limit(view, policy)
-    if len(alone) + len(found) > limit:
-        found.append(_storm(CLUSTER, (*(hold.scope for hold in found), *alone), limit, policy))
+    lost = _crowd(alone, limit, policy.holds.storm_window_s)
+    if lost:
+        found.append(_storm(CLUSTER, lost, limit, policy))
     return found
 
 
-def _storm(scope: str, lost: Sequence[str], limit: int, policy: Policy) -> Hold:
+def _storm(scope: str, lost: Mapping[str, Trouble], limit: int, policy: Policy) -> Hold:
+    window_s = policy.holds.storm_window_s
+    times = [trouble.since_s for trouble in lost.values()]
+    why = (
+        f"{len(lost)} hosts lost within {window_s:.0f} s, at most {limit} are handled at once"
+        if max(times) - min(times) <= window_s
+        else f"{len(lost)} hosts are lost, and more than {limit} of them at once"
+    )
     return Hold(
         kind=HoldKind.STORM,
         scope=scope,
-        reason=f"{len(lost)} hosts lost within {policy.holds.storm_window_s:.0f} s,"
-        f" at most {limit} are handled at once: {named(lost)}",
+        reason=f"{why}: {named(tuple(lost))}",
         needs_human=True,
     )
 
 
-def troubled_hosts(view: ClusterView, policy: Policy, now_s: float) -> tuple[str, ...]:
-    """Name the hosts that count towards a storm: missed now, or convicted within the window.
+def _crowd(troubled: Mapping[str, Trouble], limit: int, window_s: float) -> dict[str, Trouble]:
+    """Return those that are more than the limit together, by name in the given order; or none."""
+    now = {name for name, trouble in troubled.items() if trouble.is_now}
+    crowd = now if len(now) > limit else set()
+    in_time = sorted(troubled, key=lambda name: troubled[name].since_s)
+    times = [troubled[name].since_s for name in in_time]
+    taken = 0
+    for first, since_s in enumerate(times):
+        end = bisect_right(times, since_s + window_s)
+        if end - first > limit:
+            crowd.update(in_time[max(first, taken) : end])
+            taken = end
+    return {name: trouble for name, trouble in troubled.items() if name in crowd}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """A host that counts towards a storm.
+
+    ``since_s``: since when it has been lost, or convicted. ``is_now``: that is within the window,
+    or it would be convicted now.
+    """
+
+    since_s: float
+    is_now: bool
+
+
+def troubled_hosts(
+    view: ClusterView, policy: Policy, now_s: float, others: Iterable[Hold] = ()
+) -> Mapping[str, Trouble]:
+    """Find the hosts that count towards a storm: missed still, or convicted within the window.
 
     One whose session has not ended counts as soon as its planes are silent, because its power alone
     may convict it from then on. Hosts that are alive by another witness count too: many lost
     sessions at once point at ZooKeeper or a network, not at the hosts. Hosts without an agent do
     not: they have no session to lose, and only a person convicts them, one by one. Released hosts
     do not: an operator has told what happened to them.
+
+    Args:
+        view: the world.
+        policy: the numbers and choices.
+        now_s: monotonic seconds.
+        others: the other holds in force.
     """
-    return tuple(
-        name
-        for name, host in sorted(view.hosts.items())
-        if host.record.value is not None
-        and not host.spec.agentless
-        and name not in view.control.value.maintenance
-        and not is_released(view, host)
-        and (
-            _is_lost(host, policy, now_s)
-            or (
-                host.record.value.state in _TROUBLED
-                and now_s - host.state_since_s <= policy.holds.storm_window_s
+    barred = {hold.scope for hold in others if hold.kind in _OF_ONE_HOST}
+    found: dict[str, Trouble] = {}
+    for name, host in sorted(view.hosts.items()):
+        if not _counts(view, host) or is_released(view, host):
+            continue
+        record = host.record.value
+        if record is not None and record.state in _TROUBLED:
+            convicted_s = convicted_since_s(view, host, policy)
+            if now_s - convicted_s <= policy.holds.storm_window_s:
+                found[name] = Trouble(since_s=convicted_s, is_now=True)
+        elif _is_lost(host, policy, now_s):
+            since_s = lost_since_s(view, host, policy, now_s)
+            is_now = now_s - since_s <= policy.holds.storm_window_s or (
+                name not in barred and would_be_convicted(view, host, policy, now_s)
             )
-        )
-    )
+            found[name] = Trouble(since_s=since_s, is_now=is_now)
+    return found
+
+
+_OF_ONE_HOST = frozenset({HoldKind.PROTECTED, HoldKind.OPERATOR_DISABLED, HoldKind.UNREADABLE})
+"""Holds that keep one host from being convicted, whatever becomes of the others."""
 
 
 def storm_limit(view: ClusterView, policy: Policy) -> int:
@@ -175,7 +247,7 @@ def _rate(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
         for _, incident in sorted(view.incidents.items())
         if incident.record.value.trigger is Trigger.DETECTOR
         and incident.opened_s is not None
-        and incident.opened_s > since_s
+        and opened_since_s(view, incident, incident.opened_s, policy) > since_s
         and not _was_released(view, incident.record.value.host, incident.record.value.boot_id)
     ]
     if len(convicted) < policy.holds.rate_hosts_max:

@@ -17,6 +17,7 @@ from hamon.model.names import IncidentId
 from hamon.model.stored import StoredCluster, StoredHost, StoredIncident
 from hamon.model.view import (
     ClusterView,
+    FirstLook,
     HostView,
     IncidentView,
     MigrationView,
@@ -92,6 +93,7 @@ class Observer:
             leader=stored.leader,
             unreadable=stored.unreadable,
             cloud=self._cloud_view(stored),
+            first_look=self._memory.first("look", FirstLook(at_s=now_s, wall=self._clock.wall())),
         )
 
     def remember(self, view: ClusterView, decision: Decision) -> None:

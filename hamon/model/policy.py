@@ -99,10 +99,11 @@ class HoldPolicy:
     """The brakes (S9, S10).
 
     Storm: more than ``storm_hosts_max`` hosts, or more than ``storm_share_max`` of the enrolled and
-    armed ones, wanting conviction within ``storm_window_s`` hold everything (one host is always
-    allowed). ``domain_labels``: hosts that share a value of one of these labels fail together (a
-    rack, a room): more than ``domain_hosts_max`` of them or ``domain_share_max`` hold that domain
-    only, which then counts as one. ``storm_cooldown_s``: for so long after a storm nothing new.
+    armed ones, lost within ``storm_window_s`` of each other or wanting conviction within it, hold
+    everything (one host is always allowed). ``domain_labels``: hosts that share a value of one of
+    these labels fail together (a rack, a room): more than ``domain_hosts_max`` of them or
+    ``domain_share_max`` hold that domain only, which then counts as one. ``storm_cooldown_s``: for
+    so long after a storm nothing new.
     Rate: at most ``rate_hosts_max`` convictions within ``rate_window_s``, however slowly they come.
     ``released_at_once``: of hosts that an operator released, so many are being fenced at a time.
     ``blind_share_max``: when more than this part of the hosts with a session, and at least two, are

@@ -185,6 +185,17 @@ class OwnView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FirstLook:
+    """When a controller first saw the whole cluster, by its own clock and by the wall's.
+
+    What was so by then may have been so for long, and only stamps of others can tell how long.
+    """
+
+    at_s: float
+    wall: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyReading:
     """Whether a guest answered where it says it will when it is ready; ``asked_s``: when asked."""
 
@@ -201,7 +212,8 @@ class ClusterView:
     paths of znodes with a newer schema or rubbish. ``cloud``: Nova, None: there is none.
     ``ready``: what guests that others wait for told this controller last. ``storms``: where a
     leader has seen one, None: that cannot be read now. ``leader``: as ZooKeeper tells, for people:
-    it may have left office a moment ago; None: nobody leads.
+    it may have left office a moment ago; None: nobody leads. ``first_look``: this controller's,
+    None: it saw everything begin that there is.
     """
 
     own: OwnView
@@ -217,3 +229,4 @@ class ClusterView:
     unreadable: tuple[str, ...] = ()
     cloud: CloudView | None = None
     ready: Mapping[GuestId, ReadyReading] = field(default_factory=dict)
+    first_look: FirstLook | None = None

@@ -7,11 +7,13 @@ import pytest
 from hamon.coordination.access import Identities, access_for
 from hamon.coordination.cluster import ZooKeeperCluster
 from hamon.coordination.codec import encode
+from hamon.decide.storms import storm_holds
 from hamon.engine.cloud_picture import CloudPicture
 from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
 from hamon.evacuator.cloud.pacing import Pace
 from hamon.model.change import Decision
+from hamon.model.control import HoldKind
 from hamon.model.host import (
     GuestAgent,
     Heartbeat,
@@ -20,11 +22,12 @@ from hamon.model.host import (
     HostRecord,
     HostState,
 )
-from hamon.model.names import Epoch, HostName
+from hamon.model.names import Epoch, HostName, IncidentId
+from hamon.model.policy import Policy
 from hamon.model.proof import Evidence
 from hamon.model.reason import reason
 from hamon.ports.store import CreateNode, DeleteNode, SetData
-from tests.builders import BOOT, HOST, ME, a_guest, an_own
+from tests.builders import BOOT, HOST, ME, a_guest, an_incident, an_own
 from tests.cloud_builders import a_server
 from tests.unit.engine_world import CONTROLLERS, SPEC, World
 
@@ -200,3 +203,51 @@ async def test_observe__guests_of_a_restarted_host__are_known_until_it_is_up(
     assert view is not None
     assert view.cloud is not None
     assert is_kept is bool(view.cloud.listed_s)
+
+
+async def test_first_look__is_told_as_it_was(watcher: Watcher) -> None:
+    """What was so by then may be old; a later look does not make anything older."""
+    await watcher.look()
+    view = watcher.observer.view(an_own())
+    assert view is not None
+    first = view.first_look
+    assert first is not None
+    assert first.at_s == view.hosts[HOST].session_lost_s
+
+    await watcher.look()
+
+    later = watcher.observer.view(an_own())
+    assert later is not None
+    assert first == later.first_look
+
+
+@pytest.mark.parametrize(
+    ("stamp", "expected"),
+    [("2025-01-01T00:00:00.000Z", False), ("", True), ("2999-01-01T00:00:00.000Z", True)],
+)
+async def test_rate__new_controller_finds_ten_open_incidents__counts_those_not_said_to_be_old(
+    watcher: Watcher, stamp: str, *, expected: bool
+) -> None:
+    """Ten machines wait for spare parts since last year, and a controller is restarted."""
+    for number in range(10):
+        host = HostName(f"dead-{number}")
+        name = IncidentId(f"{host}-3")
+        incident = an_incident(host=host, incident=name, stamps={"convicted": stamp}).record.value
+        root = f"/incidents/{name}"
+        path = f"{root}/record"
+        access = access_for(path, Identities(controllers=CONTROLLERS))
+        await watcher.world.hand.commit(
+            [
+                CreateNode(path=root, data=b"", access=access),
+                CreateNode(path=f"{root}/migrations", data=b"", access=access),
+                CreateNode(path=path, data=encode(path, incident), access=access),
+            ]
+        )
+    await watcher.look()
+
+    view = watcher.observer.view(an_own())
+
+    assert view is not None
+    assert 10 == len(view.incidents)
+    found = storm_holds(view, Policy(), watcher.world.clock.now_s())
+    assert expected == (HoldKind.RATE in {hold.kind for hold in found})

@@ -16,4 +16,4 @@ def test_troubled__returning_host__counts_when_it_is_gone_again(
     """It may be convicted once more, so it takes one of the places that there are (S9)."""
     host = a_host(HOST, HostState.RETURNING, boot_id=NEXT_BOOT, is_here=is_here)
 
-    assert counted == troubled_hosts(a_view(host), Policy(), NOW_S)
+    assert counted == tuple(troubled_hosts(a_view(host), Policy(), NOW_S))
