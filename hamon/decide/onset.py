@@ -17,6 +17,7 @@ from datetime import datetime
 from hamon.detector.verdict import fresh_probes
 from hamon.model.host import MISSED_STATES, HostRecord
 from hamon.model.policy import Policy
+from hamon.model.proof import Vote
 from hamon.model.view import ClusterView, HostView, IncidentView
 
 LONG_LOST_S = 86_400.0
@@ -35,12 +36,15 @@ def lost_since_s(view: ClusterView, host: HostView, policy: Policy, now_s: float
 
     Args:
         view: the world.
-        host: one that is lost: without a session, or silent with it.
+        host: one that is lost: without a session, or silent with it; one that is given up though
+            it is heard is lost as of now.
         policy: the numbers.
         now_s: monotonic seconds.
     """
     if host.heartbeat is not None:
-        return max(vote.changed_s for vote in fresh_probes(host, policy.detection, now_s))
+        votes = fresh_probes(host, policy.detection, now_s)
+        is_heard = not votes or any(vote.vote is not Vote.SILENT for vote in votes)
+        return now_s if is_heard else max(vote.changed_s for vote in votes)
     seen_s = host.session_lost_s if host.session_lost_s is not None else now_s
     record = host.record.value
     if record is None or record.state not in MISSED_STATES or not _is_earlier(record, view):

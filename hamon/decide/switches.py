@@ -19,7 +19,7 @@ from hamon.model.control import (
     RequestKind,
 )
 from hamon.model.names import CLUSTER, HostName
-from hamon.model.policy import Policy
+from hamon.model.policy import DegradedPolicy, Policy
 from hamon.model.reason import reason
 from hamon.model.view import ClusterView
 
@@ -161,10 +161,15 @@ def _bounded(until: str, wall: str) -> str:
 
 
 def _lives(view: ClusterView, name: HostName, policy: Policy, now_s: float) -> bool:
-    """Say whether a host has a session and is heard, or its agent answers without one."""
-    verdict = judge(view, view.hosts[name], policy.detection, now_s)
-    is_well = verdict.call in {Call.WELL, Call.DEGRADED}
-    return is_well or verdict.reason.code == "alive_by_echo"
+    """Say whether a host has a session and is heard, or its agent answers without one.
+
+    One that policy fences for what its own checks find is as good as lost.
+    """
+    host = view.hosts[name]
+    verdict = judge(view, host, policy.detection, now_s)
+    if verdict.call is Call.DEGRADED:
+        return policy.detection.of(host.spec.policy).degraded is not DegradedPolicy.FENCE
+    return verdict.call is Call.WELL or verdict.reason.code == "alive_by_echo"
 
 
 def end_of_switches(view: ClusterView, policy: Policy, now_s: float) -> Thought:

@@ -27,7 +27,7 @@ from hamon.model.control import (
 from hamon.model.host import Carried, HostChecks, HostState, Leaving, Right
 from hamon.model.incident import Trigger
 from hamon.model.names import BootId, Epoch, HostName, IncidentId
-from hamon.model.policy import HoldPolicy, LeavingPolicy, PartitionedPolicy, Policy
+from hamon.model.policy import DegradedPolicy, HoldPolicy, LeavingPolicy, PartitionedPolicy, Policy
 from hamon.model.proof import Source, Vote
 from hamon.model.view import ClusterView, HostView, IncidentView, OwnView
 from tests.builders import (
@@ -528,11 +528,11 @@ def test_release__passes_the_rate__but_no_other_hold() -> None:
     assert {HoldKind.DISARMED} == held(disarmed, dark[0])
 
 
-def answered(view: ClusterView) -> Request:
+def answered(view: ClusterView, policy: Policy = RACKS) -> Request:
     """The answer that a round gives to the one request."""
     (answer,) = (
         value
-        for value in writes(*changes_of(decide(view, RACKS, NOW_S))).values()
+        for value in writes(*changes_of(decide(view, policy, NOW_S))).values()
         if isinstance(value, Request)
     )
     return answer
@@ -541,7 +541,8 @@ def answered(view: ClusterView) -> Request:
 def asked_for(*hosts: HostView) -> Versioned[Request]:
     """The request to release hosts in the boots that they registered last."""
     boots = {host.name: BOOT for host in hosts}
-    return a_request(RequestKind.RELEASE, boots=boots, until="2099", reason="dark")
+    until = "2026-01-01T00:30:00.000Z"
+    return a_request(RequestKind.RELEASE, boots=boots, until=until, reason="dark")
 
 
 @pytest.mark.parametrize(
@@ -586,9 +587,25 @@ def test_release__of_a_rack_whatever_became_of_its_hosts__is_accepted(lost: Host
     assert RequestState.ACCEPTED is answered(view).state
 
 
-def releases_left(view: ClusterView) -> tuple[Release, ...] | None:
+@pytest.mark.parametrize("degraded", DegradedPolicy)
+def test_release__of_a_host_whose_own_checks_fail__is_refused_unless_that_fences_it(
+    degraded: DegradedPolicy,
+) -> None:
+    """Where policy gives such a host up it may be released like a lost one; it stays released."""
+    policy = replace(RACKS, detection=replace(RACKS.detection, degraded=degraded))
+    ill = a_host(HOST, HostState.DEGRADED, checks=HostChecks(boot_id=BOOT, failed={"link": "no"}))
+    is_lost = degraded is DegradedPolicy.FENCE
+
+    answer = answered(a_view(ill, a_host(SPARE), requests=[asked_for(ill)]), policy)
+    left = releases_left(with_releases(a_view(ill), released(ill)), policy)
+
+    assert is_lost == (RequestState.ACCEPTED is answer.state)
+    assert is_lost == (left is None)
+
+
+def releases_left(view: ClusterView, policy: Policy = RACKS) -> tuple[Release, ...] | None:
     """The releases that a round writes down, None: it writes no switches."""
-    found = writes(*changes_of(decide(view, RACKS, NOW_S))).get(CONTROL)
+    found = writes(*changes_of(decide(view, policy, NOW_S))).get(CONTROL)
     assert found is None or isinstance(found, Control)
     return None if found is None else found.releases
 
