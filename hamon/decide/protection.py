@@ -5,13 +5,14 @@ Pure. Rules:
 1. A host that carries a controller or a ZooKeeper server is never fenced, unless that is allowed,
    and a quorum of ZooKeeper survives without it (S11, S12). The leader's own host never is.
 2. A host that an operator disabled in Nova is somebody's work: when it dies it is held, and pages.
+3. Both hold until it is convicted, and again as soon as it returns: it may be lost on its way.
 """
 
 from __future__ import annotations
 
 from hamon.model.cloud import OURS
 from hamon.model.control import Hold, HoldKind
-from hamon.model.host import MISSED_STATES, SHUT_OUT_STATES, Carried
+from hamon.model.host import MISSED_STATES, SHUT_OUT_STATES, Carried, HostState
 from hamon.model.policy import Policy
 from hamon.model.view import ClusterView, HostView
 
@@ -26,7 +27,7 @@ def protection_holds(view: ClusterView, policy: Policy) -> list[Hold]:
 
 
 def _foundation(view: ClusterView, host: HostView, policy: Policy) -> list[Hold]:
-    if _is_shut_out(host):
+    if _is_convicted(host):
         return []
     if str(host.name) == view.own.controller:
         return [_protected(host, "this controller itself runs there")]
@@ -47,7 +48,7 @@ def _foundation(view: ClusterView, host: HostView, policy: Policy) -> list[Hold]
 
 
 def _protected(host: HostView, why: str) -> Hold:
-    return Hold(kind=HoldKind.PROTECTED, scope=host.name, reason=why, needs_human=is_missed(host))
+    return Hold(kind=HoldKind.PROTECTED, scope=host.name, reason=why, needs_human=_is_lost(host))
 
 
 def _takes_server_away(host: HostView) -> bool:
@@ -57,6 +58,26 @@ def _takes_server_away(host: HostView) -> bool:
 def _is_shut_out(host: HostView) -> bool:
     record = host.record.value
     return record is not None and record.state in SHUT_OUT_STATES
+
+
+def _is_convicted(host: HostView) -> bool:
+    """Say whether it is convicted and not back: nothing is left to protect it from.
+
+    One that returns may be lost and convicted once more, in its new boot.
+    """
+    return _is_shut_out(host) and not _is_returning(host)
+
+
+def _is_returning(host: HostView) -> bool:
+    record = host.record.value
+    return record is not None and record.state is HostState.RETURNING
+
+
+def _is_lost(host: HostView) -> bool:
+    """Say whether its protection is what keeps it from being fenced, as far as can be seen."""
+    if is_missed(host):
+        return True
+    return _is_returning(host) and host.heartbeat is None and not host.spec.agentless
 
 
 def is_missed(host: HostView) -> bool:
@@ -69,7 +90,7 @@ def _disabled(view: ClusterView, host: HostView) -> list[Hold]:
     service = view.cloud.services.get(host.service_host) if view.cloud is not None else None
     if service is None or service.is_enabled or service.disabled_reason.startswith(OURS):
         return []
-    if _is_shut_out(host):
+    if _is_convicted(host):
         return []
     said = service.disabled_reason or "no reason given"
     return [
@@ -77,6 +98,6 @@ def _disabled(view: ClusterView, host: HostView) -> list[Hold]:
             kind=HoldKind.OPERATOR_DISABLED,
             scope=host.name,
             reason=f"its nova-compute was disabled by somebody: {said}",
-            needs_human=is_missed(host),
+            needs_human=_is_lost(host),
         )
     ]

@@ -7,14 +7,26 @@ from dataclasses import replace
 import pytest
 
 from hamon.decide.holds import against_conviction, holds
-from hamon.model.cloud import OURS
+from hamon.decide.tick import decide
+from hamon.model.cloud import OURS, ComputeService
 from hamon.model.control import HoldKind
-from hamon.model.host import Carried, HostState
+from hamon.model.host import SHUT_OUT_STATES, Carried, HostState
 from hamon.model.names import HostName
 from hamon.model.policy import HoldPolicy, Policy
 from hamon.model.view import ClusterView, HostView
-from tests.builders import HOST, ME, NOW_S, a_host, a_lost_host, a_view
+from tests.builders import (
+    HOST,
+    ME,
+    NEXT_BOOT,
+    NOW_S,
+    a_host,
+    a_lost_host,
+    a_view,
+    an_incident,
+    off_twice,
+)
 from tests.cloud_builders import a_cloud, a_service
+from tests.decisions import state_written
 
 ALLOWED = Policy(holds=HoldPolicy(fence_controllers=True), zookeeper_servers=3)
 ZOOKEEPER = (Carried.ZOOKEEPER,)
@@ -75,6 +87,57 @@ def test_foundation__own_host__is_never_convicted_whatever_is_allowed() -> None:
     host = a_lost_host(HostName(ME))
 
     assert {HoldKind.PROTECTED} == held(a_view(host), host)
+
+
+def lost_on_its_way_back(name: HostName = HOST) -> HostView:
+    """A host that returned in a new boot, and is gone again."""
+    readings = off_twice(name)
+    return a_host(name, HostState.RETURNING, boot_id=NEXT_BOOT, is_here=False, readings=readings)
+
+
+def among_others(host: HostView, service: ComputeService | None = None) -> ClusterView:
+    """A view of a host among others that are well, its incident of long ago; with a Nova or not."""
+    others = (a_host(HostName(f"well-{number}")) for number in range(4))
+    incident = replace(an_incident(host=host.name), opened_s=NOW_S - 5000.0)
+    view = a_view(host, *others, incidents=[incident])
+    if service is None:
+        return view
+    return replace(view, cloud=a_cloud(services={service.host: service}))
+
+
+@pytest.mark.parametrize(
+    ("host", "service", "kind"),
+    [
+        (lost_on_its_way_back(), None, None),
+        (carrying(lost_on_its_way_back(), *ZOOKEEPER), None, HoldKind.PROTECTED),
+        (lost_on_its_way_back(HostName(ME)), None, HoldKind.PROTECTED),
+        (
+            lost_on_its_way_back(),
+            a_service(HOST, is_enabled=False, disabled_reason="new disks"),
+            HoldKind.OPERATOR_DISABLED,
+        ),
+    ],
+    ids=["any other", "carries ZooKeeper", "the leader's own", "disabled by an operator"],
+)
+def test_returning__lost_again__is_as_protected_as_before(
+    host: HostView, service: ComputeService | None, kind: HoldKind | None
+) -> None:
+    """It may be convicted once more, in its new boot: what spoke against that still does."""
+    view = among_others(host, service)
+
+    convicted = state_written(decide(view, Policy(), NOW_S), host.name) is HostState.FENCING
+
+    assert convicted == (kind is None)
+    found = {(h.kind, h.needs_human) for h in holds(view, Policy(), NOW_S) if h.scope == host.name}
+    assert found == ({(kind, True)} if kind is not None else set())
+
+
+@pytest.mark.parametrize("state", sorted(SHUT_OUT_STATES - {HostState.RETURNING}), ids=str)
+def test_foundation__convicted_already__is_protected_from_nothing(state: HostState) -> None:
+    """What was begun goes on: a hold would stand there for nothing."""
+    view = among_others(carrying(a_host(HOST, state, is_here=False), *ZOOKEEPER))
+
+    assert [] == [hold for hold in holds(view, Policy(), NOW_S) if hold.scope == HOST]
 
 
 @pytest.mark.parametrize(
