@@ -106,10 +106,15 @@ def refuse_life(view: ClusterView, host: HostView, policy: DetectionPolicy, now_
 def may_be_given_up_anew(view: ClusterView, host: HostView) -> bool:
     """Say whether a host that was coming back may be given up once more.
 
-    Nothing convicts it by itself when it is lost on its way, and the guests that stayed are down.
+    Without an agent nothing convicts it by itself when it is lost on its way; with one, a hold may
+    keep it from that. The guests that stayed are down.
     """
     record = host.record.value
-    if not host.spec.agentless or record is None or record.state is not HostState.RETURNING:
+    if record is None or record.state is not HostState.RETURNING:
+        return False
+    if not host.spec.agentless and (
+        host.heartbeat is not None or host.boot_id in {None, host.guard.value.boot_id}
+    ):
         return False
     return not any(
         migration.record.value.status in OPEN_MIGRATIONS

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from hamon.decide.holds import against_conviction, holds
 from hamon.decide.tick import decide
 from hamon.model.cloud import OURS, ComputeService
-from hamon.model.control import HoldKind
+from hamon.model.control import HoldKind, Request, RequestKind, RequestState
 from hamon.model.host import SHUT_OUT_STATES, Carried, HostState
+from hamon.model.incident import IncidentRecord
 from hamon.model.names import HostName
 from hamon.model.policy import HoldPolicy, Policy
 from hamon.model.view import ClusterView, HostView
 from tests.builders import (
+    BOOT,
     HOST,
     ME,
     NEXT_BOOT,
     NOW_S,
     a_host,
     a_lost_host,
+    a_request,
     a_view,
     an_incident,
     off_twice,
 )
 from tests.cloud_builders import a_cloud, a_service
-from tests.decisions import state_written
+from tests.decisions import state_written, writes
 
 ALLOWED = Policy(holds=HoldPolicy(fence_controllers=True), zookeeper_servers=3)
 ZOOKEEPER = (Carried.ZOOKEEPER,)
@@ -89,10 +93,10 @@ def test_foundation__own_host__is_never_convicted_whatever_is_allowed() -> None:
     assert {HoldKind.PROTECTED} == held(a_view(host), host)
 
 
-def lost_on_its_way_back(name: HostName = HOST) -> HostView:
+def lost_on_its_way_back(name: HostName = HOST, **others: Any) -> HostView:  # noqa: ANN401
     """A host that returned in a new boot, and is gone again."""
-    readings = off_twice(name)
-    return a_host(name, HostState.RETURNING, boot_id=NEXT_BOOT, is_here=False, readings=readings)
+    facts = {"boot_id": NEXT_BOOT, "is_here": False, "readings": off_twice(name)} | others
+    return a_host(name, HostState.RETURNING, **facts)
 
 
 def among_others(host: HostView, service: ComputeService | None = None) -> ClusterView:
@@ -130,6 +134,32 @@ def test_returning__lost_again__is_as_protected_as_before(
     assert convicted == (kind is None)
     found = {(h.kind, h.needs_human) for h in holds(view, Policy(), NOW_S) if h.scope == host.name}
     assert found == ({(kind, True)} if kind is not None else set())
+
+
+@pytest.mark.parametrize(
+    ("others", "state"),
+    [
+        ({}, RequestState.ACCEPTED),
+        ({"is_here": True}, RequestState.REFUSED),
+        ({"boot_id": BOOT}, RequestState.REFUSED),
+    ],
+    ids=["lost again", "returns", "its new boot is not known"],
+)
+def test_evacuate_host__disabled_and_lost_on_its_way_back__is_passed_by_hand(
+    others: dict[str, Any], state: RequestState
+) -> None:
+    """What the hold advises can be done: nothing else would move the guests that stayed."""
+    host = lost_on_its_way_back(**others)
+    view = among_others(host, a_service(HOST, is_enabled=False, disabled_reason="new disks"))
+    request = a_request(RequestKind.EVACUATE_HOST, HOST, boot_id=host.boot_id)
+
+    decision = decide(replace(view, requests={"r-1": request}), Policy(), NOW_S)
+
+    written = writes(*decision.transitions).values()
+    assert [state] == [value.state for value in written if isinstance(value, Request)]
+    opened = [value for value in written if isinstance(value, IncidentRecord)]
+    passed = [word.partition(":")[0] for each in opened for word in each.overridden]
+    assert passed == ([HoldKind.OPERATOR_DISABLED] if state is RequestState.ACCEPTED else [])
 
 
 @pytest.mark.parametrize("state", sorted(SHUT_OUT_STATES - {HostState.RETURNING}), ids=str)
