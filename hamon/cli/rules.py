@@ -221,6 +221,9 @@ HOLD_RULES: Mapping[HoldKind, Rule] = {
         ("detection.boot_grace_s", "zookeeper.session_timeout_s"),
     ),
     HoldKind.OPERATOR_DISABLED: Rule("what somebody set aside is that person's work"),
+    HoldKind.NOVA_NOT_READ: Rule(
+        "before a host is convicted Nova is asked, anew, whether somebody disabled it"
+    ),
     HoldKind.MAINTENANCE: Rule("a host in maintenance is never suspected, never fenced"),
     HoldKind.DISARMED: Rule("disarmed, nothing new is started anywhere"),
     HoldKind.UNREADABLE: Rule("what cannot be read is not guessed at"),

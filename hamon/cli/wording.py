@@ -336,6 +336,10 @@ HOLD_WORDINGS: Mapping[HoldKind, Wording] = {
     HoldKind.OPERATOR_DISABLED: Wording(
         "an operator disabled it", "`hamon evacuate-host {scope}` if its guests shall move"
     ),
+    HoldKind.NOVA_NOT_READ: Wording(
+        "its service in Nova is being read",
+        "ends with the reading; if it lasts, look whether nova-api and keystone answer",
+    ),
     HoldKind.OWN_HEALTH: Wording("this controller is not well", "ends by itself when it is"),
     HoldKind.START_UP: Wording("just started", "ends by itself"),
     HoldKind.MAINTENANCE: Wording("in maintenance", "`hamon maintenance off {scope}` ends it"),

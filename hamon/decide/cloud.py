@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from hamon.decide.holds import against_action, against_moving
-from hamon.decide.protection import is_missed
+from hamon.decide.protection import waits_for_services
 from hamon.decide.thought import Thought, unchanged
 from hamon.evacuator.barrier import barrier_of
 from hamon.evacuator.cloud import rows
@@ -48,6 +48,9 @@ from hamon.model.view import ClusterView, HostView, IncidentView
 
 SERVICES_PERIOD_S = 10.0
 SERVICES_SOON_S = 1.0
+SERVICES_AT_ONCE_S = 0.2
+"""When a conviction waits for the list; hosts that fall silent within so long share one."""
+
 _SERVICES_POLLS = 6
 """With hundreds of guests under way services are listed once in so many polls: no decision about a
 guest waits for that list, or asks for it."""
@@ -93,7 +96,7 @@ def think_cloud(
     cloud = view.cloud
     if cloud is None:
         return Thought()
-    looks, wake_at_s = _looks(view, cloud, against_moving(in_force), now_s)
+    looks, wake_at_s = _looks(view, cloud, policy, against_moving(in_force), now_s)
     emptied = {host.service_host for host in view.hosts.values() if _state(host) in _EMPTIED}
     if cloud.services_s is not None:
         looks = (*looks, *choices_due(cloud, emptied, now_s))
@@ -124,22 +127,29 @@ def think_cloud(
 
 
 def _looks(
-    view: ClusterView, cloud: CloudView, held: Mapping[str, Hold], now_s: float
+    view: ClusterView, cloud: CloudView, policy: Policy, held: Mapping[str, Hold], now_s: float
 ) -> tuple[tuple[CloudLook, ...], float]:
     """Return what is to be read now, and when the next reading will be due."""
     due: list[CloudLook] = []
     wake_at_s = now_s + SERVICES_PERIOD_S
 
-    def read(look: CloudLook, read_s: float | None, period_s: float) -> None:
+    def read(
+        look: CloudLook, read_s: float | None, period_s: float, *, again_s: float = 0.0
+    ) -> None:
         nonlocal wake_at_s
         at_s = now_s if read_s is None else read_s + period_s
         if at_s <= now_s:
             due.append(look)
-            at_s = now_s + period_s
+            at_s = now_s + max(period_s, again_s)
         wake_at_s = min(wake_at_s, at_s)
 
     troubled = [host for _, host in sorted(view.hosts.items()) if _is_shut_out(host)]
-    read(CloudLook(kind=_K.SERVICES), cloud.services_s, _services_period_s(view, cloud))
+    read(
+        CloudLook(kind=_K.SERVICES),
+        cloud.services_s,
+        _services_period_s(view, cloud, policy, now_s),
+        again_s=SERVICES_SOON_S,
+    )
     if cloud.services_s is None:
         # Their heartbeats tell the time by Nova's clocks, from which on changes can be listed.
         return tuple(due), wake_at_s
@@ -212,7 +222,9 @@ def _is_shut_out(host: HostView) -> bool:
     return _state(host) in SHUT_OUT_STATES
 
 
-def _services_period_s(view: ClusterView, cloud: CloudView) -> float:
+def _services_period_s(view: ClusterView, cloud: CloudView, policy: Policy, now_s: float) -> float:
+    if any(waits_for_services(view, host, policy, now_s) for host in view.hosts.values()):
+        return SERVICES_AT_ONCE_S
     if any(_needs_services(view, cloud, host) for host in view.hosts.values()):
         return SERVICES_SOON_S
     if any(host.spec.agentless for host in view.hosts.values()):
@@ -224,9 +236,6 @@ def _services_period_s(view: ClusterView, cloud: CloudView) -> float:
 def _needs_services(view: ClusterView, cloud: CloudView, host: HostView) -> bool:
     """Say whether a decision about the host waits for what Nova says of its service."""
     if _state(host) in {HostState.RETURNING, HostState.RESTARTED}:
-        return True
-    if is_missed(host) and cloud.services_s is not None and cloud.services_s < host.state_since_s:
-        # Whoever disabled it a moment ago works on it: it is not to be fenced (protection.py).
         return True
     if host.spec.agentless and _state(host) in {HostState.FENCED, HostState.EVACUATING}:
         # Its heartbeat in Nova would show that the proof was wrong.

@@ -7,8 +7,8 @@ Rules:
    fenced already goes on, so that a storm does not leave guests half moved. Disarm and shadow mode
    stop every intent.
 3. An operator may override storm, rate, start-up, maintenance and what another operator disabled in
-   Nova, by hand; it is printed and audited. Nobody overrides disarm, shadow mode, own health, the
-   protection of what hamon stands on, an unreadable znode, or the proof.
+   Nova, or may have, by hand; it is printed and audited. Nobody overrides disarm, shadow mode, own
+   health, the protection of what hamon stands on, an unreadable znode, or the proof.
 4. Lost definitions hold what would follow from them (no guest is retired, none comes), but no
    conviction: what was published of the guests is all there is, and enough to rebuild them.
 """
@@ -35,6 +35,7 @@ OVERRIDABLE = frozenset(
         HoldKind.START_UP,
         HoldKind.MAINTENANCE,
         HoldKind.OPERATOR_DISABLED,
+        HoldKind.NOVA_NOT_READ,
     }
 )
 """Holds that ``evacuate-host`` and ``confirm-down`` may pass, printed and audited."""
@@ -49,7 +50,7 @@ def holds(view: ClusterView, policy: Policy, now_s: float) -> tuple[Hold, ...]:
         *_two_copies(view),
         *_own_health(view, policy, now_s),
         *_start_up(view, policy, now_s),
-        *protection_holds(view, policy),
+        *protection_holds(view, policy, now_s),
         *_unreadable(view),
         *_maintenance(view),
         *_definitions_lost(view),

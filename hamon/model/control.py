@@ -84,6 +84,7 @@ class HoldKind(StrEnum):
     SHADOW = "shadow"
     PROTECTED = "protected"
     OPERATOR_DISABLED = "operator_disabled"
+    NOVA_NOT_READ = "nova_not_read"
     OWN_HEALTH = "own_health"
     START_UP = "start_up"
     MAINTENANCE = "maintenance"

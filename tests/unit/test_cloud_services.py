@@ -105,18 +105,33 @@ def test_looks__all_is_well__only_services_and_seldom(
 
 
 @pytest.mark.parametrize(
-    ("age_s", "looks"), [(2.0, {(CloudLookKind.SERVICES, "")}), (0.5, set())], ids=["old", "new"]
+    ("age_s", "suspect_s", "looks"),
+    [
+        (2.0, 1.0, {(CloudLookKind.SERVICES, "")}),
+        (0.5, 1.0, set()),
+        (0.5, 0.1, {(CloudLookKind.SERVICES, "")}),
+        (0.1, 0.0, set()),
+        (None, 1.0, {(CloudLookKind.SERVICES, "")}),
+    ],
+    ids=["before", "since", "just before", "a moment ago", "never"],
 )
 def test_looks__host_is_suspect__services_are_read_once_since_then(
-    age_s: float, looks: set[tuple[CloudLookKind, str]]
+    age_s: float | None, suspect_s: float, looks: set[tuple[CloudLookKind, str]]
 ) -> None:
-    """Whoever disabled a host a moment before it was switched off works on it."""
-    cloud = CloudView(services={HOST: a_service(HOST)}, services_s=NOW_S - age_s)
-    suspect = a_host(state=HostState.SUSPECT, state_since_s=NOW_S - 1.0)
+    """Whoever disabled a host a moment before it was switched off works on it.
+
+    At once, because the conviction waits for it; but not anew for each of many that fall together.
+    """
+    cloud = CloudView()
+    if age_s is not None:
+        cloud = CloudView(services={HOST: a_service(HOST)}, services_s=NOW_S - age_s)
+    suspect = a_host(state=HostState.SUSPECT, state_since_s=NOW_S - suspect_s)
 
     decision = decide(replace(a_view(suspect, a_spare()), cloud=cloud), POLICY, NOW_S)
 
     assert looks == kinds(decision)
+    assert decision.wake_at_s is not None
+    assert decision.wake_at_s > NOW_S
 
 
 def test_looks__host_is_proven_dead__its_guests_and_their_migrations_are_read() -> None:

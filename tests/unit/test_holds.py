@@ -273,6 +273,7 @@ def test_overridable__the_list__is_what_an_operator_can_judge() -> None:
         HoldKind.START_UP,
         HoldKind.MAINTENANCE,
         HoldKind.OPERATOR_DISABLED,
+        HoldKind.NOVA_NOT_READ,
     } == OVERRIDABLE
 
 

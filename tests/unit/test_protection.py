@@ -9,12 +9,13 @@ import pytest
 
 from hamon.decide.holds import against_conviction, holds
 from hamon.decide.tick import decide
-from hamon.model.cloud import OURS, ComputeService
+from hamon.model.action import CloudLook, CloudLookKind
+from hamon.model.cloud import OURS, CloudView, ComputeService
 from hamon.model.control import HoldKind, Request, RequestKind, RequestState
 from hamon.model.host import SHUT_OUT_STATES, Carried, HostState
 from hamon.model.incident import IncidentRecord
 from hamon.model.names import HostName
-from hamon.model.policy import HoldPolicy, Policy
+from hamon.model.policy import DegradedPolicy, DetectionPolicy, HoldPolicy, Policy
 from hamon.model.view import ClusterView, HostView
 from tests.builders import (
     BOOT,
@@ -28,6 +29,7 @@ from tests.builders import (
     a_view,
     an_incident,
     off_twice,
+    silence,
 )
 from tests.cloud_builders import a_cloud, a_service
 from tests.decisions import state_written, writes
@@ -95,7 +97,11 @@ def test_foundation__own_host__is_never_convicted_whatever_is_allowed() -> None:
 
 def lost_on_its_way_back(name: HostName = HOST, **others: Any) -> HostView:  # noqa: ANN401
     """A host that returned in a new boot, and is gone again."""
-    facts = {"boot_id": NEXT_BOOT, "is_here": False, "readings": off_twice(name)} | others
+    facts: dict[str, Any] = {
+        "boot_id": NEXT_BOOT,
+        "is_here": False,
+        "readings": off_twice(name),
+    } | others
     return a_host(name, HostState.RETURNING, **facts)
 
 
@@ -190,3 +196,144 @@ def test_disabled__in_nova__is_held_when_it_dies_unless_hamon_did_it(
     assert expected == held(view, host), case
     pages = [h.needs_human for h in holds(view, ALLOWED, NOW_S) if h.scope == HOST]
     assert [True for _ in expected] == pages, case
+
+
+def unread(view: ClusterView, policy: Policy = ALLOWED) -> list[bool]:
+    """Of each hold that waits for Nova's word about the first host, whether it pages."""
+    found = [hold for hold in holds(view, policy, NOW_S) if hold.kind is HoldKind.NOVA_NOT_READ]
+    assert all("whether somebody disabled" in hold.reason for hold in found)
+    return [hold.needs_human for hold in found if hold.scope == HOST]
+
+
+def silent_since(
+    age_s: float,
+    state: HostState = HostState.SUSPECT,
+    **others: Any,  # noqa: ANN401 - see a_host
+) -> HostView:
+    """A host that fell silent, lost its session and was suspected so long ago."""
+    facts: dict[str, Any] = {
+        "state_since_s": NOW_S - age_s,
+        "session_lost_s": NOW_S - age_s,
+        "evidence": silence(for_s=age_s),
+    } | others
+    return a_lost_host(state=state, **facts)
+
+
+def in_a_cloud(host: HostView, **cloud: Any) -> ClusterView:  # noqa: ANN401 - any field
+    """The host among others in a cloud whose services say that all is well."""
+    services = {str(HOST): a_service(HOST)}
+    others = (a_host(HostName(f"well-{number}")) for number in range(4))
+    known = CloudView(services=services, services_s=NOW_S)
+    return replace(a_view(host, *others), cloud=replace(known, **cloud))
+
+
+@pytest.mark.parametrize(
+    ("case", "services_s", "expected"),
+    [
+        ("never read", None, [False]),
+        ("read before it fell silent", NOW_S - 5.1, [False]),
+        ("read since", NOW_S - 5.0, []),
+    ],
+)
+def test_not_read__dead_host__is_convicted_when_nova_was_read_since_it_fell_silent(
+    case: str, services_s: float | None, expected: list[bool]
+) -> None:
+    """Who disabled it to work on it, and switched it off a moment later, is on no older list."""
+    view = in_a_cloud(silent_since(5.0), services_s=services_s)
+    view = view if services_s else replace(view, cloud=CloudView())
+
+    decision = decide(view, ALLOWED, NOW_S)
+
+    assert expected == unread(view), case
+    is_convicted = state_written(decision, HOST) is HostState.FENCING
+    assert is_convicted is not bool(expected), case
+    assert bool(expected) == (CloudLook(kind=CloudLookKind.SERVICES) in decision.looks), case
+
+
+@pytest.mark.parametrize(
+    ("host", "read_age_s", "expected"),
+    [
+        (silent_since(90.0, session_lost_s=NOW_S - 5.0), 6.0, [False]),
+        (silent_since(90.0, evidence=silence(for_s=5.0)), 6.0, [False]),
+        (silent_since(5.0, state=HostState.UP), 6.0, [False]),
+        (silent_since(5.0, state=HostState.UP), 4.0, []),
+        (a_host(evidence=silence(for_s=5.0), readings=off_twice()), 6.0, [False]),
+        (a_host(evidence=silence(for_s=1.0), readings=off_twice()), 6.0, []),
+        (lost_on_its_way_back(), 90.0, [True]),
+        (lost_on_its_way_back(), 1.0, []),
+        (a_host(state=HostState.DEGRADED, state_since_s=NOW_S - 5.0), 6.0, []),
+        (a_host(), 9.0, []),
+    ],
+    ids=[
+        "session lost since", "planes silent since", "not written down yet", "read since",
+        "late", "not late yet", "on its way back", "on its way back, read since",
+        "degraded", "well",
+    ],
+)  # fmt: skip
+def test_not_read__host__counts_from_what_was_heard_last(
+    host: HostView, read_age_s: float, expected: list[bool]
+) -> None:
+    """It may have been disabled at any time before that."""
+    assert expected == unread(in_a_cloud(host, services_s=NOW_S - read_age_s))
+
+
+def test_not_read__degraded_host_that_policy_fences__waits_too() -> None:
+    """It is convicted without having been missed."""
+    policy = Policy(detection=DetectionPolicy(degraded=DegradedPolicy.FENCE))
+    view = in_a_cloud(
+        a_host(state=HostState.DEGRADED, state_since_s=NOW_S - 5.0), services_s=NOW_S - 6.0
+    )
+
+    assert [False] == unread(view, policy)
+
+
+@pytest.mark.parametrize(("age_s", "pages"), [(59.0, False), (61.0, True)])
+def test_not_read__for_a_minute__pages(age_s: float, *, pages: bool) -> None:
+    """Its guests are down for as long, and somebody has to mend Nova."""
+    assert [pages] == unread(in_a_cloud(silent_since(age_s), services_s=NOW_S - 90.0))
+
+
+def test_not_read__disabled_by_what_was_read_before__is_held_and_pages_as_that() -> None:
+    """What is known is said, though Nova does not answer now."""
+    disabled = a_service(HOST, is_enabled=False, disabled_reason="new disks")
+    host = silent_since(5.0)
+    view = in_a_cloud(host, services={HOST: disabled}, services_s=NOW_S - 90.0)
+
+    assert {HoldKind.OPERATOR_DISABLED} == held(view, host)
+    assert [True] == [hold.needs_human for hold in holds(view, ALLOWED, NOW_S)]
+
+
+def test_not_read__its_cell_is_down__waits() -> None:
+    """What Nova says of a service there is not what the service's row has."""
+    unknown = replace(a_service(HOST), is_up=None, is_enabled=False)
+
+    assert [False] == unread(in_a_cloud(silent_since(5.0), services={HOST: unknown}))
+    assert [] == holds_of(in_a_cloud(a_host(), services={HOST: unknown}))
+
+
+@pytest.mark.parametrize("services_s", [None, NOW_S])
+def test_not_read__host_that_nova_does_not_know__waits_for_the_reading_only(
+    services_s: float | None,
+) -> None:
+    """Nobody can have disabled a service that there is not."""
+    view = in_a_cloud(silent_since(5.0), services={}, services_s=services_s)
+
+    assert ([] if services_s else [False]) == unread(view)
+
+
+def test_not_read__host_without_agent__is_not_held() -> None:
+    """Only a person convicts it, and Nova's word is what it is given up by."""
+    host = silent_since(5.0)
+    host = replace(host, spec=replace(host.spec, agentless=True))
+
+    assert [] == unread(in_a_cloud(host, services_s=None))
+
+
+def test_not_read__without_nova__nothing_waits() -> None:
+    """Who runs hosts by libvirt alone disables none there."""
+    assert [] == unread(a_view(silent_since(5.0)))
+
+
+def holds_of(view: ClusterView) -> list[HoldKind]:
+    """The kinds of holds about the first host."""
+    return [hold.kind for hold in holds(view, ALLOWED, NOW_S) if hold.scope == HOST]
