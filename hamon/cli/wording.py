@@ -340,7 +340,11 @@ HOLD_WORDINGS: Mapping[HoldKind, Wording] = {
         "its service in Nova is being read",
         "ends with the reading; if it lasts, look whether nova-api and keystone answer",
     ),
-    HoldKind.OWN_HEALTH: Wording("this controller is not well", "ends by itself when it is"),
+    HoldKind.OWN_HEALTH: Wording(
+        "this controller is not well",
+        "ends by itself when it is; if it lasts, look at its network, and at what may keep it from"
+        " the ports it probes",
+    ),
     HoldKind.START_UP: Wording("just started", "ends by itself"),
     HoldKind.MAINTENANCE: Wording("in maintenance", "`hamon maintenance off {scope}` ends it"),
     HoldKind.DISARMED: Wording("disarmed", "`hamon arm` ends it"),

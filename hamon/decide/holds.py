@@ -15,6 +15,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from hamon.decide.ownership import SETTLED, is_listing_sound
@@ -27,6 +28,11 @@ from hamon.model.host import MISSED_STATES, DomainState
 from hamon.model.names import CLUSTER, GuestId
 from hamon.model.policy import Mode, Policy
 from hamon.model.view import ClusterView, HostView
+
+SILENCE_PAGES_AFTER_S = 300.0
+"""A switch that restarts is back in a few minutes. Whatever keeps a controller from most hosts for
+longer, a firewall on the port of the probes, say, does not end by itself, and nobody is convicted
+meanwhile."""
 
 OVERRIDABLE = frozenset(
     {
@@ -184,13 +190,17 @@ def _own_health(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
         ]
     silent = _silent_though_registered(view, policy, now_s)
     if silent is not None:
-        why = f"hosts with a session do not answer this controller: {silent}; it may be cut off"
-        return [Hold(kind=HoldKind.OWN_HEALTH, scope=CLUSTER, reason=why)]
+        told, since_s = silent
+        why = f"hosts with a session do not answer this controller: {told}; it may be cut off"
+        lasts = now_s - since_s >= SILENCE_PAGES_AFTER_S
+        return [Hold(kind=HoldKind.OWN_HEALTH, scope=CLUSTER, reason=why, needs_human=lasts)]
     return []
 
 
-def _silent_though_registered(view: ClusterView, policy: Policy, now_s: float) -> str | None:
-    """Tell how many hosts that ZooKeeper knows to live are silent to this controller.
+def _silent_though_registered(
+    view: ClusterView, policy: Policy, now_s: float
+) -> tuple[str, float] | None:
+    """Tell how many hosts that ZooKeeper knows to live are silent to this controller, since when.
 
     None: too few to mean anything. Where so many look bad from here, it is the place that is bad.
     """
@@ -200,11 +210,14 @@ def _silent_though_registered(view: ClusterView, policy: Policy, now_s: float) -
         for host in view.hosts.values()
         if host.heartbeat is not None and host.name not in view.control.value.maintenance
     ]
-    silent = [
-        host for host in registered if is_silent(fresh_probes(host, detection, now_s), detection)
-    ]
-    is_most = len(silent) > policy.holds.blind_share_max * len(registered)
-    return f"{len(silent)} of {len(registered)}" if len(silent) > 1 and is_most else None
+    probes = (fresh_probes(host, detection, now_s) for host in registered)
+    silent_s = sorted(
+        max(vote.changed_s for vote in votes) for votes in probes if is_silent(votes, detection)
+    )
+    too_many = max(2, math.floor(policy.holds.blind_share_max * len(registered)) + 1)
+    if len(silent_s) < too_many:
+        return None
+    return f"{len(silent_s)} of {len(registered)}", silent_s[too_many - 1]
 
 
 def _start_up(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:

@@ -111,6 +111,31 @@ def test_own_health__after_a_lag__holds_for_a_while(
     assert expected == (HoldKind.OWN_HEALTH in kinds(view))
 
 
+@pytest.mark.parametrize(
+    ("ages_s", "expected"),
+    [
+        ([301.0, 301.0, 301.0, 301.0], [True]),
+        ([301.0, 301.0, 301.0, 9.0], [True]),
+        ([301.0, 301.0, 9.0, 9.0], [False]),
+        ([299.0, 299.0, 299.0, 299.0], [False]),
+        ([301.0, 301.0, 0.0, 0.0], []),
+    ],
+    ids=["all", "most", "most of them not for long", "not for long", "half"],
+)
+def test_own_health__most_hosts_silent_for_minutes__pages(
+    ages_s: list[float], expected: list[bool]
+) -> None:
+    """A firewall on the port of the probes does not end by itself, and nobody is convicted."""
+    hosts = [
+        a_host(HostName(f"host-{n}"), evidence=silence(for_s=age_s) if age_s else None)
+        for n, age_s in enumerate(ages_s)
+    ]
+
+    found = [h for h in holds(a_view(*hosts), POLICY, NOW_S) if h.kind is HoldKind.OWN_HEALTH]
+
+    assert expected == [hold.needs_human for hold in found]
+
+
 # -- two copies -----------------------------------------------------------------------------------
 
 
