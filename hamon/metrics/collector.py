@@ -18,7 +18,7 @@ from hamon.model.change import Decision
 from hamon.model.control import HoldKind
 from hamon.model.host import HostState
 from hamon.model.incident import MigrationStatus
-from hamon.model.view import ClusterView
+from hamon.model.view import ClusterView, HostView
 
 NEVER_SEEN = "NONE"
 """State shown of a host that is enrolled and has never registered."""
@@ -30,6 +30,8 @@ COLLECTED: tuple[Metric, ...] = (
     registry.ARMED,
     registry.FENCE_GOOD,
     registry.INCIDENTS_OPEN,
+    registry.INCIDENTS_CONTRADICTED,
+    registry.HOSTS_NOT_PROVEN,
     registry.MIGRATIONS,
     registry.UNREADABLE,
     registry.POLICIES,
@@ -91,6 +93,10 @@ def _of_view(view: ClusterView, policy_hash: str) -> Iterator[GaugeMetricFamily]
     yield _number(registry.ARMED, int(control.is_armed))
     is_open = [incident for incident in view.incidents.values() if not incident.record.value.closed]
     yield _number(registry.INCIDENTS_OPEN, len(is_open))
+    contradicted = [incident for incident in is_open if incident.record.value.floor]
+    yield _number(registry.INCIDENTS_CONTRADICTED, len(contradicted))
+    not_proven = [host for host in view.hosts.values() if _is_fenced_in_vain(view, host)]
+    yield _number(registry.HOSTS_NOT_PROVEN, len(not_proven))
     statuses = Counter(
         str(migration.record.value.status)
         for incident in is_open
@@ -100,6 +106,15 @@ def _of_view(view: ClusterView, policy_hash: str) -> Iterator[GaugeMetricFamily]
     yield _number(registry.UNREADABLE, len(view.unreadable))
     policies = {policy_hash, *(other.policy_hash for other in view.controllers.values())}
     yield _number(registry.POLICIES, len(policies - {""}))
+
+
+def _is_fenced_in_vain(view: ClusterView, host: HostView) -> bool:
+    """Say whether the ladder failed; it is climbed again and again, so the state alone flickers."""
+    record = host.record.value
+    if record is None or record.state is not HostState.FENCING:
+        return record is not None and record.state is HostState.FENCE_FAILED
+    incident = view.incidents.get(record.incident) if record.incident else None
+    return incident is not None and incident.record.value.attempt > 1
 
 
 def _fence_devices(view: ClusterView, epoch_s: float) -> GaugeMetricFamily:
@@ -112,8 +127,12 @@ def _fence_devices(view: ClusterView, epoch_s: float) -> GaugeMetricFamily:
 
 
 def _of_decision(decision: Decision) -> Iterator[GaugeMetricFamily]:
-    holds = Counter(r.facts["kind"] for r in decision.reasons if r.code == "hold")
-    yield _counts(registry.HOLDS, holds, HoldKind)
+    counts = Counter((hold.kind, hold.needs_human) for hold in decision.holds)
+    holds = _family(registry.HOLDS)
+    for kind in HoldKind:
+        for needs_human in (False, True):
+            holds.add_metric([kind, str(needs_human).lower()], counts[kind, needs_human])
+    yield holds
     reasons = _family(registry.REASONS)
     for code, count in sorted(Counter(r.code for r in decision.reasons).items()):
         reasons.add_metric([code], count)

@@ -146,8 +146,11 @@ ARMED = Metric(
 HOLDS = Metric(
     name="hamon_holds",
     kind=Kind.GAUGE,
-    labels=("kind",),
-    meaning="Holds in force, by kind; only the leader has any.",
+    labels=("kind", "needs_human"),
+    meaning=(
+        "Holds in force, by kind and whether a person has to end them (true, false); only the"
+        " leader has any."
+    ),
 )
 REASONS = Metric(
     name="hamon_reasons",
@@ -165,6 +168,19 @@ INCIDENTS_OPEN = Metric(
     name="hamon_incidents_open",
     kind=Kind.GAUGE,
     meaning="Incidents that are not closed; one closes when its host has returned.",
+)
+INCIDENTS_CONTRADICTED = Metric(
+    name="hamon_incidents_contradicted",
+    kind=Kind.GAUGE,
+    meaning="Open incidents whose host showed life after a fence device had proven it dead.",
+)
+HOSTS_NOT_PROVEN = Metric(
+    name="hamon_hosts_not_proven_dead",
+    kind=Kind.GAUGE,
+    meaning=(
+        "Convicted hosts whose fencing failed or began anew, and that are not proven dead now: none"
+        " of their guests moves."
+    ),
 )
 MIGRATIONS = Metric(
     name="hamon_migrations",

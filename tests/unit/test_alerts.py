@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from hamon.cli.wording import WORDINGS
 from hamon.metrics import registry
 from hamon.metrics.registry import Metric
+from hamon.model.control import HoldKind
 
 PROJECT = Path(__file__).resolve().parents[2]
 RULES = PROJECT / "config" / "prometheus" / "hamon.rules.yml"
@@ -37,6 +39,24 @@ def test_rules__runbooks__are_there() -> None:
 
     assert named
     assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+def test_rules__reasons_they_name__are_said_and_have_advice_and_a_line_in_the_runbook() -> None:
+    """A code that nobody says never fires; one without advice is nothing to wake a person for."""
+    [named] = re.findall(r'code=~"([^"]+)"', RULES.read_text())
+    codes = named.split("|")
+    page = (PROJECT / "docs" / "runbooks" / "needs-a-person.md").read_text()
+
+    assert [code for code in codes if code not in WORDINGS or not WORDINGS[code].advice] == []
+    assert [code for code in codes if f"`{code}`" not in page] == []
+
+
+def test_runbook__of_holds__has_every_kind_that_may_need_a_person() -> None:
+    """The alert names the kind, and nothing else."""
+    page = (PROJECT / "docs" / "runbooks" / "hold-needs-a-person.md").read_text()
+    ends_by_itself = {HoldKind.SHADOW, HoldKind.START_UP, HoldKind.MAINTENANCE}
+
+    assert {kind for kind in HoldKind if f"`{kind}`" not in page} == ends_by_itself
 
 
 @needs_promtool

@@ -16,7 +16,7 @@ from hamon.metrics.endpoint import Endpoint
 from hamon.metrics.instruments import Instruments
 from hamon.metrics.registry import ALL, HOST_STATE, HOSTS, Kind, Metric
 from hamon.model.change import Decision, Versioned
-from hamon.model.control import Control, HoldKind
+from hamon.model.control import Control, Hold, HoldKind
 from hamon.model.guest import PowerState
 from hamon.model.host import HostGuard, HostRecord, HostSpec, HostState, Right
 from hamon.model.incident import (
@@ -158,24 +158,83 @@ def test_host_state__host_removed__its_series_vanishes(
     assert registry.get_sample_value(HOSTS.name, {"state": "UP"}) == 0
 
 
+def holds_of(registry: CollectorRegistry, kind: HoldKind) -> tuple[float | None, float | None]:
+    """How many holds of a kind end by themselves, and how many need a person."""
+    ends, needs = (
+        registry.get_sample_value("hamon_holds", {"kind": kind, "needs_human": needs_human})
+        for needs_human in ("false", "true")
+    )
+    return ends, needs
+
+
+@pytest.mark.parametrize(
+    ("state", "attempt", "expected"),
+    [
+        (HostState.FENCE_FAILED, 1, 1),
+        (HostState.FENCING, 1, 0),
+        (HostState.FENCING, 2, 1),
+        (HostState.EVACUATING, 2, 0),
+        (HostState.UP, 1, 0),
+    ],
+)
+def test_not_proven__fencing_failed__also_while_it_is_tried_again(
+    registry: CollectorRegistry,
+    instruments: Instruments,
+    state: HostState,
+    attempt: int,
+    expected: int,
+) -> None:
+    """FENCE_FAILED comes and goes with each attempt: an alert on that alone would, too."""
+    failed, fenced = host(A, state), incident()
+    record = replace(failed.record.value, incident=INCIDENT)  # type: ignore[type-var]
+    failed = replace(failed, record=Versioned(value=record, version=0))
+    value = replace(fenced.record.value, attempt=attempt)
+    fenced = replace(fenced, record=Versioned(value=value, version=0))
+
+    instruments.observe_view(view(failed, of=fenced), now_s=0)
+
+    assert registry.get_sample_value("hamon_hosts_not_proven_dead") == expected
+
+
+@pytest.mark.parametrize(
+    ("floor", "closed", "expected"), [(2, False, 1), (2, True, 0), (0, False, 0)]
+)
+def test_contradicted__a_level_lied__until_the_incident_is_closed(
+    registry: CollectorRegistry,
+    instruments: Instruments,
+    floor: int,
+    expected: int,
+    *,
+    closed: bool,
+) -> None:
+    """The reason itself is there for one round only, which no scrape would see."""
+    lied = incident(closed=closed)
+    value = replace(lied.record.value, floor=floor)
+    lied = replace(lied, record=Versioned(value=value, version=0))
+
+    instruments.observe_view(view(host(A, HostState.FENCING), of=lied), now_s=0)
+
+    assert registry.get_sample_value("hamon_incidents_contradicted") == expected
+
+
 def test_holds_and_reasons__of_the_last_round__vanish_when_the_term_ends(
     registry: CollectorRegistry, instruments: Instruments
 ) -> None:
     """Only the leader holds; a standby that still showed holds would page for nothing."""
+    storm = Hold(kind=HoldKind.STORM, scope="cluster", reason="4 hosts", needs_human=True)
+    cooling = replace(storm, reason="a storm ended", until_s=1.0, needs_human=False)
     decision = Decision(
-        reasons=(
-            reason("hold", "cluster", kind=HoldKind.STORM, why="4 hosts", who="hamon"),
-            reason("host_suspected", A),
-        )
+        reasons=(reason("host_suspected", A),),
+        holds=(storm, replace(storm, scope="rack=a1"), cooling),
     )
     instruments.observe_tick(decision, duration_s=0.1)
-    assert registry.get_sample_value("hamon_holds", {"kind": "storm"}) == 1
-    assert registry.get_sample_value("hamon_holds", {"kind": "disarmed"}) == 0
+    assert holds_of(registry, HoldKind.STORM) == (1, 2)
+    assert {holds_of(registry, kind) for kind in HoldKind if kind is not HoldKind.STORM} == {(0, 0)}
     assert registry.get_sample_value("hamon_reasons", {"code": "host_suspected"}) == 1
 
     instruments.observe_leadership(None)
 
-    assert registry.get_sample_value("hamon_holds", {"kind": "storm"}) is None
+    assert holds_of(registry, HoldKind.STORM) == (None, None)
     assert registry.get_sample_value("hamon_is_leader") == 0
     assert registry.get_sample_value("hamon_epoch") == 3
 
