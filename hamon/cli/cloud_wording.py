@@ -101,6 +101,11 @@ CLOUD_WORDINGS: Mapping[str, Wording] = {
         " claimed it for long",
         "look whether nova-conductor and nova-scheduler live: it goes on when they do",
     ),
+    "reserved_host_awaited": Wording(
+        "its guests find no room; reserved host {host} is in use, and its nova-compute is to be"
+        " enabled before another is used",
+        "if it lasts, look whether nova-api answers, and at the daemon's log",
+    ),
     "claim_awaited": Wording(
         "Nova has been asked to evacuate the guest ({status}); no compute has claimed it yet",
         "if it stays so for long, look at nova-conductor and nova-scheduler",

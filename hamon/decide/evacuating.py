@@ -19,7 +19,7 @@ from hamon.evacuator.choices import told_choices
 from hamon.evacuator.cloud import flow as cloud_flow
 from hamon.evacuator.moves import Moves, joined
 from hamon.evacuator.offers import offer_waiting
-from hamon.evacuator.reserved import cloud_host_to_use
+from hamon.evacuator.reserved import cloud_host_to_use, told_awaited
 from hamon.evacuator.scheduler import ARRIVING, Scheduler
 from hamon.model.change import (
     Change,
@@ -76,6 +76,7 @@ def think_evacuating(
         reasons=(
             *moves.reasons,
             *told_choices(incident),
+            *told_awaited(view, incident, in_force),
             *_outliving_session(host, policy, now_s),
         ),
         wake_at_s=moves.wake_at_s,

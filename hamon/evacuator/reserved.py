@@ -3,7 +3,8 @@
 Rules:
 
 1. A reserved host is UP and watched like any other, and is no destination.
-2. One is put to use at a time, and only while a guest that is proven to need it finds no room.
+2. One is put to use at a time, and only while a guest that is proven to need it finds no room. The
+   one before is waited for while it can still become room.
 3. What was put to use stays in use until an operator gives it back.
 """
 
@@ -12,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from hamon.evacuator.cloud.places import is_proven_dead
 from hamon.model.change import CONTROL, Change, Update
 from hamon.model.cloud import OURS, CallState, CloudView
 from hamon.model.control import Hold, ReservedUse
 from hamon.model.host import HostState
 from hamon.model.incident import MigrationRecord, MigrationStatus
-from hamon.model.reason import reason
+from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
 
 PAUSE_S = 5.0
@@ -58,15 +58,15 @@ def cloud_host_to_use(
     """
     cloud = view.cloud
     assert cloud is not None, "there is a cloud"
-    settled_s = _settled_s(view, cloud)
-    if settled_s is None:
+    held = {hold.scope for hold in in_force}
+    if _awaited(view, cloud, held):
         return None
+    settled_s = _settled_s(view, cloud)
     if not any(
         _found_no_room(migration.record.value) and migration.since_s > settled_s
         for migration in incident.migrations.values()
     ):
         return None
-    held = {hold.scope for hold in in_force}
     for _, host in sorted(view.hosts.items()):
         if is_kept_free(view, host) and host.name not in held and _may_serve(cloud, host):
             return put_to_use(view, host, incident)
@@ -79,30 +79,48 @@ def _found_no_room(record: MigrationRecord) -> bool:
     return is_waiting and _NO_ROOM in record.stamps and record.target is None
 
 
-def _settled_s(view: ClusterView, cloud: CloudView) -> float | None:
-    """Return from when on a lack of room counts; None: one in use is not enabled yet.
+def told_awaited(
+    view: ClusterView, incident: IncidentView, in_force: tuple[Hold, ...]
+) -> tuple[Reason, ...]:
+    """Say which reserved computes in use are waited for before another is put to use."""
+    cloud = view.cloud
+    value = incident.record.value
+    if cloud is None or not any(
+        _found_no_room(migration.record.value) for migration in incident.migrations.values()
+    ):
+        return ()
+    awaited = _awaited(view, cloud, {hold.scope for hold in in_force})
+    return tuple(reason("reserved_host_awaited", value.host, host=host.name) for host in awaited)
 
-    A host in use that has died is in nobody's way.
+
+def _awaited(view: ClusterView, cloud: CloudView, held: set[str]) -> tuple[HostView, ...]:
+    """Return the reserved computes in use that are not enabled yet, and will be in a moment.
+
+    One that is ill, held, or disabled by an operator is room for nobody: it would be waited for
+    without end, and the guests with it.
     """
-    in_use = [
+    return tuple(
         host
-        for host in view.hosts.values()
-        if host.spec.reserved and not is_kept_free(view, host) and not is_proven_dead(host)
-    ]
-    if not all(_is_enabled(cloud, host) for host in in_use):
-        return None
-    return max((at_s + PAUSE_S for at_s in _enabled_s(view, cloud, in_use)), default=0.0)
+        for _, host in sorted(view.hosts.items())
+        if _is_in_use(view, host) and host.name not in held and _may_serve(cloud, host)
+    )
 
 
-def _is_enabled(cloud: CloudView, host: HostView) -> bool:
-    service = cloud.services.get(host.service_host)
-    # Without a nova-compute, or disabled by an operator, there is nothing to wait for.
-    return service is None or service.is_enabled or not service.disabled_reason.startswith(OURS)
+def _is_in_use(view: ClusterView, host: HostView) -> bool:
+    return host.spec.reserved and not is_kept_free(view, host)
 
 
-def _enabled_s(view: ClusterView, cloud: CloudView, in_use: list[HostView]) -> Iterator[float]:
+def _settled_s(view: ClusterView, cloud: CloudView) -> float:
+    """Return from when on a lack of room counts: every one in use could take guests by then."""
+    return max((at_s + PAUSE_S for at_s in _enabled_s(view, cloud)), default=0.0)
+
+
+def _enabled_s(view: ClusterView, cloud: CloudView) -> Iterator[float]:
     """Return when each was last enabled; of what an earlier leader did nobody knows when."""
-    for host in in_use:
+    for host in view.hosts.values():
+        service = cloud.services.get(host.service_host)
+        if not _is_in_use(view, host) or service is None or not service.is_enabled:
+            continue
         call = cloud.calls.get(host.service_host)
         is_known = call is not None and call.state is CallState.DONE
         yield call.at_s if call is not None and is_known else view.own.took_office_s

@@ -221,11 +221,60 @@ def test_cloud__one_is_in_use__another_only_when_room_was_lacking_since(
     assert expected == to_use(in_use(view, SPARE))
 
 
-def test_cloud__one_in_use_is_not_enabled_yet__is_waited_for() -> None:
-    """It was put to use a moment ago."""
-    view = a_reserved_cloud(a_full_cloud(), refused_by_nova())
+def awaited(view: ClusterView) -> list[str]:
+    """The reserved computes in use that are said to be waited for."""
+    found = [r for r in decide(view, Policy(), NOW_S).reasons if r.code == "reserved_host_awaited"]
+    assert {HOST} >= {r.subject for r in found}
+    return [r.facts["host"] for r in found]
 
-    assert [] == to_use(in_use(view, SPARE))
+
+def test_cloud__one_in_use_is_not_enabled_yet__is_waited_for() -> None:
+    """It was put to use a moment ago; whom one waits for is said, if there is no room."""
+    view = in_use(a_reserved_cloud(a_full_cloud(), refused_by_nova()), SPARE)
+
+    assert [] == to_use(view)
+    assert [SPARE] == awaited(view)
+    assert [] == awaited(in_use(a_reserved_cloud(a_full_cloud(), a_migration(1)), SPARE))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        HostState.DEGRADED,
+        HostState.QUARANTINED,
+        HostState.SUSPECT,
+        HostState.FENCE_FAILED,
+        HostState.RETURNING,
+        HostState.EVACUATED,
+    ],
+)
+def test_cloud__one_in_use_is_ill__the_next_is_put_to_use(state: HostState) -> None:
+    """It would be waited for without end, and the guests with it."""
+    ill = reserved(SPARE, state=state, state_since_s=NOW_S - 9000.0)
+    hosts = (a_dead_host(), ill, reserved(THIRD))
+    view = in_use(a_cloud_view(a_full_cloud(), *hosts, migrations=[refused_by_nova()]), SPARE)
+
+    assert [THIRD] == to_use(view)
+    assert [] == awaited(view)
+
+
+def test_cloud__one_in_use_is_held__the_next_is_put_to_use() -> None:
+    """Somebody works on it."""
+    hold = Hold(kind=HoldKind.MAINTENANCE, scope=SPARE, reason="disks")
+    view = in_use(a_reserved_cloud(a_full_cloud(), refused_by_nova()), SPARE)
+
+    assert [THIRD] == to_use(view, hold)
+
+
+@pytest.mark.parametrize("facts", [{"is_up": False}, {"is_up": None}, {"disabled_reason": "disks"}])
+def test_cloud__one_in_use_cannot_be_enabled__the_next_is_put_to_use(
+    facts: dict[str, Any],
+) -> None:
+    """Its nova-compute is down, or an operator disabled it."""
+    broken = replace(a_service(SPARE, **KEPT_FREE), **facts)
+    view = a_reserved_cloud(a_full_cloud(**{SPARE: broken}), refused_by_nova())
+
+    assert [THIRD] == to_use(in_use(view, SPARE))
 
 
 @pytest.mark.parametrize(
