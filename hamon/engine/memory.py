@@ -16,13 +16,11 @@ from hamon.model.chronicle import moment
 from hamon.model.incident import Moment, ShotOutcome
 from hamon.model.names import GuestId, HostName
 from hamon.model.proof import PowerReading
+from hamon.model.readings import READINGS_MAX
 from hamon.model.reason import Reason
 from hamon.model.view import DeviceCheck, DeviceShot, ReadyReading
 
 T = TypeVar("T")
-
-READINGS_MAX = 6
-"""Power readings kept of one device: enough to show Off twice among failures."""
 
 THOUGHTS_MAX = 25
 """Changes of mind about one host that are remembered."""

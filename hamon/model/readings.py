@@ -17,6 +17,9 @@ from hamon.model.view import HostView
 READING_MAX_AGE_S = 30.0
 """An Off older than this is not looked at, whatever a policy says: somebody may have pressed On."""
 
+READINGS_MAX = 6
+"""Power readings kept of one device: enough to show Off twice among failures."""
+
 
 def is_life(host: HostView, vote: Evidence) -> bool:
     """Say whether a vote is life of the very boot that was shut out.

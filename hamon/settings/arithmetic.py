@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from hamon.model.policy import DetectionPolicy, Policy
+from hamon.model.readings import READINGS_MAX
 from hamon.settings.document import Key
 from hamon.settings.values import StorageSettings, ZooKeeperSettings
 
@@ -156,6 +157,19 @@ def _detection(policy: DetectionPolicy) -> Iterator[Problem]:
             f"{policy.off_gap_s:g} < {OFF_GAP_MIN_S:g}: two Off readings so close may be one "
             "answer; raise it",
         )
+    yield from _kept("detection.look_period_s", policy.look_period_s, policy.off_gap_s)
+
+
+def _kept(key: str, period_s: float, gap_s: float) -> Iterator[Problem]:
+    """Refuse readings that follow each other so fast that those kept are never a gap apart."""
+    kept_s = (READINGS_MAX - 1) * period_s
+    if kept_s < gap_s:
+        yield _problem(
+            key,
+            f"({READINGS_MAX} - 1) × {period_s:g} = {kept_s:g} < detection.off_gap_s {gap_s:g}: of "
+            f"a device the last {READINGS_MAX} readings are kept, and among them no two would be "
+            "so far apart, so that Off is never proven; raise it",
+        )
 
 
 def _holds(policy: Policy) -> Iterator[Problem]:
@@ -202,6 +216,7 @@ def _fencing(policy: Policy) -> Iterator[Problem]:
             f"detection.off_gap_s {gap_s:g} = {confirm_s:g}: a slow device could not be read Off "
             "twice in time; raise it",
         )
+    yield from _kept("fencing.reread_period_s", fencing.reread_period_s, gap_s)
     fresh_s = fencing.reread_period_s + look_s
     if fencing.proof_fresh_s < fresh_s:
         yield _problem(

@@ -1,8 +1,11 @@
 """Memory: when this controller saw things, on its own clock."""
 
-from hamon.engine.memory import READINGS_MAX, Memory
+import pytest
+
+from hamon.engine.memory import Memory
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power
+from hamon.model.readings import READINGS_MAX
 from hamon.model.view import DeviceShot
 from tests.builders import HOST, SPARE, a_reading
 
@@ -86,3 +89,15 @@ def test_readings__of_two_devices__do_not_push_each_other_out() -> None:
 
     kept = [reading.device for reading in memory.host(HOST).readings]
     assert ["slow", *["quick"] * READINGS_MAX] == kept
+
+
+def test_readings__in_the_shortest_period_accepted__show_off_twice() -> None:
+    """What is kept of quick answers spans the gap that two Off answers must be apart."""
+    from_s, gap_s = 5.0, 1.0
+    period_s = gap_s / (READINGS_MAX - 1)
+    memory = Memory()
+    for number in range(READINGS_MAX * 3):
+        memory.saw_power(HOST, a_reading(Power.OFF, age_s=from_s - number * period_s))
+    kept = memory.host(HOST).readings
+
+    assert kept[-1].asked_s - kept[0].observed_s == pytest.approx(gap_s)
