@@ -17,7 +17,7 @@ from hamon.decide.agentless import is_back_in_nova
 from hamon.decide.evacuating import think_evacuating
 from hamon.decide.fencing import think_fencing
 from hamon.decide.holds import against_action, against_conviction
-from hamon.decide.live import convict
+from hamon.decide.live import convict, wait_for_left
 from hamon.decide.storage_return import after_storage
 from hamon.decide.thought import Thought, enter, looks_due
 from hamon.detector.verdict import Call, judge
@@ -116,7 +116,13 @@ def _think_lost_again(
         return Thought(changes=(change,), reasons=(verdict.reason,))
     period_s = min(policy.detection.look_period_s, policy.detection.off_gap_s)
     looks, look_at_s = looks_due(host, period_s, now_s)
-    reasons = [reason("return_waits_for_host", host.name), verdict.reason]
+    reasons = [reason("return_waits_for_host", host.name)]
+    if verdict.call is Call.LEFT:
+        # What it announced counts on its way back as it does in service.
+        left_s = host.session_lost_s if host.session_lost_s is not None else host.state_since_s
+        reasons += wait_for_left(host, verdict, policy, left_s, now_s).reasons
+    else:
+        reasons.append(verdict.reason)
     if verdict.call is Call.DEAD:
         reasons += [
             reason("conviction_held", host.name, by=hold.kind, why=hold.reason) for hold in held

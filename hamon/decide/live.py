@@ -200,12 +200,27 @@ def _think_left(
 ) -> Thought:
     record = host.record.value
     assert record is not None
-    detection = policy.detection.of(host.spec.policy)
     if record.state is not HostState.LEAVING:
         return Thought(changes=(enter(view, host, HostState.LEAVING, verdict.reason),))
+    return wait_for_left(host, verdict, policy, host.state_since_s, now_s)
+
+
+def wait_for_left(
+    host: HostView, verdict: Verdict, policy: Policy, left_s: float, now_s: float
+) -> Thought:
+    """Tell of a host that announced its leave and is gone; in time, that it is overdue.
+
+    Args:
+        host: the host, whose policy is to wait or to leave it.
+        verdict: that it left.
+        policy: how long it may stay away.
+        left_s: since when it has been away.
+        now_s: monotonic seconds.
+    """
+    detection = policy.detection.of(host.spec.policy)
     if detection.leaving is LeavingPolicy.LEAVE:
         return Thought(reasons=(verdict.reason,))
-    overdue_s = host.state_since_s + detection.leaving_wait_s
+    overdue_s = left_s + detection.leaving_wait_s
     if now_s < overdue_s:
         return Thought(reasons=(verdict.reason,), wake_at_s=overdue_s)
     return Thought(reasons=(reason("leaving_overdue", host.name),))

@@ -16,14 +16,21 @@ from hamon.model.change import (
     record_of,
 )
 from hamon.model.guest import GrantState
-from hamon.model.host import FenceDeviceSpec, HostGuard, HostRecord, HostState, Right
+from hamon.model.host import (
+    FenceDeviceSpec,
+    HostGuard,
+    HostRecord,
+    HostState,
+    Leaving,
+    Right,
+)
 from hamon.model.incident import (
     IncidentRecord,
     MigrationStatus,
     ShotOutcome,
 )
 from hamon.model.names import IncidentId
-from hamon.model.policy import Policy
+from hamon.model.policy import LeavingPolicy, Policy
 from hamon.model.proof import Power, ProofMethod
 from hamon.model.view import ClusterView, HostView, IncidentView
 from tests.builders import (
@@ -611,6 +618,36 @@ def test_returning_and_lost_again__not_dead_or_held__waits(
 
     assert state_written(decision, HOST) is None, case
     assert "return_waits_for_host" in codes(decision)
+
+
+@pytest.mark.parametrize(
+    ("policy", "away_s", "expected"),
+    [
+        (LeavingPolicy.WAIT, 599.0, {"return_waits_for_host", "host_left"}),
+        (LeavingPolicy.WAIT, 600.0, {"return_waits_for_host", "leaving_overdue"}),
+        (LeavingPolicy.LEAVE, 600.0, {"return_waits_for_host", "host_left"}),
+    ],
+)
+def test_returning_and_left_in_order__waits__then_is_overdue(
+    policy: LeavingPolicy, away_s: float, expected: set[str]
+) -> None:
+    """A reboot on its way back that never ends pages as one in service does; neither fences."""
+    host = gone_again(leaving=Leaving.REBOOT, session_lost_s=NOW_S - away_s)
+    leaving = replace(POLICY, detection=replace(POLICY.detection, leaving=policy))
+
+    decision = decide(world(host, an_open_incident()), leaving, NOW_S)
+
+    assert (None, expected) == (state_written(decision, HOST), codes(decision))
+
+
+def test_returning_and_left_in_order__policy_evacuate__is_convicted() -> None:
+    """By policy an orderly reboot is a failure like any other, also on the way back."""
+    host = gone_again(leaving=Leaving.REBOOT)
+    leaving = replace(POLICY, detection=replace(POLICY.detection, leaving=LeavingPolicy.EVACUATE))
+
+    decision = decide(world(host, an_open_incident()), leaving, NOW_S)
+
+    assert HostState.FENCING is state_written(decision, HOST)
 
 
 # -- what does not fit together -------------------------------------------------------------------
