@@ -138,6 +138,10 @@ RULES: Mapping[str, Rule] = {
         "when every level has failed the ladder is climbed again after a pause",
         ("fencing.retry_after_s", *_SHOT),
     ),
+    "fence_orders_late": Rule(
+        "an order starts within the lease of its journal entry, or not at all",
+        ("fencing.lease_s", "fencing.retry_after_s"),
+    ),
     "fencing_retried": Rule("fencing goes on until proven", ("fencing.retry_after_s",)),
     "host_fenced": Rule(
         "what was read is proof; an order that went well is none", (*_SHOT, *_UNSHOT)

@@ -179,6 +179,11 @@ WORDINGS: Mapping[str, Wording] = {
         "every fencing level failed; none of its guests can move; it is tried again after a pause",
         "switch it off by hand, then `hamon confirm-down`; look at its devices",
     ),
+    "fence_orders_late": Wording(
+        "its device {device} could not be ordered: {late} orders came too late to be given, because"
+        " ZooKeeper takes too long to write them down",
+        "look at ZooKeeper's disks and network, and at the load of this controller",
+    ),
     "fencing_retried": Wording("its fencing starts again, attempt {attempt}"),
     "host_fenced": Wording("it is proven dead by {method}: {detail}"),
     "power_on_again": Wording(

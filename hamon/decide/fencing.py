@@ -1,7 +1,7 @@
 """Hosts that are to be shut out for certain: shots, readings, proof, and trying again. Pure.
 
-Fencing goes on until proven. When every level failed it starts again after a pause: FENCE_FAILED
-pages, and an operator's word can end it.
+Fencing goes on until proven. When every level failed, or no order could be given in time, it starts
+again after a pause: FENCE_FAILED pages, and an operator's word can end it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hamon.model.change import (
     incident_of,
 )
 from hamon.model.control import Hold
-from hamon.model.host import HostState
+from hamon.model.host import FenceDeviceSpec, HostState
 from hamon.model.incident import (
     IncidentRecord,
     Shot,
@@ -34,6 +34,9 @@ from hamon.model.proof import FenceProof, ProofRecord
 from hamon.model.readings import levels
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
+
+LATE_ORDERS_MAX = 10
+"""So many orders in a row that could not start within their lease: a human must look."""
 
 
 def think_fencing(
@@ -94,7 +97,14 @@ def _take_step(
     value = incident.record.value
     match rung.step:
         case Step.SHOOT if rung.device is not None:
-            return Thought(intents=(_shoot(view, host, incident, rung, policy),))
+            shoot = _shoot(view, host, incident, rung, policy)
+            late = _late_orders(value, rung.device, view)
+            if not late:
+                return Thought(intents=(shoot,))
+            why = reason("fence_orders_late", host.name, device=rung.device.name, late=late)
+            if late >= LATE_ORDERS_MAX:
+                return Thought(changes=(_failed(view, host, incident, why),))
+            return replace(looking.with_reasons(why), intents=(shoot,))
         case Step.NEXT_LEVEL:
             known = [level for level in levels(host) if level > value.level]
             why = reason("fence_level_failed", host.name, level=value.level)
@@ -106,15 +116,29 @@ def _take_step(
             return Thought(changes=(change,))
         case Step.EXHAUSTED:
             why = reason("fence_failed", host.name, attempt=value.attempt)
-            write = Update(
-                key=incident_of(value.incident),
-                version=incident.record.version,
-                value=_settle_shots(value, host, view),
-            )
-            change = enter(view, host, HostState.FENCE_FAILED, why, write, incident=value.incident)
-            return Thought(changes=(change,))
+            return Thought(changes=(_failed(view, host, incident, why),))
         case _:
             return looking.with_reasons(reason("fencing", host.name, step=rung.step))
+
+
+def _late_orders(value: IncidentRecord, device: FenceDeviceSpec, view: ClusterView) -> int:
+    """Count the orders to a device that is to be ordered now which were journalled in vain.
+
+    In one attempt a device is ordered once: what stands there for it was never given.
+    """
+    of_this = (device.name, value.attempt, view.own.epoch)
+    return sum((shot.device, shot.attempt, shot.epoch) == of_this for shot in value.shots)
+
+
+def _failed(view: ClusterView, host: HostView, incident: IncidentView, why: Reason) -> Change:
+    """Give up for now: it pages, and is tried again after a pause."""
+    value = incident.record.value
+    write = Update(
+        key=incident_of(value.incident),
+        version=incident.record.version,
+        value=_settle_shots(value, host, view),
+    )
+    return enter(view, host, HostState.FENCE_FAILED, why, write, incident=value.incident)
 
 
 def _shoot(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hamon.decide.fencing import LATE_ORDERS_MAX
 from hamon.decide.tick import decide
 from hamon.model.action import PowerLook, Shoot
 from hamon.model.change import (
@@ -301,6 +302,34 @@ def test_fence_failed__operators_word__is_fenced() -> None:
     decision = decided(world(host, an_incident(proof=an_operators_word())))
 
     assert HostState.FENCED is state_written(decision, HOST)
+
+
+def ordered_late(times: int) -> ClusterView:
+    """A host whose device was to be ordered so many times, and never within the lease."""
+    before = a_shot(attempt=1, outcome=ShotOutcome.LATE)
+    late = a_shot(attempt=2, outcome=ShotOutcome.LATE)
+    shots = (before, *(late,) * (times - 1), replace(late, outcome=ShotOutcome.PENDING))
+    host = fencing(last_shot=ShotOutcome.LATE, shot_settled_s=NOW_S - 0.1)
+    return world(host, an_incident(shots=shots, attempt=2))
+
+
+@pytest.mark.parametrize("times", [1, LATE_ORDERS_MAX - 1])
+def test_fencing__order_was_late__is_told_and_power_read_beside_the_next(times: int) -> None:
+    """ZooKeeper that writes too slowly keeps orders from being given; that is no silence."""
+    decision = decided(ordered_late(times))
+
+    assert 1 == len(decision.intents)
+    assert (PowerLook(host=HOST, device="bmc"),) == decision.looks
+    assert "fence_orders_late" in codes(decision)
+
+
+def test_fencing__orders_late_again_and_again__is_fence_failed() -> None:
+    """It cannot be given, so a human is told, and it is tried again after the pause."""
+    decision = decided(ordered_late(LATE_ORDERS_MAX))
+
+    assert ((), HostState.FENCE_FAILED) == (decision.intents, state_written(decision, HOST))
+    assert "fence_orders_late" in codes(decision)
+    assert {ShotOutcome.LATE} == {shot.outcome for shot in incident_written(decision).shots}
 
 
 # -- evacuating -----------------------------------------------------------------------------------
