@@ -150,6 +150,10 @@ RULES: Mapping[str, Rule] = {
         "a proof ages: power must have been read Off lately before a guest moves",
         ("fencing.proof_fresh_s", "fencing.reread_period_s"),
     ),
+    "proof_not_renewed": Rule(
+        "a proof that could not be renewed in time moves no guest: the next level is tried",
+        ("fencing.proof_fresh_s", "fencing.confirm_timeout_s"),
+    ),
     "proof_contradicted": Rule(
         "life of a proven boot voids the proof; that level is trusted no more",
         ("detection.fresh_s",),

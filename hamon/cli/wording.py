@@ -190,6 +190,11 @@ WORDINGS: Mapping[str, Wording] = {
         "its power reads On again after the proof; it is fenced again, attempt {attempt}",
         "find out who switched it on",
     ),
+    "proof_not_renewed": Wording(
+        "the proof that it is dead has aged and could not be renewed; it is fenced again, from"
+        " level {level}, attempt {attempt}",
+        "look why its fence device does not answer any more",
+    ),
     "storage_granted_again": Wording(
         "it has its storage again after the proof; it is fenced again, attempt {attempt}",
         "find out who gave it back",

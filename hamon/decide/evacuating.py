@@ -1,7 +1,8 @@
 """Hosts proven dead whose guests are on their way: record, offer, watch the proof. Pure.
 
 A proof ages: while guests are still to move, power is read every few seconds. A sign of life of the
-proven boot, or power On while a guest could move, stops new moves and fences again.
+proven boot, or power On while a guest could move, stops new moves and fences again. So does a
+device that proved it and falls mute, after a while: the next level is tried, or FENCE_FAILED pages.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import replace
 from hamon.decide.agentless import Stirring, is_contradicted, is_on_again, stirring
 from hamon.decide.fencing import climb_again
 from hamon.decide.holds import against_action, against_moving
-from hamon.decide.thought import Thought, enter, looks_due
+from hamon.decide.thought import Thought, enter, known_since_s, looks_due
 from hamon.evacuator import flow
 from hamon.evacuator.barrier import watch_ready
 from hamon.evacuator.choices import told_choices
@@ -21,6 +22,7 @@ from hamon.evacuator.moves import Moves, joined
 from hamon.evacuator.offers import offer_waiting
 from hamon.evacuator.reserved import cloud_host_to_use, told_awaited
 from hamon.evacuator.scheduler import ARRIVING, Scheduler
+from hamon.fencing.ladder import renewal_overdue_s
 from hamon.model.change import (
     Change,
     Update,
@@ -31,6 +33,7 @@ from hamon.model.host import HostState
 from hamon.model.incident import (
     IN_FLIGHT_MIGRATIONS,
     OPEN_MIGRATIONS,
+    MigrationStatus,
 )
 from hamon.model.policy import Policy
 from hamon.model.proof import FenceProof, ProofMethod, Vote
@@ -40,6 +43,9 @@ from hamon.model.view import ClusterView, HostView, IncidentView
 
 _SESSIONS_LONG = 2.0
 """A dead host's session has ended after so many of its time-outs, however ZooKeeper rounds them."""
+
+_TOLD = frozenset({ProofMethod.OPERATOR, ProofMethod.KDUMP})
+"""Proofs that no device gave."""
 
 
 def think_evacuating(
@@ -63,11 +69,18 @@ def think_evacuating(
     moves = joined((moves, watch_ready(view, incident, now_s)))
     if held:
         stopped = [reason("evacuation_held", host.name, by=h.kind, why=h.reason) for h in held]
-        return Thought(reasons=(*moves.reasons, *stopped), looks=moves.looks)
+        thought = Thought(reasons=(*moves.reasons, *stopped), looks=moves.looks)
+        if not _needs_proof(view, host, incident, policy):
+            return thought
+        # What is read meanwhile is fresh when the hold ends.
+        return _with_looks(thought, host, policy, proof, now_s)
     if moves.can_place and proof is None and reads_on(host, now_s):
         return Thought(changes=(climb_again(view, host, incident, "power_on_again"),))
     if moves.can_place and proof is None and is_undone(host, incident.record.value.level, now_s):
         return Thought(changes=(climb_again(view, host, incident, "storage_granted_again"),))
+    is_awaited = moves.can_place or _has_claims(host)
+    if is_awaited and proof is None and _is_overdue(view, host, incident, policy, now_s):
+        return Thought(changes=(_climb_on(view, host, incident),), reasons=moves.reasons)
     reserved = cloud_host_to_use(view, incident, in_force) if view.cloud is not None else None
     thought = Thought(
         changes=moves.changes if reserved is None else (*moves.changes, reserved),
@@ -86,9 +99,7 @@ def think_evacuating(
         code = "agentless_powered_on" if is_on else "agentless_stirs"
         thought = thought.with_reasons(reason(code, host.name, by=stirs.by))
     if stirs is not None or _needs_proof(view, host, incident, policy):
-        looks, look_at_s = looks_due(host, _look_period_s(policy, proof), now_s)
-        wakes = [w for w in (thought.wake_at_s, look_at_s) if w is not None]
-        thought = replace(thought, looks=(*thought.looks, *looks), wake_at_s=min(wakes))
+        thought = _with_looks(thought, host, policy, proof, now_s)
     state = _next_state(view, host, incident, policy)
     if state is None:
         return thought
@@ -186,6 +197,45 @@ def _contradicted(
     return Thought(changes=(change,), reasons=(life,))
 
 
+def _is_overdue(
+    view: ClusterView, host: HostView, incident: IncidentView, policy: Policy, now_s: float
+) -> bool:
+    """Say whether the proof was asked for so long in vain that it is not waited for any more."""
+    own = view.own
+    since_s = [host.state_since_s, own.took_office_s, own.watching_since_s]
+    if host.registered_s is not None:
+        since_s.append(host.registered_s)
+    waiting_s = [
+        migration.since_s
+        for migration in incident.migrations.values()
+        if migration.record.value.status is MigrationStatus.WAITING
+    ]
+    if waiting_s and not _has_claims(host):
+        # Before a guest was to move nobody read the power.
+        since_s.append(min(waiting_s))
+    overdue_s = renewal_overdue_s(
+        host,
+        incident.record.value,
+        asked_since_s=max(since_s),
+        since_s=known_since_s(view, incident, now_s),
+        fencing=policy.fencing,
+        now_s=now_s,
+    )
+    return now_s >= overdue_s
+
+
+def _climb_on(view: ClusterView, host: HostView, incident: IncidentView) -> Change:
+    """Go on from the next level, or try the last one again: when that fails it pages.
+
+    The device that fell mute has not lied: should that fail too, its level is tried again.
+    """
+    value = incident.record.value
+    trusted = [level for level in levels(host) if level >= value.level]
+    is_read = value.proof is not None and value.proof.method not in _TOLD
+    level = trusted[:2][-1] if is_read and trusted else None
+    return climb_again(view, host, incident, "proof_not_renewed", level=level)
+
+
 def in_flight(view: ClusterView) -> int:
     """Count the guests that are on their way, over all incidents."""
     return sum(
@@ -198,12 +248,26 @@ def in_flight(view: ClusterView) -> int:
 
 def _needs_proof(view: ClusterView, host: HostView, incident: IncidentView, policy: Policy) -> bool:
     """Say whether power must be watched: guests are to leave, or claims here are to be ended."""
-    if any(g.value.state in ARRIVING for g in host.grants.values()):
+    if _has_claims(host):
         return True
     return _is_finished(view, incident, policy) is False or any(
         migration.record.value.status in OPEN_MIGRATIONS
         for migration in incident.migrations.values()
     )
+
+
+def _has_claims(host: HostView) -> bool:
+    """Say whether guests were on their way to it: only proof of its death ends their claims."""
+    return any(grant.value.state in ARRIVING for grant in host.grants.values())
+
+
+def _with_looks(
+    thought: Thought, host: HostView, policy: Policy, proof: FenceProof | None, now_s: float
+) -> Thought:
+    """Have the power read beside what else is thought."""
+    looks, look_at_s = looks_due(host, _look_period_s(policy, proof), now_s)
+    wakes = [w for w in (thought.wake_at_s, look_at_s) if w is not None]
+    return replace(thought, looks=(*thought.looks, *looks), wake_at_s=min(wakes))
 
 
 def _look_period_s(policy: Policy, proof: FenceProof | None) -> float:

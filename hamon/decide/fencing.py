@@ -225,6 +225,7 @@ def climb_again(
     code: str,
     *,
     floor: int | None = None,
+    level: int | None = None,
 ) -> Change:
     """Start the ladder anew; what was proven before no longer counts.
 
@@ -234,10 +235,12 @@ def climb_again(
         incident: its incident.
         code: why.
         floor: levels below it lied and are never asked again; None: as before.
+        level: where to start this time; None: at the floor.
     """
     value = _settle_shots(incident.record.value, host, view)
-    level = value.floor if floor is None else floor
-    again = replace(value, attempt=value.attempt + 1, level=level, floor=level, proof=None)
+    floor = value.floor if floor is None else floor
+    level = floor if level is None else level
+    again = replace(value, attempt=value.attempt + 1, level=level, floor=floor, proof=None)
     why = reason(code, host.name, attempt=again.attempt, level=level)
     return enter(
         view,

@@ -29,7 +29,7 @@ from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import IncidentRecord, Shot, ShotOutcome
 from hamon.model.names import Epoch
 from hamon.model.policy import DetectionPolicy, FencingPolicy
-from hamon.model.proof import FenceProof, ProofMethod
+from hamon.model.proof import FenceProof, Power, ProofMethod
 from hamon.model.readings import (
     READING_MAX_AGE_S,
     crash_notice,
@@ -194,6 +194,45 @@ def renew(
         if now_s - newest.observed_s > fencing.proof_fresh_s:
             return None
     return _device_proof(host, devices, epoch, now_s)
+
+
+def renewal_overdue_s(
+    host: HostView,
+    incident: IncidentRecord,
+    *,
+    asked_since_s: float,
+    since_s: float,
+    fencing: FencingPolicy,
+    now_s: float,
+) -> float:
+    """Return from when on a proof that :func:`renew` does not give is not waited for any more.
+
+    A device gets as long to answer Off again as it gets after an order: from when its last Off went
+    stale. A watchdog's own time is waited out first. A word that was told is not read again: what
+    voided it stays.
+
+    Args:
+        host: proven dead.
+        incident: its incident.
+        asked_since_s: since when this leader has asked the devices without a pause.
+        since_s: since when this leader has known the conviction.
+        fencing: how long Off counts, and how long a device may take.
+        now_s: monotonic seconds.
+    """
+    word = incident.proof
+    known = [level for level in levels(host) if level >= incident.level]
+    devices = devices_at(host, known[0]) if known else ()
+    if word is None or word.method in {ProofMethod.OPERATOR, ProofMethod.KDUMP} or not devices:
+        return asked_since_s + fencing.confirm_timeout_s
+    stale_s = []
+    for device in devices:
+        if not device.is_watchdog:
+            answers = settled(host, device, now_s - READING_MAX_AGE_S)
+            offs = [each.observed_s for each in answers if each.power is Power.OFF]
+            stale_s.append(max([asked_since_s, *(off_s + fencing.proof_fresh_s for off_s in offs)]))
+        elif not _has_expired(host, device, since_s, now_s):
+            stale_s.append(max(asked_since_s, _expiry_s(host, device, since_s)))
+    return min(stale_s, default=now_s) + fencing.confirm_timeout_s
 
 
 # -- shots ----------------------------------------------------------------------------------------

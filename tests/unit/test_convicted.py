@@ -24,6 +24,7 @@ from hamon.model.host import (
     HostState,
     Leaving,
     Right,
+    WatchdogFacts,
 )
 from hamon.model.incident import (
     IncidentRecord,
@@ -33,7 +34,7 @@ from hamon.model.incident import (
 from hamon.model.names import IncidentId
 from hamon.model.policy import LeavingPolicy, Policy
 from hamon.model.proof import Power, ProofMethod
-from hamon.model.view import ClusterView, HostView, IncidentView
+from hamon.model.view import ClusterView, HostView, IncidentView, OwnView
 from tests.builders import (
     BOOT,
     CONTROL_VERSION,
@@ -340,7 +341,7 @@ def dead(state: HostState = HostState.EVACUATING, **others: Any) -> HostView:  #
     others.setdefault("readings", off_twice())
     others.setdefault("entries", [an_entry()])
     others.setdefault("grants", {GUEST: a_grant()})
-    others.setdefault("state_since_s", NOW_S - 30.0)
+    others.setdefault("state_since_s", NOW_S - 10.0)
     return a_host(HOST, state, **others)
 
 
@@ -572,6 +573,166 @@ def test_power_unknown__guest_could_be_placed__waits() -> None:
 
     assert ((), None) == (decision.intents, state_written(decision, HOST))
     assert {} == offered(decision)
+
+
+# -- a proof that cannot be renewed ---------------------------------------------------------------
+
+MUTE = tuple(a_reading(Power.UNKNOWN, age_s=age_s, identity="") for age_s in (9.0, 5.0, 1.0))
+LAST_OFF_S = POLICY.fencing.proof_fresh_s + POLICY.fencing.confirm_timeout_s
+"""So long after its last Off a device is not waited for any more."""
+
+
+def mute(last_off_s: float | None = None, **others: Any) -> HostView:  # noqa: ANN401
+    """A host proven dead an hour ago, whose device was read Off that long ago and is mute since."""
+    offs = () if last_off_s is None else off_twice(newest_age_s=last_off_s)
+    others.setdefault("state_since_s", NOW_S - 3600.0)
+    return dead(readings=(*offs, *MUTE), **others)
+
+
+@pytest.mark.parametrize(
+    ("fence", "level", "expected"),
+    [
+        (TWO_LEVELS, 1, 2),
+        (TWO_LEVELS, 0, 2),
+        (TWO_LEVELS, 2, 2),
+        (TWO_LEVELS[:1], 1, 1),
+        ((), 1, 0),
+    ],
+)
+def test_proof_not_renewed__guest_could_be_placed__climbs_on(
+    fence: tuple[FenceDeviceSpec, ...], level: int, expected: int
+) -> None:
+    """Whatever proved it fell mute: the next level, or the same once more, which pages if it fails.
+
+    The level that fell mute did not lie and stays trusted, for the next time.
+    """
+    view = world(mute(fence=fence), an_open_incident(a_migration(), level=level))
+
+    decision = decided(view)
+
+    assert HostState.FENCING is state_written(decision, HOST)
+    again = incident_written(decision)
+    assert (expected, 0, 2, None) == (again.level, again.floor, again.attempt, again.proof)
+    assert {"proof_not_renewed", "proof_not_fresh"} <= codes(decision)
+    assert {} == offered(decision)
+
+
+@pytest.mark.parametrize("last_off_s", [LAST_OFF_S - 0.1, LAST_OFF_S])
+def test_proof_not_renewed__last_off__counts_from_when_it_went_stale(last_off_s: float) -> None:
+    """A device gets as long to answer again as it gets after an order."""
+    decision = decided(world(mute(last_off_s), an_open_incident(a_migration())))
+
+    is_over = last_off_s == LAST_OFF_S
+    assert (HostState.FENCING if is_over else None) is state_written(decision, HOST)
+
+
+def test_proof_not_renewed__device_reads_off_again__is_renewed() -> None:
+    """A device that answers once more needs no new order."""
+    host = dead(readings=(*MUTE, *off_twice(newest_age_s=0.1)), state_since_s=NOW_S - 3600.0)
+
+    assert {GUEST: SPARE} == offered(decided(world(host, an_open_incident(a_migration()))))
+
+
+@pytest.mark.parametrize(
+    ("case", "host", "incident", "own"),
+    [
+        ("young leader", mute(), an_open_incident(a_migration()),
+         an_own(took_office_s=NOW_S - 14.9)),
+        ("ZooKeeper was away", mute(), an_open_incident(a_migration()),
+         an_own(watching_since_s=NOW_S - 14.9)),
+        ("just fenced", mute(state_since_s=NOW_S - 14.9), an_open_incident(a_migration()),
+         an_own()),
+        ("asked for just now", mute(), an_open_incident(a_migration(since_s=NOW_S - 14.9)),
+         an_own()),
+        ("no guest fits", mute(entries=[an_entry(ram_mib=99_999)]),
+         an_open_incident(a_migration()), an_own()),
+        ("nothing to move", mute(entries=[], grants={}), an_open_incident(), an_own()),
+    ],
+)  # fmt: skip
+def test_proof_not_renewed__not_asked_for_long_or_not_needed__waits(
+    case: str, host: HostView, incident: IncidentView, own: OwnView
+) -> None:
+    """Only what was asked again and again in vain, and is needed, is given up."""
+    decision = decided(world(host, incident, own=own))
+
+    assert state_written(decision, HOST) is not HostState.FENCING, case
+
+
+def test_proof_not_renewed__claims_of_the_dead_host_are_to_be_ended__climbs_on() -> None:
+    """A guest that was on its way to it moves on only by the proof of its death."""
+    host = mute(entries=[], grants={GUEST: a_grant(GrantState.CLAIMED)})
+
+    assert HostState.FENCING is state_written(decided(world(host, an_open_incident())), HOST)
+
+
+def test_proof_not_renewed__by_an_operators_word__climbs_from_the_bottom() -> None:
+    """A word is not read again: what voids it for long is met with every device there is."""
+    host = mute(
+        fence=TWO_LEVELS,
+        is_here=True,
+        evidence=silence(),
+        registered_s=NOW_S - 15.0,
+        state_since_s=NOW_S - 15.0,
+    )
+    told = an_incident(a_migration(), proof=an_operators_word(), level=2)
+
+    decision = decided(world(host, told))
+
+    assert HostState.FENCING is state_written(decision, HOST)
+    assert 0 == incident_written(decision).level
+    assert {GUEST: SPARE} == offered(decided(world(mute(fence=TWO_LEVELS), told)))
+
+
+def guarded(host: HostView) -> HostView:
+    """The host, whose boot said that it has a watchdog of ten seconds."""
+    facts = WatchdogFacts(
+        timeout_s=10.0, r_max_s=2.0, is_soft=False, nowayout=True, identity="iTCO_wdt"
+    )
+    assert host.self_.value is not None
+    said = replace(host.self_.value, watchdog=facts)
+    return replace(host, self_=replace(host.self_, value=said))
+
+
+DOG = replace(a_device("dog", kind="watchdog"), margin_s=5.0, reset_latency_s=5.0)
+
+
+@pytest.mark.parametrize(("in_office_s", "is_over"), [(40.0, False), (41.0, True)])
+def test_proof_not_renewed__by_a_watchdog__its_time_is_waited_out(
+    in_office_s: float, *, is_over: bool
+) -> None:
+    """A new leader counts its 3 x 10 x 1.01 + 10 = 40.3 s anew, and is not impatient meanwhile."""
+    host = guarded(mute(fence=(DOG,)))
+    incident = replace(an_open_incident(a_migration(), level=1), opened_s=0.0)
+    own = an_own(took_office_s=NOW_S - in_office_s)
+
+    decision = decided(world(host, incident, own=own))
+
+    assert state_written(decision, HOST) is None
+    assert ({GUEST: SPARE} if is_over else {}) == offered(decision)
+
+
+@pytest.mark.parametrize("last_off_s", [LAST_OFF_S - 0.1, LAST_OFF_S])
+def test_proof_not_renewed__watchdog_beside_a_mute_device__counts_by_that_one(
+    last_off_s: float,
+) -> None:
+    """A watchdog whose time is long over says nothing of how long the other is mute."""
+    host = guarded(mute(last_off_s, fence=(DOG, a_device())))
+    incident = replace(an_open_incident(a_migration(), level=1), opened_s=0.0)
+
+    decision = decided(world(host, incident))
+
+    is_over = last_off_s == LAST_OFF_S
+    assert (HostState.FENCING if is_over else None) is state_written(decision, HOST)
+
+
+def test_evacuating__held__power_is_read_meanwhile() -> None:
+    """When the hold ends, the proof is fresh, or it is known that it cannot be."""
+    decision = decided(world(mute(), an_open_incident(a_migration()), is_armed=False))
+
+    assert (None, (PowerLook(host=HOST, device="bmc"),)) == (
+        state_written(decision, HOST),
+        decision.looks,
+    )
 
 
 # -- the way back ---------------------------------------------------------------------------------
