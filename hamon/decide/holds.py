@@ -20,6 +20,7 @@ from collections.abc import Mapping
 
 from hamon.decide.ownership import SETTLED, is_listing_sound
 from hamon.decide.protection import protection_holds
+from hamon.decide.standing import YIELD_AFTER_S
 from hamon.decide.storms import covers, is_released, named, queued_releases, storm_holds
 from hamon.detector.verdict import fresh_probes, is_silent
 from hamon.evacuator.copies import copies_to_come
@@ -178,7 +179,10 @@ def _own_health(view: ClusterView, policy: Policy, now_s: float) -> list[Hold]:
     own = view.own
     if not own.is_session_proven:
         why = "own ZooKeeper session is not proven fresh by a committed write"
-        return [Hold(kind=HoldKind.OWN_HEALTH, scope=CLUSTER, reason=why)]
+        # What is read of ZooKeeper may go on for ever while nothing can be written there.
+        since_s = max(own.took_office_s, own.session_proven_s or 0.0)
+        lasts = now_s - since_s >= YIELD_AFTER_S
+        return [Hold(kind=HoldKind.OWN_HEALTH, scope=CLUSTER, reason=why, needs_human=lasts)]
     if own.lagged_s is not None and now_s - own.lagged_s < policy.holds.unhealthy_for_s:
         return [
             Hold(

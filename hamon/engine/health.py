@@ -42,6 +42,11 @@ class OwnHealth:
         return self._lagged_s
 
     @property
+    def session_proven_s(self) -> float | None:
+        """When the last write that proved the session was sent, None: never."""
+        return self._proven_s
+
+    @property
     def is_session_proven(self) -> bool:
         """Whether a write of the own session, *sent* within the session time-out, was committed."""
         if self._proven_s is None:

@@ -269,6 +269,7 @@ class Engine:
             watching_since_s=whole_since_s if whole_since_s is not None else self._clock.now_s(),
             lagged_s=self._health.lagged_s,
             is_session_proven=self._health.is_session_proven,
+            session_proven_s=self._health.session_proven_s,
             is_rolled_back=self._is_rolled_back,
             blind_since_s=self._blind_since_s,
             storms_s=dict(self._storms_s),

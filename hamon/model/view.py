@@ -163,9 +163,9 @@ class OwnView:
     had enrolled what was missing; of a standby, which does not decide: now. ``watching_since_s``:
     since when its view of ZooKeeper has been whole without a gap. ``lagged_s``: when its loop last
     lagged or its clock last jumped beyond the limit, None: never. ``is_session_proven``: a
-    committed write of its own session is younger than the session time-out. ``is_rolled_back``: the
-    epoch is lower than one seen before, so the ensemble was restored from an old snapshot: nothing
-    may be written.
+    committed write of its own session is younger than the session time-out; ``session_proven_s``:
+    when the last such write was sent, None: never. ``is_rolled_back``: the epoch is lower than one
+    seen before, so the ensemble was restored from an old snapshot: nothing may be written.
     ``blind_since_s``: planes and systems that it does not reach, and since when.
     ``storms_s``: by scope, when this controller last saw a storm there.
     ``only_host``: a stand-alone controller thinks about this host and its guests only.
@@ -178,6 +178,7 @@ class OwnView:
     watching_since_s: float
     lagged_s: float | None = None
     is_session_proven: bool = True
+    session_proven_s: float | None = None
     is_rolled_back: bool = False
     blind_since_s: Mapping[str, float] = field(default_factory=dict)
     storms_s: Mapping[str, float] = field(default_factory=dict)

@@ -55,11 +55,12 @@ async def test_round__after_a_sleep_of_the_machine__is_remembered_once() -> None
 async def test_session__written_lately__is_proven(age_s: float, *, expected: bool) -> None:
     """Only a committed write of the own session proves it, for as long as it lasts."""
     clock, health = a_health()
-    health.proved_session(clock.now_s())
+    sent_s = clock.now_s()
+    health.proved_session(sent_s)
 
     await clock.advance(age_s)
 
-    assert expected is health.is_session_proven
+    assert (expected, sent_s) == (health.is_session_proven, health.session_proven_s)
 
 
 async def test_session__never_written__is_not_proven() -> None:

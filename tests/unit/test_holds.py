@@ -68,8 +68,8 @@ def test_holds__well_cluster__there_are_none() -> None:
     [
         (a_view(a_host(), is_armed=False), HoldKind.DISARMED, "cluster", True),
         (a_view(a_host(), own=an_own(is_rolled_back=True)), HoldKind.ROLLED_BACK, "cluster", True),
-        (a_view(a_host(), own=an_own(is_session_proven=False)), HoldKind.OWN_HEALTH, "cluster",
-         False),
+        (a_view(a_host(), own=an_own(is_session_proven=False, session_proven_s=NOW_S - 7.0)),
+         HoldKind.OWN_HEALTH, "cluster", False),
         (a_view(a_host(), own=an_own(lagged_s=NOW_S - 1.0)), HoldKind.OWN_HEALTH, "cluster",
          False),
         (a_view(a_host(), own=YOUNG), HoldKind.START_UP, "cluster", False),
@@ -134,6 +134,27 @@ def test_own_health__most_hosts_silent_for_minutes__pages(
     found = [h for h in holds(a_view(*hosts), POLICY, NOW_S) if h.kind is HoldKind.OWN_HEALTH]
 
     assert expected == [hold.needs_human for hold in found]
+
+
+@pytest.mark.parametrize(
+    ("proven_s", "took_office_s", "expected"),
+    [
+        (NOW_S - 19.9, 0.0, False),
+        (NOW_S - 20.0, 0.0, True),
+        (NOW_S - 60.0, NOW_S - 19.9, False),
+        (None, NOW_S - 19.9, False),
+        (None, NOW_S - 20.0, True),
+    ],
+)
+def test_own_health__session_not_proven_for_long__pages(
+    proven_s: float | None, took_office_s: float, *, expected: bool
+) -> None:
+    """A leader that reads ZooKeeper and cannot write there convicts nobody: it says so aloud."""
+    own = an_own(is_session_proven=False, session_proven_s=proven_s, took_office_s=took_office_s)
+
+    found = holds(a_view(a_host(), own=own), POLICY, NOW_S)
+
+    assert [expected] == [hold.needs_human for hold in found if hold.kind is HoldKind.OWN_HEALTH]
 
 
 # -- two copies -----------------------------------------------------------------------------------

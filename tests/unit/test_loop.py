@@ -33,6 +33,9 @@ async def test_first_controller__takes_office_and_decides(world: World) -> None:
     assert controller.engine.epoch is not None
     assert controller.rounds[-1].is_leading
     assert controller.health.is_session_proven
+    view = controller.rounds[-1].view
+    assert view is not None
+    assert controller.health.session_proven_s == view.own.session_proven_s is not None
 
 
 async def test_second_controller__keeps_its_view_warm_and_does_not_decide(world: World) -> None:
