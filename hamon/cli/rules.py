@@ -245,6 +245,7 @@ _NAMES_HOLD = {
     "conviction_held": "by",
     "fencing_held": "by",
     "evacuation_held": "by",
+    "restart_held": "by",
 }
 """Reasons whose rule is that of the hold they name, and the fact that names it."""
 

@@ -160,6 +160,9 @@ WORDINGS: Mapping[str, Wording] = {
     "conviction_held": Wording("it would be fenced now, but is held ({by}): {why}", _HOLDS),
     "fencing_held": Wording("its fencing is held ({by}): {why}", _HOLDS),
     "evacuation_held": Wording("its evacuation is held ({by}): {why}", _HOLDS),
+    "restart_held": Wording(
+        "its guests would be started again, but that is held ({by}): {why}", _HOLDS
+    ),
     "leader_yields": Wording(
         "this leader has not reached {system} for {for_s} s, and {to} does: it leaves office",
         "look at this controller's network",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hamon.decide.holds import against_conviction
+from hamon.decide.holds import against_action, against_conviction
 from hamon.decide.remedy import remedy_of
 from hamon.decide.thought import Thought, enter, looks_due, next_record, together
 from hamon.detector.verdict import Call, Verdict, failed_checks, judge
@@ -54,7 +54,7 @@ def think_live(
     match verdict.call:
         case Call.WELL:
             told = (*records_left_open(host), *_stranger(host))
-            return _think_well(view, host, policy, now_s).with_reasons(*told)
+            return _think_well(view, host, policy, in_force, now_s).with_reasons(*told)
         case Call.DEGRADED:
             return _think_degraded(view, host, verdict, policy, in_force, now_s)
         case Call.LEFT:
@@ -77,7 +77,13 @@ def records_left_open(host: HostView) -> tuple[Reason, ...]:
     return (reason("records_left_open", host.name, records=numbers),)
 
 
-def _think_well(view: ClusterView, host: HostView, policy: Policy, now_s: float) -> Thought:
+def _think_well(
+    view: ClusterView,
+    host: HostView,
+    policy: Policy,
+    in_force: tuple[Hold, ...],
+    now_s: float,
+) -> Thought:
     record = host.record.value
     assert record is not None
     assert host.self_.value is not None
@@ -102,7 +108,7 @@ def _think_well(view: ClusterView, host: HostView, policy: Policy, now_s: float)
             why = reason("host_well_again", host.name)
             return Thought(changes=(enter(view, host, HostState.UP, why),))
         case HostState.RESTARTED:
-            return _think_restarted(view, host, well, now_s)
+            return _think_restarted(view, host, well, in_force, now_s)
         case _:
             return settle(view, host, policy, now_s)
 
@@ -121,7 +127,7 @@ def _think_degraded(
     detection = policy.detection.of(host.spec.policy)
     told = Thought(reasons=(reason("host_degraded", host.name, checks=_checks(host)),))
     if detection.degraded is DegradedPolicy.ALERT or record.state not in _MAY_DEGRADE:
-        return together((_think_well(view, host, policy, now_s), told))
+        return together((_think_well(view, host, policy, in_force, now_s), told))
     if record.state is HostState.UP:
         change = enter(view, host, HostState.DEGRADED, verdict.reason)
         return replace(told, changes=(change,))
@@ -159,13 +165,27 @@ def settle(view: ClusterView, host: HostView, policy: Policy, now_s: float) -> T
     return Thought(reasons=(why,), wake_at_s=until_s)
 
 
-def _think_restarted(view: ClusterView, host: HostView, well: HostState, now_s: float) -> Thought:
+def _think_restarted(
+    view: ClusterView,
+    host: HostView,
+    well: HostState,
+    in_force: tuple[Hold, ...],
+    now_s: float,
+) -> Thought:
     """A host that rebooted before anybody convicted it has its guests restored in place."""
     assert host.self_.value is not None
     if view.cloud is not None:
         restored = start_in_place(view, host, now_s)
         if restored is not None:
-            return Thought(intents=restored.intents, looks=restored.looks, reasons=restored.reasons)
+            held = against_action(in_force, host) if restored.intents else ()
+            return Thought(
+                intents=() if held else restored.intents,
+                looks=restored.looks,
+                reasons=(
+                    *restored.reasons,
+                    *(reason("restart_held", host.name, by=h.kind, why=h.reason) for h in held),
+                ),
+            )
     missing = [
         guest
         for guest, grant in sorted(host.grants.items())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hamon.decide.tick import decide
 from hamon.evacuator.cloud.in_place import AGAIN_S, GIVE_UP_S, start_in_place
 from hamon.model.action import CloudLook, CloudLookKind, LiftForceDown, ResetTask, SetPower
 from hamon.model.change import (
@@ -17,10 +18,11 @@ from hamon.model.change import (
     self_of,
 )
 from hamon.model.cloud import CallState, CloudCall, CloudView
+from hamon.model.control import Control, HoldKind
 from hamon.model.guest import Grant, GrantState, PowerState
 from hamon.model.host import DomainState, HostGuard, HostState, Right
 from hamon.model.incident import IncidentRecord, MigrationRecord, MigrationStatus
-from hamon.model.policy import FencingPolicy, ReturnPolicy
+from hamon.model.policy import FencingPolicy, Mode, Policy, ReturnPolicy
 from hamon.model.view import ClusterView, HostView, MigrationView
 from hamon.recovery.cloud_return import bring_back
 from hamon.recovery.return_path import ReturnStep
@@ -367,6 +369,39 @@ def test_in_place__being_rebuilt_and_its_host_never_convicted__is_left_alone() -
     assert moves is not None
     assert not moves.intents
     assert ["restart_waits_for_guests"] == [known.code for known in moves.reasons]
+
+
+NO_HANDS = {
+    "disarmed": HoldKind.DISARMED,
+    "shadow": HoldKind.SHADOW,
+    "own session not proven": HoldKind.OWN_HEALTH,
+    "its znode unreadable": HoldKind.UNREADABLE,
+}
+
+
+@pytest.mark.parametrize("case", [None, *NO_HANDS])
+def test_in_place__hold_against_action__nothing_is_started_and_that_is_said(
+    case: str | None,
+) -> None:
+    """Also a guest of a host that nobody convicted is not started by a hamon that is to rest."""
+    host = a_host(HOST, HostState.RESTARTED, is_here=True, registered_s=NOW_S - 30.0, domains={})
+    view = a_cloud_view(a_returned_cloud(a_server()), host, a_spare())
+    view = replace(view, incidents={})
+    if case == "disarmed":
+        off = Control(is_armed=False, reason="a test", who="ada")
+        view = replace(view, control=replace(view.control, value=off))
+    elif case == "own session not proven":
+        view = replace(view, own=replace(view.own, is_session_proven=False))
+    elif case == "its znode unreadable":
+        view = replace(view, unreadable=(f"/hosts/{HOST}/checks",))
+    policy = Policy(mode=Mode.SHADOW if case == "shadow" else Mode.ACTIVE)
+
+    decision = decide(view, policy, NOW_S)
+
+    started = [i for i in decision.intents if isinstance(i.action, SetPower)]
+    held = [known.facts["by"] for known in decision.reasons if known.code == "restart_held"]
+    assert (1 if case is None else 0) == len(started)
+    assert ([] if case is None else [NO_HANDS[case]]) == held
 
 
 def test_in_place__nova_compute_not_heard_in_this_boot__nothing_is_asked_yet() -> None:
