@@ -61,7 +61,10 @@ RULES: Mapping[str, Rule] = {
     "probes_undecided": Rule(
         "silence counts when every probe is fresh and silent, and one for long enough", _LATE
     ),
-    "plane_not_heard": Rule("silence must be heard on every plane", ("detection.fresh_s",)),
+    "plane_not_heard": Rule(
+        "silence must be heard on every plane, on each for long enough",
+        ("detection.fresh_s", *_LATE),
+    ),
     "own_plane_suspect": Rule(
         "who hears nobody on a plane is cut off there, and its silence counts for nothing",
         ("detection.controllers_agree",),

@@ -64,7 +64,8 @@ WORDINGS: Mapping[str, Wording] = {
         "its session is lost, but the probes have not been silent for long enough"
     ),
     "plane_not_heard": Wording(
-        "its session is lost, but plane {plane} has not been probed freshly",
+        "its session is lost, but plane {plane} has not been silent for long enough, or not been"
+        " probed freshly",
         "look at this controller's network on that plane; " + _POWER_OFF,
     ),
     "own_plane_suspect": Wording(

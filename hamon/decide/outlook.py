@@ -19,6 +19,7 @@ from hamon.detector.verdict import (
     fresh_probes,
     is_silent,
     judge,
+    late_planes,
     shows_life,
 )
 from hamon.detector.views import views_of_silence
@@ -146,7 +147,7 @@ def _witnesses_of_death(
     life = shows_life(view, host, detection, now_s) if is_gone else None
     fell_silent_s = max((vote.changed_s for vote in probes), default=now_s)
     is_off = silent and is_off_twice(host, detection.off_gap_s, now_s, since_s=fell_silent_s)
-    planes = frozenset(vote.subject for vote in probes) if silent else frozenset()
+    planes = late_planes(probes, detection) if silent else frozenset()
     views = views_of_silence(view, host, planes, detection.controllers_agree)
     wanted = min(detection.controllers_agree, max(1, len(view.controllers)))
     agree = 1 + len(views.seconded_by) if silent else 0

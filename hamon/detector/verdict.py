@@ -7,11 +7,11 @@ Rules:
 2. A host that is late or has lost its session is convicted together with an independent witness:
    a. power read Off twice with matching identity, both since anything was heard of it; or
    b. its crash kernel's notice, once the session is gone and at most a kernel answers; or
-   c. silence on every plane, heard by as many controllers as must agree, each of which still hears
-      other hosts on that plane; once the session is gone.
+   c. silence on every plane, late on each of them, heard by as many controllers as must agree, each
+      of which still hears other hosts on that plane; once the session is gone.
 3. Life holds back, whoever sees it: an echo or a heartbeat on shared storage (strong), a kernel
    that answers or a heartbeat of its nova-compute (weak), another controller that hears it.
-4. One that writes to shared storage and is not heard otherwise is PARTITIONED. One whose kernel
+4. One that writes to shared storage and is late on every plane is PARTITIONED. One whose kernel
    answers, and nothing else for long, is HUNG. One that is well but for its own checks (storage,
    links, libvirt) is DEGRADED. What follows is policy.
 5. Power On is never life. What is missing, stale or failed is no vote at all (S3).
@@ -109,9 +109,11 @@ def _judge_silent(
     def called(call: Call, why: Reason) -> Verdict:
         return Verdict(call=call, reason=why, evidence=lines)
 
+    silent_planes = late_planes(fresh_probes(host, policy, now_s), policy)
     storage = _alive_on_storage(host, policy, now_s)
     if storage is not None:
-        return called(Call.PARTITIONED, storage)
+        is_cut_off = all(place.plane in silent_planes for place in host.spec.planes)
+        return called(Call.PARTITIONED if is_cut_off else Call.LOST, storage)
     dead = _by_power(view, host, policy, now_s, lines)
     if dead is not None:
         return dead
@@ -124,7 +126,6 @@ def _judge_silent(
     notice = _crash_notice(host, policy)
     if notice is not None:
         return called(Call.DEAD, notice)
-    silent_planes = frozenset(vote.subject for vote in fresh_probes(host, policy, now_s))
     views = views_of_silence(view, host, silent_planes, policy.controllers_agree)
     if views.missing is not None:
         return called(Call.LOST, views.missing)
@@ -291,11 +292,27 @@ def _kernel_only_since_s(host: HostView, policy: DetectionPolicy, now_s: float) 
 
 
 def is_silent(votes: tuple[Evidence, ...], policy: DetectionPolicy) -> bool:
-    """Say whether probes were made, all that count are silent, and one has been for long enough."""
+    """Say whether probes were made, all that count are silent, and one has been for long enough.
+
+    Enough to suspect and to look at the power; silence as evidence needs :func:`late_planes`.
+    """
     return (
         bool(votes)
         and all(vote.vote is Vote.SILENT for vote in votes)
-        and any(vote.observed_s - vote.changed_s >= policy.late_after_s for vote in votes)
+        and bool(late_planes(votes, policy))
+    )
+
+
+def late_planes(votes: tuple[Evidence, ...], policy: DetectionPolicy) -> frozenset[str]:
+    """Return the planes that have been silent for long enough.
+
+    safety: where all but one plane are dead for long, a single knock that got lost on the last one
+    makes the host silent. Silence is evidence of death only on planes on which several were lost.
+    """
+    return frozenset(
+        vote.subject
+        for vote in votes
+        if vote.vote is Vote.SILENT and vote.observed_s - vote.changed_s >= policy.late_after_s
     )
 
 

@@ -43,7 +43,7 @@ def views_of_silence(
     Args:
         view: the world.
         host: heard by no other controller, as :func:`heard_by_another` tells.
-        silent_planes: where this controller hears its silence.
+        silent_planes: where this controller has heard its silence for long enough.
         agree: so many must agree, this one among them; fewer when fewer are registered.
     """
     me = view.controllers.get(view.own.controller)

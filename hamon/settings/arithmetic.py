@@ -18,6 +18,9 @@ BEAT_SEEN_PERIODS = 2.5
 """A vote stands at the reading before the one that showed the beat: half a period. The next beat
 comes after a period and the time to write it, and is read at most half a period later."""
 
+KNOCK_S = 0.5
+"""One knock waits so long for an answer (``KnockingPace.timeout_s``)."""
+
 _MAY_BE_ZERO = frozenset(
     {
         ("detection", "boot_grace_s"),
@@ -115,11 +118,13 @@ def _sessions(zookeeper: ZooKeeperSettings, policy: Policy) -> Iterator[Problem]
             f"{policy.fencing.lease_s:g} ≥ zookeeper.session_timeout_s {session_s:g}: an action "
             "could start after its controller lost its session; lower it",
         )
-    if policy.detection.late_after_s >= session_s:
+    late_s = policy.detection.late_after_s + KNOCK_S
+    if late_s >= session_s:
         yield _problem(
             "detection.late_after_s",
-            f"{policy.detection.late_after_s:g} ≥ zookeeper.session_timeout_s {session_s:g}: "
-            "probes would never be late before the session has ended; lower it",
+            f"{policy.detection.late_after_s:g} + {KNOCK_S:g} for a knock = {late_s:g} ≥ "
+            f"zookeeper.session_timeout_s {session_s:g}: probes would never be late on every plane "
+            "before the session has ended; lower it",
         )
     if policy.holds.tick_lag_max_s >= session_s:
         yield _problem(

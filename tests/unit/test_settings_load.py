@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from hamon.detector.knocking import KnockingPace
 from hamon.errors import ConfigError
 from hamon.fencing.fence_agent import FORBIDDEN_OPTIONS
 from hamon.model.policy import LeavingPolicy
+from hamon.settings.arithmetic import KNOCK_S
 from hamon.settings.devices import REFUSED_OPTIONS
 from hamon.settings.load import check, load
 from hamon.settings.values import KdumpSettings, digest_of
@@ -83,6 +85,11 @@ def test_load__values_given__reach_policy_and_hosts(write: Write) -> None:
     assert str(path.parent / "hosts.d/../secret") == settings.hosts[0].fence[0].password_file
 
 
+def test_load__time_of_a_knock__is_the_one_that_is_knocked_with() -> None:
+    """The sum of the session time-out counts with what the probes really wait."""
+    assert KnockingPace().timeout_s == KNOCK_S
+
+
 def test_load__session_timeout__is_also_the_agents(write: Write) -> None:
     """One time-out, written once."""
     main = MAIN + "session_timeout_s = 8\n"
@@ -116,6 +123,7 @@ def test_load__storages__are_known_by_name_and_no_policy(write: Write) -> None:
         ("connect_timeout_s = 6\n", ["6 × 1 servers = 6 ≥ session_timeout_s 6"]),
         ("[fencing]\nlease_s = 7\n", ["fencing.lease_s: 7 ≥ zookeeper.session_timeout_s 6"]),
         ("[detection]\nlate_after_s = 1\n", ["detection.late_after_s: 1 < 2 × probe_period_s 1"]),
+        ("[detection]\nlate_after_s = 5.5\n", ["late_after_s: 5.5 + 0.5 for a knock = 6 ≥"]),
         ("[detection]\nfresh_s = 1.5\n", ["detection.fresh_s: 1.5 < 2 × probe_period_s 1 = 2"]),
         ("[detection]\noff_gap_s = 0.2\n", ["detection.off_gap_s: 0.2 < 1"]),
         ("[detection]\nlook_period_s = 0.1\n", ["look_period_s: (6 - 1) × 0.1 = 0.5 <", "gap_s 1"]),

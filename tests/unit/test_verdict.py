@@ -352,6 +352,32 @@ def test_judge__three_must_agree_and_two_do__is_only_lost() -> None:
     )
 
 
+def one_lost_knock() -> tuple[Evidence, ...]:
+    """A plane that has been dead for long, and a single knock without answer on the other."""
+    return (
+        a_vote(Vote.SILENT, "management", age_s=0.2),
+        a_vote(Vote.SILENT, "storage", age_s=0.1, for_s=0.6),
+    )
+
+
+@pytest.mark.parametrize("reports", [(a_report(ME),), (a_report(ME), AGREES)])
+def test_judge__one_knock_lost_on_the_last_living_plane__is_only_lost(
+    reports: tuple[ControllerView, ...],
+) -> None:
+    """Silence is evidence only where it has lasted: an echo was heard a moment ago."""
+    host = unheard(evidence=one_lost_knock())
+
+    assert (Call.LOST, "plane_not_heard") == call(host, *reports)
+
+
+def test_judge__last_living_plane_silent_for_long_enough__is_dead() -> None:
+    """Several knocks without answer on every plane are evidence, however old the rest is."""
+    for_s = POLICY.late_after_s + 0.1
+    votes = a_vote(Vote.SILENT), a_vote(Vote.SILENT, "storage", age_s=0.1, for_s=for_s)
+
+    assert (Call.DEAD, "silent_on_every_plane") == call(unheard(evidence=votes), a_report(ME))
+
+
 # -- shared storage -------------------------------------------------------------------------------
 
 
@@ -360,6 +386,16 @@ def test_judge__silent_but_writes_to_storage__is_partitioned_whatever_power_says
     host = a_lost_host(evidence=(*silence(), BEAT))
 
     assert (Call.PARTITIONED, "alive_on_storage") == call(host, a_report(ME), AGREES)
+
+
+@pytest.mark.parametrize("votes", [one_lost_knock(), one_lost_knock()[:1]])
+def test_judge__writes_to_storage_and_not_late_on_every_plane__is_only_lost(
+    votes: tuple[Evidence, ...],
+) -> None:
+    """Policy may fence who is cut off: one lost knock, or an unasked plane, shows nothing."""
+    host = a_lost_host(evidence=(*votes, BEAT))
+
+    assert (Call.LOST, "alive_on_storage") == call(host, a_report(ME), AGREES)
 
 
 def test_judge__kernel_answers_and_writes_to_storage__is_lost_not_hung() -> None:
