@@ -15,7 +15,7 @@ from hamon.agent.domain_listing import DomainListing
 from hamon.agent.znodes import OwnZnode
 from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.errors import StoreError
-from hamon.model.host import HostChecks
+from hamon.model.host import STORAGE_CHECK, HostChecks
 
 IN_A_ROW = 2
 
@@ -63,7 +63,7 @@ class HostChecker:
         is_answering = self._listing.current.is_healthy
         return {
             "libvirt": "" if is_answering else "libvirt does not answer",
-            **{f"storage:{name}": why for name, why in self._sources.storage().items()},
+            **{f"{STORAGE_CHECK}{name}": why for name, why in self._sources.storage().items()},
             **{f"link:{name}": why for name, why in self._sources.links().items()},
         }
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hamon.decide.holds import against_action, against_conviction
 from hamon.decide.remedy import remedy_of
 from hamon.decide.thought import Thought, enter, looks_due, next_record, together
-from hamon.detector.verdict import Call, Verdict, failed_checks, judge
+from hamon.detector.verdict import Call, Verdict, failed_checks, is_harmed, judge
 from hamon.evacuator.cloud.in_place import start_in_place
 from hamon.model.change import (
     CONTROL,
@@ -23,7 +23,7 @@ from hamon.model.change import (
 )
 from hamon.model.control import Hold, Request
 from hamon.model.guest import OPEN_GRANTS, GrantState
-from hamon.model.host import LIBVIRT_CHECK, HostGuard, HostState, Right
+from hamon.model.host import HostGuard, HostState, Right
 from hamon.model.incident import IncidentRecord, Trigger
 from hamon.model.names import GuestId, incident_id
 from hamon.model.policy import DegradedPolicy, LeavingPolicy, Policy
@@ -131,7 +131,7 @@ def _think_degraded(
     if record.state is HostState.UP:
         change = enter(view, host, HostState.DEGRADED, verdict.reason)
         return replace(told, changes=(change,))
-    if detection.degraded is not DegradedPolicy.FENCE or not is_harmed(host):
+    if detection.degraded is not DegradedPolicy.FENCE or not is_harmed(host, detection, now_s):
         return told
     due_s = host.state_since_s + detection.degraded_wait_s
     if now_s < due_s:
@@ -140,11 +140,6 @@ def _think_degraded(
 
 
 _MAY_DEGRADE = frozenset({HostState.UP, HostState.DEGRADED})
-
-
-def is_harmed(host: HostView) -> bool:
-    """Say whether guests suffer by what the checks found: a lost libvirt alone harms no guest."""
-    return any(name != LIBVIRT_CHECK for name in failed_checks(host))
 
 
 def _checks(host: HostView) -> str:

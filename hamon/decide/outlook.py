@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hamon.decide.holds import against_action, against_conviction
-from hamon.decide.live import is_harmed
 from hamon.decide.thought import known_since_s
 from hamon.detector.verdict import (
     Call,
     Verdict,
     failed_checks,
     fresh_probes,
+    is_harmed,
     is_silent,
     judge,
     late_planes,
@@ -123,7 +123,7 @@ def _needs(
                 _by_policy(host, "detection.degraded", fences, wait_s, is_met=is_met),
                 Need(
                     reason=reason("need_harm", host.name, checks=", ".join(failed_checks(host))),
-                    is_met=is_harmed(host),
+                    is_met=is_harmed(host, detection, now_s),
                 ),
             )
         case _:

@@ -27,12 +27,12 @@ from dataclasses import dataclass
 from hamon.decide.cooldown import cooling_down
 from hamon.decide.onset import convicted_since_s, lost_since_s, opened_since_s
 from hamon.decide.remedy import would_be_convicted
-from hamon.detector.verdict import fresh_probes, is_silent
+from hamon.detector.verdict import fresh_probes, is_harmed, is_silent
 from hamon.model.control import Hold, HoldKind
 from hamon.model.host import LIVE_STATES, HostState
 from hamon.model.incident import Trigger
 from hamon.model.names import CLUSTER, BootId, HostName
-from hamon.model.policy import LeavingPolicy, Policy
+from hamon.model.policy import DegradedPolicy, LeavingPolicy, Policy
 from hamon.model.view import ClusterView, HostView
 
 NAMES_SHOWN = 8
@@ -157,10 +157,11 @@ def troubled_hosts(
     """Find the hosts that count towards a storm: missed still, or convicted within the window.
 
     One whose session has not ended counts as soon as its planes are silent, because its power alone
-    may convict it from then on. Hosts that are alive by another witness count too: many lost
-    sessions at once point at ZooKeeper or a network, not at the hosts. Hosts without an agent do
-    not: they have no session to lose, and only a person convicts them, one by one. Released hosts
-    do not: an operator has told what happened to them.
+    may convict it from then on; or as soon as its own checks find what policy fences it for. Hosts
+    that are alive by another witness count too: many lost sessions at once point at ZooKeeper or a
+    network, not at the hosts. Hosts without an agent do not: they have no session to lose, and only
+    a person convicts them, one by one. Released hosts do not: an operator has told what happened to
+    them.
 
     Args:
         view: the world.
@@ -230,10 +231,25 @@ def _is_lost(host: HostView, policy: Policy, now_s: float) -> bool:
     if record is None or record.state not in MAY_BE_CONVICTED:
         return False
     if host.heartbeat is not None:
-        return is_silent(fresh_probes(host, policy.detection, now_s), policy.detection)
+        is_missed = is_silent(fresh_probes(host, policy.detection, now_s), policy.detection)
+        return is_missed or _is_to_be_given_up(host, policy, now_s)
     if policy.detection.of(host.spec.policy).leaving is LeavingPolicy.EVACUATE:
         return True
     return host.self_.value is None or host.self_.value.leaving is None
+
+
+def _is_to_be_given_up(host: HostView, policy: Policy, now_s: float) -> bool:
+    """Say whether policy fences a host that lives, for what its own checks find; at once or later.
+
+    safety: when the storage of all hosts fails, each by itself is due after the same wait.
+    """
+    detection = policy.detection.of(host.spec.policy)
+    return (
+        detection.degraded is DegradedPolicy.FENCE
+        and host.record.value is not None
+        and host.record.value.state in {HostState.UP, HostState.DEGRADED}
+        and is_harmed(host, detection, now_s)
+    )
 
 
 # -- rates ----------------------------------------------------------------------------------------

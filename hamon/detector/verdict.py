@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hamon.detector.views import heard_by_another, views_of_silence
+from hamon.model.host import LIBVIRT_CHECK, STORAGE_CHECK
 from hamon.model.policy import DetectionPolicy, LeavingPolicy
 from hamon.model.proof import Evidence, Source, Vote
 from hamon.model.readings import crash_notice, is_off_twice
@@ -199,6 +200,20 @@ def failed_checks(host: HostView) -> Mapping[str, str]:
     if host.checks is None or host.checks.boot_id != host.boot_id:
         return {}
     return dict(sorted(host.checks.failed.items()))
+
+
+def is_harmed(host: HostView, policy: DetectionPolicy, now_s: float) -> bool:
+    """Say whether guests suffer by what the checks found.
+
+    A lost libvirt alone harms no guest. Nor does a storage on which this boot's heartbeat is seen
+    to move: whatever the check says, what the host writes arrives there.
+    """
+    moving = {
+        f"{STORAGE_CHECK}{vote.subject}"
+        for vote in _fresh(host, policy, now_s, Source.STORAGE)
+        if vote.vote is Vote.ALIVE_STRONG and vote.boot_id == host.boot_id
+    }
+    return any(name not in {LIBVIRT_CHECK, *moving} for name in failed_checks(host))
 
 
 # -- votes ----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hamon.engine.ports import Cluster, Probes, Witness
 from hamon.model.change import Decision, Versioned
 from hamon.model.cloud import CloudView
 from hamon.model.control import Request
-from hamon.model.host import HostDomains, HostSpec, HostState
+from hamon.model.host import HostChecks, HostDomains, HostSpec, HostState
 from hamon.model.names import IncidentId
 from hamon.model.stored import StoredCluster, StoredHost, StoredIncident
 from hamon.model.view import (
@@ -141,7 +141,7 @@ class Observer:
             domains=_domains(stored),
             agents=stored.agents,
             capacity=stored.capacity,
-            checks=stored.checks,
+            checks=_checks(stored),
             inventory=stored.inventory,
             grants=stored.grants,
             history=memory.recent_thoughts(now_s),
@@ -194,6 +194,15 @@ def _domains(stored: StoredHost) -> HostDomains | None:
     if domains is None or not domains.is_attended or stored.is_attended:
         return domains
     return replace(domains, is_healthy=False)
+
+
+def _checks(stored: StoredHost) -> HostChecks | None:
+    """Return what the host's checks found; nothing when nobody keeps it.
+
+    safety: a guests process that died has told what was, and its znode stays. A host whose storage
+    is well again would be given up by a policy that fences for it.
+    """
+    return stored.checks if stored.is_attended else None
 
 
 def _needs_cloud(host: StoredHost) -> bool:

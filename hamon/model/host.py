@@ -251,6 +251,9 @@ class HostCapacity:
 LIBVIRT_CHECK = "libvirt"
 """Name of the check that libvirt answers."""
 
+STORAGE_CHECK = "storage:"
+"""What the name of a check of a shared storage begins with; the storage's own name follows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostChecks:

@@ -18,11 +18,12 @@ from hamon.model.policy import (
     PartitionedPolicy,
     Policy,
 )
-from hamon.model.proof import Source, Vote
+from hamon.model.proof import Evidence, Source, Vote
 from hamon.model.view import HostView
 from tests.builders import (
     BOOT,
     HOST,
+    NEXT_BOOT,
     NOW_S,
     PLANES,
     SPARE,
@@ -30,6 +31,7 @@ from tests.builders import (
     a_lost_host,
     a_view,
     a_vote,
+    echoes,
     silence,
 )
 from tests.decisions import writes
@@ -164,6 +166,29 @@ def test_degraded__only_libvirt_fails__is_never_fenced() -> None:
     host = a_host(HOST, HostState.DEGRADED, checks=NO_LIBVIRT)
 
     assert None is entered(think(host, detection={"degraded": DegradedPolicy.FENCE}))
+
+
+@pytest.mark.parametrize(
+    ("case", "beat", "failed", "expected"),
+    [
+        ("it moves", BEAT, {}, None),
+        ("another boot's moves", replace(BEAT, boot_id=NEXT_BOOT), {}, HostState.FENCING),
+        ("another storage's moves", replace(BEAT, subject="rbd"), {}, HostState.FENCING),
+        ("it moved a while ago", replace(BEAT, observed_s=NOW_S - 4.0), {}, HostState.FENCING),
+        ("it stands still", replace(BEAT, vote=Vote.SILENT), {}, HostState.FENCING),
+        ("a link is down, too", BEAT, {"link:bond0": "down"}, HostState.FENCING),
+    ],
+)
+def test_degraded_fence__its_beat_on_the_storage_is_watched__is_fenced_unless_it_moves(
+    case: str, beat: Evidence, failed: dict[str, str], expected: HostState | None
+) -> None:
+    """What a host is seen to write to a storage says more than its check of it."""
+    checks = replace(NO_STORAGE, failed={**NO_STORAGE.failed, **failed})
+    host = a_host(HOST, HostState.DEGRADED, checks=checks, evidence=(*echoes(), beat))
+
+    thought = think(host, detection={"degraded": DegradedPolicy.FENCE})
+
+    assert expected is entered(thought), case
 
 
 def test_degraded__in_quarantine__stays_there() -> None:

@@ -17,6 +17,7 @@ from hamon.model.control import HoldKind
 from hamon.model.host import (
     GuestAgent,
     Heartbeat,
+    HostChecks,
     HostDomains,
     HostGuestAgents,
     HostRecord,
@@ -35,6 +36,7 @@ HEARTBEAT = f"/hosts/{HOST}/alive/hb"
 ATTENDANCE = f"/hosts/{HOST}/alive/guests"
 AGENTS = f"/hosts/{HOST}/alive/agents"
 BEAT = Heartbeat(boot_id=BOOT)
+CHECKS = f"/hosts/{HOST}/checks"
 DOMAINS = f"/hosts/{HOST}/domains"
 RECORD = f"/hosts/{HOST}/record"
 
@@ -169,6 +171,24 @@ async def test_listing__of_a_guests_process_that_is_gone__is_of_the_past(
     seen = view.hosts[HOST].domains
     assert seen is not None
     assert is_healthy == seen.is_healthy
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_checks__of_a_guests_process_that_is_gone__are_of_the_past(
+    watcher: Watcher, *, is_there: bool
+) -> None:
+    """A policy may fence for them: what a dead process found is no evidence of what is (S3)."""
+    ill = HostChecks(boot_id=BOOT, failed={"storage:nfs": "not written for 9 s"})
+    await watcher.world.hand.commit([SetData(path=CHECKS, data=encode(CHECKS, ill), version=0)])
+    await watcher.beat()
+    if is_there:
+        await watcher.beat(ATTENDANCE)
+    await watcher.look()
+
+    view = watcher.observer.view(an_own())
+
+    assert view is not None
+    assert (ill if is_there else None) == view.hosts[HOST].checks
 
 
 async def test_agents__as_the_guests_process_tells__are_in_the_view(watcher: Watcher) -> None:

@@ -144,6 +144,48 @@ def test_storm_limit__by_table__is_count_or_share_and_at_least_one(
     assert expected == storm_limit(view, POLICY)
 
 
+NO_STORAGE = HostChecks(boot_id=BOOT, failed={"storage:nfs": "not written for 9 s"})
+NO_LIBVIRT = HostChecks(boot_id=BOOT, failed={"libvirt": "does not answer"})
+
+
+def degraded(state: HostState = HostState.DEGRADED, checks: HostChecks = NO_STORAGE) -> HostView:
+    """A host that lives and has been ill by its own checks for long."""
+    return a_host(HOST, state, checks=checks, state_since_s=NOW_S - 500.0)
+
+
+@pytest.mark.parametrize(
+    ("case", "host", "degraded_is", "expected"),
+    [
+        ("degraded", degraded(), DegradedPolicy.FENCE, True),
+        ("about to be degraded", degraded(HostState.UP), DegradedPolicy.FENCE, True),
+        ("is only spared", degraded(), DegradedPolicy.DISABLE, False),
+        ("is only told of", degraded(HostState.UP), DegradedPolicy.ALERT, False),
+        ("libvirt alone", degraded(checks=NO_LIBVIRT), DegradedPolicy.FENCE, False),
+        ("takes no guests yet", degraded(HostState.QUARANTINED), DegradedPolicy.FENCE, False),
+    ],
+)
+def test_troubled__ill_by_its_own_checks__counts_if_policy_would_fence_it(
+    case: str, host: HostView, degraded_is: DegradedPolicy, *, expected: bool
+) -> None:
+    """A host that is given up alive is given up like any other."""
+    policy = replace(POLICY, detection=replace(POLICY.detection, degraded=degraded_is))
+
+    assert expected == (HOST in troubled_hosts(a_view(host), policy, NOW_S)), case
+
+
+@pytest.mark.parametrize(("count", "expected"), [(3, 3), (4, 0), (40, 0)])
+def test_storm__storage_of_many_fails_and_policy_fences_for_it__holds_beyond_the_limit(
+    count: int, expected: int
+) -> None:
+    """All of them are due in the same round: an array that fails must not end every host (S9)."""
+    ill = (replace(degraded(), spec=a_host(HostName(f"ill-{n}")).spec) for n in range(count))
+    fences = replace(POLICY.detection, degraded=DegradedPolicy.FENCE)
+
+    view = a_view(*ill, *fleet(0, 12))
+
+    assert expected == len(convicted(view, replace(POLICY, detection=fences)))
+
+
 def test_storm_limit__hosts_never_seen__do_not_count() -> None:
     """Enrolled hosts that never came up do not make a storm look small."""
     view = a_view(*fleet(0, 4), *(a_host(HostName(f"new-{n}"), None) for n in range(20)))
