@@ -57,6 +57,7 @@ from hamon.model.proof import (
     Vote,
 )
 from hamon.model.view import (
+    KERNEL_ONLY,
     ClusterView,
     ControllerView,
     DeviceShot,
@@ -478,14 +479,19 @@ def a_report(
     *,
     silent: Iterable[HostName] = (),
     heard: Iterable[HostName] = (),
+    kernel: Iterable[HostName] = (),
     reaches: tuple[str, ...] = PLANES,
 ) -> ControllerView:
-    """A controller's report: it reaches every plane, and hears some hosts on none, or on one."""
+    """A controller's report: it reaches every plane, and hears some hosts on none, or on one.
+
+    ``kernel``: heard there as well, but of these only a kernel answers.
+    """
+    weak = tuple(kernel)
     return ControllerView(
         controller=controller,
         reaches=reaches,
         silent=dict.fromkeys(PLANES, tuple(silent)),
-        heard={PLANES[-1]: tuple(heard)},
+        heard={PLANES[-1]: (*heard, *weak), KERNEL_ONLY + PLANES[-1]: weak},
     )
 
 

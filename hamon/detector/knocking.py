@@ -25,6 +25,7 @@ from typing import assert_never
 from hamon.model.host import PlaneAddress
 from hamon.model.names import HostName
 from hamon.model.proof import Evidence, Source, Vote
+from hamon.model.view import KERNEL_ONLY
 from hamon.ports.clock import Clock
 from hamon.ports.probe import Probe, ProbeAnswer, ProbeResult
 
@@ -179,8 +180,9 @@ class Knocker:
     def heard(self) -> Mapping[str, tuple[HostName, ...]]:
         """Return, for each plane, the hastened hosts that answer on it now, sorted.
 
-        For the other controllers: what one of them hears is life. Of very many only the first are
-        named, because where so many are in trouble nobody is convicted.
+        Those of which only a kernel answers there are named below ``KERNEL_ONLY`` as well. For the
+        other controllers: what one of them hears is life. Of very many only the first are named,
+        because where so many are in trouble nobody is convicted.
         """
         now_s = self._clock.now_s()
         found: dict[str, list[HostName]] = {}
@@ -189,6 +191,8 @@ class Knocker:
                 is_heard = evidence.vote is not Vote.SILENT
                 if is_heard and self._is_current(host, evidence, now_s):
                     found.setdefault(plane, []).append(host)
+                    if evidence.vote is not Vote.ALIVE_STRONG:
+                        found.setdefault(KERNEL_ONLY + plane, []).append(host)
         return {plane: tuple(hosts[:_HEARD_MAX]) for plane, hosts in sorted(found.items())}
 
     # -- knocking ---------------------------------------------------------------------------------

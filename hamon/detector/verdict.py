@@ -110,6 +110,9 @@ def _judge_silent(
     def called(call: Call, why: Reason) -> Verdict:
         return Verdict(call=call, reason=why, evidence=lines)
 
+    heard = heard_by_another(view, host)
+    if heard is not None:
+        return called(Call.LOST, heard)
     silent_planes = late_planes(fresh_probes(host, policy, now_s), policy)
     storage = _alive_on_storage(host, policy, now_s)
     if storage is not None:
@@ -118,9 +121,6 @@ def _judge_silent(
     dead = _by_power(view, host, policy, now_s, lines)
     if dead is not None:
         return dead
-    heard = heard_by_another(view, host)
-    if heard is not None:
-        return called(Call.LOST, heard)
     beat = _service_beat(view, host, now_s)
     if beat is not None:
         return called(Call.LOST, beat)
@@ -152,6 +152,9 @@ def _judge_heard(
         return Verdict(call=Call.LOST, reason=why, evidence=lines)
     if life.code != "alive_by_kernel":
         return Verdict(call=Call.LOST, reason=life, evidence=lines)
+    heard = heard_by_another(view, host, but_a_kernel=True)
+    if heard is not None:
+        return Verdict(call=Call.LOST, reason=heard, evidence=lines)
     notice = _crash_notice(host, policy)
     if notice is not None:
         # The kernel that answers is the crash kernel.

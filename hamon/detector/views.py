@@ -4,7 +4,8 @@ Rules:
 
 1. A controller has a view of a plane only while it hears some host there; one that is cut off hears
    silence from everybody and says nothing.
-2. A controller that hears the host on any plane is a sign of life, and one is enough.
+2. A controller that hears the host on any plane is a sign of life, and one is enough: any answer
+   where the host is silent to this controller, more than a kernel's where a kernel answers it.
 3. Silence counts when as many controllers as must agree, or all there are, hear it on every plane.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hamon.model.reason import Reason, reason
-from hamon.model.view import ClusterView, ControllerView, HostView
+from hamon.model.view import KERNEL_ONLY, ClusterView, ControllerView, HostView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +25,20 @@ class SilenceViews:
     missing: Reason | None = None
 
 
-def heard_by_another(view: ClusterView, host: HostView) -> Reason | None:
-    """Name another controller that hears the host on one of its planes; None: none says so."""
+def heard_by_another(
+    view: ClusterView, host: HostView, *, but_a_kernel: bool = False
+) -> Reason | None:
+    """Name another controller that hears the host on one of its planes; None: none says so.
+
+    Args:
+        view: the world.
+        host: heard or not by this controller itself.
+        but_a_kernel: a kernel alone does not count.
+    """
     for other in _others(view):
         for plane, heard in sorted(other.heard.items()):
-            if host.name in heard:
+            is_kernel = but_a_kernel and host.name in other.heard.get(KERNEL_ONLY + plane, ())
+            if host.name in heard and not plane.startswith(KERNEL_ONLY) and not is_kernel:
                 return reason(
                     "heard_by_another", host.name, plane=plane, controller=other.controller
                 )

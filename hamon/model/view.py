@@ -136,13 +136,20 @@ class IncidentView:
     migrations: Mapping[GuestId, MigrationView] = field(default_factory=dict)
 
 
+KERNEL_ONLY = "kernel:"
+"""Before the name of a plane in ``ControllerView.heard``; no plane has a colon in its name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerView:
     """What another controller reports of itself (ephemeral ``controllers/<id>``).
 
     ``silent``: hosts it cannot hear on a plane, by plane; ``heard``: hosts in trouble that it does
-    hear there; ``reaches``: planes on which it hears at least one host. ``outside``: whether it
-    reaches the other systems that it has tried, by name.
+    hear there, and below ``KERNEL_ONLY`` and the plane once more those of which only a kernel
+    answers. An older controller, which does not write these, may hear more than a kernel of each;
+    one that reads them takes them for a plane on which the host is heard. A field of its own it
+    could not read, and that would hold the cluster. ``reaches``: planes on which it hears at least
+    one host. ``outside``: whether it reaches the other systems that it has tried, by name.
     """
 
     controller: ControllerId

@@ -14,6 +14,7 @@ from hamon.detector.knocking import Knocker, KnockingPace
 from hamon.model.host import PlaneAddress
 from hamon.model.names import BootId, HostName, host_name
 from hamon.model.proof import Source, Vote
+from hamon.model.view import KERNEL_ONLY
 from hamon.ports.probe import ProbeAnswer, ProbeResult
 from hamon.sim.network import SimulatedNetwork, SimulatedProbe
 
@@ -290,6 +291,21 @@ async def test_knocker__kernel_or_stranger_answers__is_weak(
     evidence = world.knocker.evidence(HOST)
     assert dict.fromkeys(PLANES, Vote.ALIVE_WEAK) == world.votes()
     assert {(Source.CONNECT, None)} == {(one.source, one.boot_id) for one in evidence}
+
+
+async def test_knocker__suspects_answer__those_with_a_kernel_only_are_told_apart(
+    world: World,
+) -> None:
+    """The other controllers are to know whether more than a kernel is heard."""
+    world.knocker.hasten(frozenset({HOST}))
+    await world.clock.advance(1.5)
+    assert dict.fromkeys(PLANES, (HOST,)) == world.knocker.heard()
+
+    world.hosts[HOST].result = ProbeResult(answer=ProbeAnswer.REFUSED)
+    await world.clock.advance(1.5)
+
+    kernels = (KERNEL_ONLY + plane for plane in PLANES)
+    assert dict.fromkeys((*PLANES, *kernels), (HOST,)) == world.knocker.heard()
 
 
 async def test_knocker__probe_cannot_be_made__last_vote_ages(world: World) -> None:

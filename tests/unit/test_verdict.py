@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hamon.detector.verdict import Call, is_silent, judge, shows_life
+from hamon.detector.views import heard_by_another
 from hamon.model.host import HostChecks, Leaving
 from hamon.model.names import ControllerId
 from hamon.model.policy import DetectionPolicy, HostPolicy, LeavingPolicy
@@ -236,6 +237,7 @@ REPORTS = st.lists(
         st.sampled_from([ME, OTHER]),
         silent=st.sampled_from([(), (HOST,)]),
         heard=st.sampled_from([(), (HOST,)]),
+        kernel=st.sampled_from([(), (HOST,)]),
         reaches=st.sampled_from([(), PLANES[:1], PLANES]),
     ),
     max_size=2,
@@ -257,6 +259,7 @@ def test_judge__whatever_the_evidence__never_dead_while_anything_is_alive(
     verdict = judge(view, host, POLICY, NOW_S)
 
     if verdict.call is Call.DEAD:
+        assert heard_by_another(view, host, but_a_kernel=True) is None
         probes = [
             vote
             for vote in votes
@@ -398,6 +401,15 @@ def test_judge__writes_to_storage_and_not_late_on_every_plane__is_only_lost(
     assert (Call.LOST, "alive_on_storage") == call(host, a_report(ME), AGREES)
 
 
+def test_judge__writes_to_storage_and_another_hears_it__is_only_lost() -> None:
+    """It is cut off from this controller only: nothing is given up for that."""
+    host = a_lost_host(evidence=(*silence(), BEAT))
+
+    assert (Call.LOST, "heard_by_another") == call(
+        host, a_report(ME), a_report(OTHER, kernel=[HOST])
+    )
+
+
 def test_judge__kernel_answers_and_writes_to_storage__is_lost_not_hung() -> None:
     """Its agent is gone, but its userland works."""
     weak = tuple(a_vote(Vote.ALIVE_WEAK, plane) for plane in PLANES)
@@ -442,6 +454,33 @@ def test_judge__crash_notice_and_nothing_but_a_kernel__is_dead(vote: Vote) -> No
     votes = tuple(a_vote(vote, plane) for plane in PLANES)
 
     assert (Call.DEAD, "crash_notice") == call(unheard(evidence=(*votes, NOTICE)))
+
+
+@pytest.mark.parametrize(
+    ("case", "other", "notice", "expected"),
+    [
+        ("a kernel, crashed", a_report(OTHER, kernel=[HOST]), (NOTICE,), "crash_notice"),
+        ("a kernel, hanging", a_report(OTHER, kernel=[HOST]), (), "kernel_answers_only"),
+        ("more, crashed", a_report(OTHER, heard=[HOST]), (NOTICE,), "heard_by_another"),
+        ("more, hanging", a_report(OTHER, heard=[HOST]), (), "heard_by_another"),
+    ],
+)
+def test_judge__kernel_answers_and_another_controller_hears__more_than_a_kernel_is_life(
+    case: str, other: ControllerView, notice: tuple[Evidence, ...], expected: str
+) -> None:
+    """Another controller may hear the echo that this one does not; a crash kernel answers all."""
+    weak = tuple(a_vote(Vote.ALIVE_WEAK, plane) for plane in PLANES)
+    host = unheard(evidence=(*weak, *notice))
+
+    assert expected == call(host, a_report(ME), other)[1], case
+
+
+def test_judge__kernel_answers_and_an_older_controller_hears_the_host__is_only_lost() -> None:
+    """One that does not tell kernels apart may hear more than a kernel."""
+    weak = tuple(a_vote(Vote.ALIVE_WEAK, plane) for plane in PLANES)
+    older = replace(a_report(OTHER), heard={"storage": (HOST,)})
+
+    assert (Call.LOST, "heard_by_another") == call(unheard(evidence=weak), a_report(ME), older)
 
 
 @pytest.mark.parametrize(
