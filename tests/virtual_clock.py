@@ -45,10 +45,14 @@ class VirtualClock:
             due_s, _, waiter = heapq.heappop(self._sleepers)
             if waiter.done():
                 continue
-            self._now_s = due_s
+            self._now_s = max(self._now_s, due_s)
             waiter.set_result(None)
             await rest()
-        self._now_s = end_s
+        self._now_s = max(self._now_s, end_s)
+
+    def stand_still(self, duration_s: float) -> None:
+        """Let time pass while this process is stopped: nothing happens meanwhile."""
+        self._now_s += duration_s
 
 
 async def rest() -> None:

@@ -14,6 +14,8 @@ Which answers are silence and which are no answer at all:
   plane is silent, and silence counts only on a plane where somebody is heard.
 * ``ENETUNREACH``, ``ENETDOWN``, ``EADDRNOTAVAIL``, ``EACCES``, ``EPERM`` and a lack of descriptors
   or memory are the own machine's trouble: the probe was not made (FAILED, no vote).
+* A time-out that is noticed far too late is the own process's trouble, which was stopped or busy:
+  the answer may have come meanwhile, and been given up before it was read (FAILED, too).
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ from hamon.ports.probe import ProbeAnswer, ProbeResult
 
 ECHO_MAX_BYTES = 160
 """The longest greeting: 13 + a name of 63 + a boot id of 36, and some room."""
+
+STALL_S = 0.5
+"""A knock that ends so long after its time was over was not waited for all the time."""
 
 _ECHO = re.compile(
     rb"hamon-echo 1 ([a-z0-9.-]{1,63})"
@@ -53,17 +58,20 @@ class TcpProbe:
             port: of the heartbeat process.
             timeout_s: for connecting and reading together.
         """
+        loop = asyncio.get_running_loop()
+        over_s = loop.time() + timeout_s
         is_connected = False
         greeting = b""
         try:
             family, place = _numeric(address, port)
             with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as connection:
                 async with asyncio.timeout(timeout_s):
-                    loop = asyncio.get_running_loop()
                     await loop.sock_connect(connection, place)
                     is_connected = True
                     greeting = await _read_line(loop, connection)
         except OSError as error:  # TimeoutError is one, whoever's patience ended
+            if isinstance(error, TimeoutError) and loop.time() - over_s > STALL_S:
+                return ProbeResult(answer=ProbeAnswer.FAILED, detail="own process stood still")
             if not is_connected:
                 return of_error(error)
         return _of_greeting(greeting)

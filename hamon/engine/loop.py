@@ -4,7 +4,8 @@ Rules (DESIGN §3):
 
 1. The loop is level-triggered: changes, requests and finished actions only make it come sooner.
 2. Only the holder of the office decides. The first sign that the epoch moved on ends the term.
-3. A loop that does not come round ends the process (``deadman``); a late one never convicts.
+3. A loop that does not come round ends the process (``deadman``); a late one never convicts. It is
+   late as well when this process was stopped within a round, but not while ZooKeeper is slow.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ class Engine:
         self._took_office_s = 0.0
         self._first_round: tuple[Epoch, float] | None = None
         self._is_rolled_back = False
+        self._tick_due_s = 0.0
         self._storms_s: dict[str, float] = {}
         self._blind_since_s: dict[str, float] = {}
         self._stands_again_s = 0.0
@@ -206,17 +208,39 @@ class Engine:
             self._first_round = (term.epoch, view.own.decides_since_s)
             self._look_for_rollback(view)
             decision = decide(view, self._policy, self._clock.now_s())
+            if self._health.came_round(started_s) > self._policy.holds.tick_lag_max_s:
+                # Decided on what was seen before this process was stopped: look again.
+                return self._finished(started_s, view, Decision(), written=0)
             self._remember_storms(decision)
             if decision.yields is not None:
                 await self._stand_back(decision.yields)
                 return self._finished(started_s, view, decision, written=0)
             self._observer.remember(view, decision)
-            written = await self._executor.carry_out(decision, self._cluster, term.epoch)
+            written = await self._carry_out(decision, term.epoch)
         if view is not None:
             self._remember_blindness(view)
             if term is None:
                 self._executor.look(standby_looks(view, self._clock.now_s()))
         return self._finished(started_s, view, decision, written=written)
+
+    async def _carry_out(self, decision: Decision, epoch: Epoch) -> int:
+        """Carry out a decision, and notice when this process is stopped meanwhile.
+
+        The time that it takes does not tell: ZooKeeper may need seconds to answer.
+        """
+        self._tick_due_s = self._clock.now_s() + PERIOD_MAX_S
+        ticking = asyncio.create_task(self._tick())
+        try:
+            return await self._executor.carry_out(decision, self._cluster, epoch)
+        finally:
+            ticking.cancel()
+            self._health.came_round(self._tick_due_s)
+
+    async def _tick(self) -> None:
+        while True:
+            await self._clock.sleep(self._tick_due_s - self._clock.now_s())
+            self._health.came_round(self._tick_due_s)
+            self._tick_due_s = self._clock.now_s() + PERIOD_MAX_S
 
     def _finished(
         self, started_s: float, view: ClusterView | None, decision: Decision, *, written: int

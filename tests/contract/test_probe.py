@@ -12,7 +12,7 @@ from typing import Protocol
 import pytest
 
 from hamon.clock import SystemClock
-from hamon.detector.probe import TcpProbe, of_error
+from hamon.detector.probe import STALL_S, TcpProbe, of_error
 from hamon.model.names import BootId, host_name
 from hamon.ports.probe import Probe, ProbeAnswer, ProbeResult
 from hamon.sim.network import SimulatedNetwork, SimulatedProbe
@@ -226,3 +226,32 @@ async def test_knock__no_way_to_the_address__is_no_vote() -> None:
     result = await TcpProbe().knock("255.255.255.255", 9730, WITHIN_S)
 
     assert ProbeAnswer.FAILED == result.answer
+
+
+class StoppedLoop(asyncio.SelectorEventLoop):
+    """A loop of a process that can be stopped without waiting for it."""
+
+    stopped_s = 0.0
+
+    # typing.override comes with Python 3.12.
+    def time(self) -> float:  # type: ignore[explicit-override]
+        """See ``asyncio.AbstractEventLoop``."""
+        return super().time() + self.stopped_s
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_knock__own_process_stood_still_meanwhile__is_no_vote(*, answers: bool) -> None:
+    """What came meanwhile was given up before it was read: that is no silence of the host."""
+    loop = StoppedLoop()
+
+    async def knock() -> ProbeAnswer:
+        async with contextlib.AsyncExitStack() as stack:
+            world = LoopbackWorld(stack)
+            await (world.hang() if answers else world.vanish())
+            task = asyncio.create_task(world.probe.knock(world.address, world.port, WITHIN_S))
+            await asyncio.sleep(0)
+            loop.stopped_s = WITHIN_S + 2 * STALL_S
+            return (await task).answer
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        assert ProbeAnswer.FAILED is runner.run(knock())

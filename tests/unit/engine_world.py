@@ -15,6 +15,7 @@ from hamon.engine.health import OwnHealth
 from hamon.engine.loop import Engine, Round
 from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
+from hamon.engine.ports import Witness
 from hamon.engine.reporting import Reporter
 from hamon.model.host import HostSpec
 from hamon.model.incident import ShotOutcome
@@ -82,6 +83,7 @@ class World:
         self.machine = Machine()
         self.device = SimulatedFenceDevice(a_device(), self.machine, self.clock)
         self.controllers: list[Controller] = []
+        self.witnesses: list[Witness] = []
 
     async def prepare(self) -> None:
         """Bootstrap the cluster and enrol the host."""
@@ -160,7 +162,14 @@ class Controller:
         self.engine = Engine(
             cluster=self.cluster,
             election=Election(self.store, name, Identities(controllers=CONTROLLERS), self.clock),
-            observer=Observer(self.cluster, knocker, self.memory, self.clock, (SPEC,)),
+            observer=Observer(
+                self.cluster,
+                knocker,
+                self.memory,
+                self.clock,
+                (SPEC,),
+                witnesses=world.witnesses,
+            ),
             executor=self.executor,
             reporter=Reporter(
                 self.cluster,

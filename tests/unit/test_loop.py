@@ -1,6 +1,6 @@
 """The loop: who decides, when a term ends, and what a restored ensemble stops."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -9,12 +9,14 @@ from hamon.coordination.codec import decode, encode
 from hamon.errors import Outcome, StoreUnavailableError
 from hamon.model.change import CONTROL, Change, Decision, Update, Versioned
 from hamon.model.control import Control, HoldKind, StormRecord
-from hamon.model.names import ControllerId
+from hamon.model.names import ControllerId, HostName
+from hamon.model.proof import Evidence
 from hamon.model.reason import reason
-from hamon.ports.store import DeleteNode, Node, SetData, WatchCallback
+from hamon.ports.store import DeleteNode, Node, SetData, StoreOperation, WatchCallback
 from hamon.sim.store import InMemoryStore, Loss
 from tests.builders import HOST, OTHER, WALL
 from tests.unit.engine_world import CONTROLLERS, World
+from tests.virtual_clock import VirtualClock
 
 
 @pytest.fixture
@@ -245,6 +247,82 @@ async def test_office_taken__again__counts_from_the_first_round_of_the_new_term(
     own = controller.rounds[-1].view.own
     assert first not in {None, own.epoch}
     assert own.decides_since_s >= own.took_office_s >= world.clock.now_s() - 6.0
+
+
+class StoppingWitness:
+    """Where the process is stopped: in the middle of a look at the world."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self.stop_s = 0.0
+
+    def hasten(self, _: frozenset[HostName]) -> None:
+        """See ``engine.ports.Witness``."""
+        stop_s, self.stop_s = self.stop_s, 0.0
+        self._clock.stand_still(stop_s)
+
+    def evidence(self, _: HostName) -> tuple[Evidence, ...]:
+        """See ``engine.ports.Witness``."""
+        return ()
+
+
+@pytest.mark.parametrize(("stop_s", "is_late"), [(5.0, True), (1.0, False)])
+async def test_round__process_is_stopped_within_it__nothing_is_done_and_it_is_unhealthy(
+    world: World, stop_s: float, *, is_late: bool
+) -> None:
+    """What was seen before a stop is of the past when it is decided upon (S10)."""
+    witness = StoppingWitness(world.clock)
+    world.witnesses.append(witness)
+    controller = await world.add()
+    assert controller.health.lagged_s is None
+
+    witness.stop_s = stop_s
+    await world.turn()
+
+    [stopped] = [each for each in controller.rounds if each.ended_s - each.started_s >= stop_s]
+    assert is_late == (stopped.decision == Decision())
+    assert is_late == (controller.health.lagged_s is not None)
+
+
+class BusyStore(InMemoryStore):
+    """A session on which it takes long to write of storms, or the process is stopped meanwhile."""
+
+    world: World
+    slow_s = stop_s = 0.0
+
+    # typing.override comes with Python 3.12.
+    async def commit(  # type: ignore[explicit-override]
+        self, operations: Sequence[StoreOperation]
+    ) -> None:
+        """See ``ports.Store``."""
+        if any(isinstance(one, SetData) and one.path == "/storms" for one in operations):
+            await self.world.clock.sleep(self.slow_s)
+            self.world.clock.stand_still(self.stop_s)
+        await super().commit(operations)
+
+
+@pytest.mark.parametrize(
+    ("slow_s", "stop_s", "is_late"), [(5.0, 0.0, False), (0.0, 5.0, True), (5.0, 5.0, True)]
+)
+async def test_round__process_is_stopped_while_it_writes__is_unhealthy_but_not_for_slowness(
+    world: World, slow_s: float, stop_s: float, *, is_late: bool
+) -> None:
+    """A stop shows wherever it comes; a slow ZooKeeper must not keep a leader from convicting."""
+    storm = encode("/storms", StormRecord(scopes={"cluster": WALL}))
+    await world.hand.commit([SetData(path="/storms", data=storm, version=0)])
+    store = BusyStore(world.server, frozenset({CONTROLLERS}))
+    store.world, store.slow_s, store.stop_s = world, slow_s, stop_s
+    world.server.admit(store)
+    controller = await world.add(store=store)
+
+    await world.clock.advance(controller.policy.holds.storm_cooldown_s + 1.0)
+    await world.turn()
+    await world.clock.advance(slow_s)
+    await world.turn()
+
+    [written] = [each for each in controller.rounds if each.ended_s - each.started_s >= 5.0]
+    lagged_s = controller.health.lagged_s
+    assert is_late == (lagged_s is not None and lagged_s >= written.ended_s)
 
 
 async def test_storm_over__leader__takes_its_record_away_once(world: World) -> None:
