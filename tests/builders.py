@@ -431,7 +431,11 @@ def an_incident(
     boot_id: BootId | None = BOOT,
     **others: Any,  # noqa: ANN401 - any field of the record
 ) -> IncidentView:
-    """The open incident of a host that :func:`a_host` builds in a state that is shut out."""
+    """The open incident of a host that :func:`a_host` builds in a state that is shut out.
+
+    Its proof, if any, has been known for ten seconds.
+    """
+    opened_s = others.pop("opened_s", None)
     record = IncidentRecord(
         incident=others.pop("incident", IncidentId(f"{host}-{GUARD_VERSION}")),
         host=host,
@@ -443,7 +447,9 @@ def an_incident(
     return IncidentView(
         record=at(INCIDENT_VERSION, record),
         since_s=LONG_AGO_S,
+        opened_s=opened_s,
         written_s=NOW_S,
+        proof_s=NOW_S - 10.0,
         migrations={m.record.value.guest: m for m in migrations},
     )
 

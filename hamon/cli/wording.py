@@ -207,6 +207,10 @@ WORDINGS: Mapping[str, Wording] = {
         "a boot that was proven dead shows life: nothing more moves before a new proof",
         "a fence device lies: look at which machine it really switches",
     ),
+    "word_contradicted": Wording(
+        "it was heard after {told_by} told of its death: that word counts no more",
+        "look whether it is really off; if it is, `hamon confirm-down` once more",
+    ),
     "session_outlives_proof": Wording(
         "its power reads Off, but the ZooKeeper session of that boot ({boot_id}) does not end",
         "look at its console; if it is off, ZooKeeper has left its alive/hb behind: delete it",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hamon.decide.agentless import Stirring, is_contradicted, is_on_again, stirring
-from hamon.decide.fencing import climb_again
+from hamon.decide.fencing import climb_again, distrust, drop_proof
 from hamon.decide.holds import against_action, against_moving
 from hamon.decide.thought import Thought, enter, known_since_s, looks_due
 from hamon.evacuator import flow
@@ -23,6 +23,7 @@ from hamon.evacuator.offers import offer_waiting
 from hamon.evacuator.reserved import cloud_host_to_use, told_awaited
 from hamon.evacuator.scheduler import ARRIVING, Scheduler
 from hamon.fencing.ladder import renewal_overdue_s
+from hamon.fencing.refutation import Refutation, refutation
 from hamon.model.change import (
     Change,
     Update,
@@ -63,7 +64,10 @@ def think_evacuating(
     stirs = stirring(view, host, policy.detection, now_s) if host.spec.agentless else None
     life = _life_of_proven_boot(view, host, incident, policy, stirs, now_s)
     if life is not None and not held:
-        return _contradicted(view, host, incident, life)
+        return distrust(view, host, incident, _proving_level(host, incident), life)
+    refuted = _refutation(view, host, incident, policy, now_s)
+    if refuted is not None and not held:
+        return drop_proof(view, host, incident, refuted)
     may_move = None if held else proof
     moves = _moves(view, incident, may_move, policy, scheduler, against_moving(in_force), now_s)
     moves = joined((moves, watch_ready(view, incident, now_s)))
@@ -184,17 +188,36 @@ def _outliving_session(host: HostView, policy: Policy, now_s: float) -> tuple[Re
     return (reason("session_outlives_proof", host.name, boot_id=dead),)
 
 
-def _contradicted(
-    view: ClusterView, host: HostView, incident: IncidentView, life: Reason
-) -> Thought:
-    """Distrust the level that lied and go on from the next; without one, fencing has failed."""
+def _proving_level(host: HostView, incident: IncidentView) -> int:
+    """Return the level whose devices proved the host dead, or where the ladder stood."""
     value = incident.record.value
-    higher = [level for level in levels(host) if level > value.level]
-    beyond = max(levels(host), default=0) + 1
-    change = climb_again(
-        view, host, incident, "proof_contradicted", floor=higher[0] if higher else beyond
+    known = [level for level in levels(host) if level >= value.level]
+    by_device = value.proof is not None and value.proof.method in {
+        ProofMethod.POWER,
+        ProofMethod.WATCHDOG,
+    }
+    return known[0] if by_device and known else value.level
+
+
+def _refutation(
+    view: ClusterView, host: HostView, incident: IncidentView, policy: Policy, now_s: float
+) -> Refutation | None:
+    """Return what life has refuted that was seen before the host was called fenced, or is old.
+
+    Not of a host without an agent: whose life that is, its power decides.
+    """
+    if host.spec.agentless:
+        return None
+    return refutation(
+        host,
+        incident.record.value,
+        epoch=view.own.epoch,
+        since_s=known_since_s(view, incident, now_s),
+        detection=policy.detection,
+        fencing=policy.fencing,
+        now_s=now_s,
+        word_s=incident.proof_s,
     )
-    return Thought(changes=(change,), reasons=(life,))
 
 
 def _is_overdue(

@@ -12,6 +12,7 @@ from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought, enter, known_since_s, looks_due
 from hamon.detector.agentless import sign_of_life
 from hamon.fencing.ladder import Rung, Step, climb
+from hamon.fencing.refutation import Refutation, refutation
 from hamon.model.action import Shoot
 from hamon.model.change import (
     CONTROL,
@@ -30,7 +31,7 @@ from hamon.model.incident import (
     ShotOutcome,
 )
 from hamon.model.policy import Policy
-from hamon.model.proof import FenceProof, ProofRecord
+from hamon.model.proof import FenceProof, ProofMethod, ProofRecord
 from hamon.model.readings import levels
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
@@ -52,14 +53,28 @@ def think_fencing(
     assert record is not None
     period_s = min(policy.detection.look_period_s, policy.detection.off_gap_s)
     looks, look_at_s = looks_due(host, period_s, now_s, after_shots=True)
+    since_s = known_since_s(view, incident, now_s)
+    refuted = refutation(
+        host,
+        incident.record.value,
+        epoch=view.own.epoch,
+        since_s=since_s,
+        detection=policy.detection,
+        fencing=policy.fencing,
+        now_s=now_s,
+        word_s=incident.proof_s,
+    )
+    if refuted is not None:
+        return drop_proof(view, host, incident, refuted)
     rung = climb(
         host,
         incident.record.value,
         epoch=view.own.epoch,
-        since_s=known_since_s(view, incident, now_s),
+        since_s=since_s,
         detection=policy.detection,
         fencing=policy.fencing,
         now_s=now_s,
+        word_s=incident.proof_s,
     )
     if rung.step is Step.PROVEN and rung.proof is not None:
         return Thought(changes=(_fenced(view, host, incident, rung.proof),))
@@ -242,11 +257,43 @@ def climb_again(
     level = floor if level is None else level
     again = replace(value, attempt=value.attempt + 1, level=level, floor=floor, proof=None)
     why = reason(code, host.name, attempt=again.attempt, level=level)
-    return enter(
-        view,
-        host,
+    write = Update(key=incident_of(value.incident), version=incident.record.version, value=again)
+    if host.record.value is not None and host.record.value.state is HostState.FENCING:
+        return Change(subject=host.name, reason=why, operations=(write,))
+    return enter(view, host, HostState.FENCING, why, write, incident=value.incident)
+
+
+def drop_proof(
+    view: ClusterView, host: HostView, incident: IncidentView, refuted: Refutation
+) -> Thought:
+    """Write down that life refuted a proof: it, and the level that lied, count no more (rule 2)."""
+    value = incident.record.value
+    if refuted.method is None:
+        life = reason("proof_contradicted", host.name, level=refuted.level)
+        return distrust(view, host, incident, refuted.level, life)
+    why = reason("word_contradicted", host.name, told_by=refuted.told_by)
+    record = host.record.value
+    is_fencing = record is not None and record.state in {
         HostState.FENCING,
-        why,
-        Update(key=incident_of(value.incident), version=incident.record.version, value=again),
-        incident=value.incident,
+        HostState.FENCE_FAILED,
+    }
+    if refuted.method is not ProofMethod.OPERATOR or not is_fencing:
+        # A crash notice is believed in the first attempt only.
+        change = climb_again(view, host, incident, "word_contradicted")
+    else:
+        kept = replace(value, proof=None)
+        write = Update(key=incident_of(value.incident), version=incident.record.version, value=kept)
+        change = Change(subject=host.name, reason=why, operations=(write,))
+    return Thought(changes=(change,), reasons=(why,))
+
+
+def distrust(
+    view: ClusterView, host: HostView, incident: IncidentView, level: int, life: Reason
+) -> Thought:
+    """Distrust a level that lied and go on from the next; without one, fencing has failed."""
+    higher = [one for one in levels(host) if one > level]
+    beyond = max(levels(host), default=0) + 1
+    change = climb_again(
+        view, host, incident, "proof_contradicted", floor=higher[0] if higher else beyond
     )
+    return Thought(changes=(change,), reasons=(life,))

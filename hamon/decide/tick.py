@@ -98,6 +98,7 @@ def fresh_proofs(view: ClusterView, policy: Policy, now_s: float) -> dict[HostNa
             detection=policy.detection,
             fencing=policy.fencing,
             now_s=now_s,
+            word_s=incident.proof_s,
         )
         if proof is not None:
             proofs[name] = proof

@@ -258,6 +258,8 @@ class Knocker:
         changed_s = asked_s if vote is Vote.SILENT else now_s
         if before is not None and is_same:
             changed_s = before.changed_s
+        echoed_s = now_s if boot_id is not None else before.echoed_s if before else None
+        echoed_boot = boot_id or (before.echoed_boot if before else None)
         self._latest.setdefault(host, {})[place.plane] = Evidence(
             source=source,
             subject=place.plane,
@@ -267,6 +269,8 @@ class Knocker:
             observer=self._observer,
             boot_id=boot_id,
             detail=detail,
+            echoed_s=echoed_s,
+            echoed_boot=echoed_boot,
         )
         late_s = changed_s + self._pace.late_after_s
         became_late = (

@@ -283,6 +283,8 @@ class _FolderWatch:
         if is_same and vote is Vote.ALIVE_STRONG:
             assert before is not None
             changed_s = before.changed_s
+        echoed_s = observed_s if boot_id is not None else before.echoed_s if before else None
+        echoed_boot = boot_id or (before.echoed_boot if before else None)
         self.votes[host] = Evidence(
             source=Source.STORAGE,
             subject=self.name,
@@ -292,6 +294,8 @@ class _FolderWatch:
             observer=self._observer,
             boot_id=boot_id,
             detail=f"beat {beat.sequence}",
+            echoed_s=echoed_s,
+            echoed_boot=echoed_boot,
         )
         late_s = changed_s + self._pace.late_after_s
         became_late = (

@@ -169,6 +169,7 @@ class Observer:
             since_s=self._memory.since(("incident", name), attempt, now_s),
             opened_s=self._opened_s(name, stored, now_s),
             written_s=self._memory.since(("written", name), stored.record.version, now_s),
+            proof_s=self._memory.since(("proof", name), stored.record.value.proof, now_s),
             migrations={
                 guest: MigrationView(
                     record=record,

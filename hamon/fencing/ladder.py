@@ -10,9 +10,10 @@ Rules:
    policy says so, two Off answers since the host fell silent need no shot.
 3. Already off is success: a device that refuses the order may still be read.
 4. Only this module builds a :class:`FenceProof`. It ages: the newest answer must be young, and a
-   fresh sign of life of the boot voids it: then the device lies. Of a host without an agent, which
-   names no boot, any fresh answer does. Storage that was taken away proves that the host cannot
-   write, whether it lives or not.
+   sign of life of the boot voids it, also when packets were lost since; what it stands on must be
+   later, and every plane silent for long enough. Life that came after it refutes it: then the
+   device lies. Of a host without an agent, which names no boot, any fresh answer is life. Storage
+   that was taken away proves that the host cannot write, whether it lives or not.
 5. A watchdog of the host's own proves by time: a boot that said it was guarded by one has been
    reset so long after its conviction (``fencing/watchdog``), counted anew by each leader.
 6. An operator's word proves only the boot that was shown to the operator, and only while nothing
@@ -21,6 +22,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,13 +31,16 @@ from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import IncidentRecord, Shot, ShotOutcome
 from hamon.model.names import Epoch
 from hamon.model.policy import DetectionPolicy, FencingPolicy
-from hamon.model.proof import FenceProof, Power, ProofMethod
+from hamon.model.proof import Evidence, FenceProof, Power, ProofMethod, Source, Vote
 from hamon.model.readings import (
     READING_MAX_AGE_S,
     crash_notice,
     devices_at,
+    heard_s,
+    is_heard_after,
     is_life,
     levels,
+    off_since_s,
     reads_off,
     reads_on,
     settled,
@@ -74,6 +79,7 @@ def climb(
     detection: DetectionPolicy,
     fencing: FencingPolicy,
     now_s: float,
+    word_s: float | None = None,
 ) -> Rung:
     """Say what to do next about a host that is to be fenced.
 
@@ -85,12 +91,14 @@ def climb(
         detection: how old what counts may be.
         fencing: how long a level may take, and what needs no shot.
         now_s: monotonic seconds.
+        word_s: since when this leader has known an operator's word; None: as the conviction.
 
     Returns:
         PROVEN with the proof; SHOOT with a device; CONFIRM: read power, come back at ``wake_at_s``;
         WAIT: an order is under way or not due; NEXT_LEVEL: this one failed; EXHAUSTED: all failed.
     """
-    told = _told_proof(host, incident, epoch, detection, fencing, now_s)
+    word_s = since_s if word_s is None else word_s
+    told = _told_proof(host, incident, epoch, detection, fencing, now_s, word_s=word_s)
     if told is not None:
         return Rung(step=Step.PROVEN, proof=told)
     known = [level for level in levels(host) if level >= incident.level]
@@ -104,7 +112,7 @@ def climb(
     for device in devices:
         if device.is_watchdog:
             continue
-        if host.shot_of(device.name).is_running or _is_shot(host, incident, device, epoch):
+        if host.shot_of(device.name).is_running or is_shot(host, incident, device, epoch):
             continue
         due_s = since_s + device.delay_s if incident.attempt == 1 else now_s
         if now_s >= due_s:
@@ -112,27 +120,55 @@ def climb(
         waits.append(due_s)
     if waits or host.is_shot_running:
         return Rung(step=Step.WAIT, wake_at_s=min(waits, default=None))
-    if not _is_voided(host, devices, detection, now_s) and all(
-        _has_expired(host, device, since_s, now_s)
-        if device.is_watchdog
-        else reads_off(
-            host,
-            device,
-            after_s=_settled_s(host, device, now_s),
-            gap_s=detection.off_gap_s,
-        )
-        for device in devices
-    ):
+    after_s = {device.name: shot_settled_s(host, device, now_s) for device in devices}
+    if _is_level_proven(host, devices, after_s, since_s, detection, now_s):
         return Rung(step=Step.PROVEN, proof=_device_proof(host, devices, epoch, now_s))
     give_up_s = max(
-        _expiry_s(host, device, since_s)
+        _expiry_s(host, device, since_s) + _listen_s(host, detection, now_s)
         if device.is_watchdog
-        else _settled_s(host, device, now_s) + _patience_s(host, device, detection, fencing)
+        else shot_settled_s(host, device, now_s) + _patience_s(host, device, detection, fencing)
         for device in devices
     )
     if now_s < give_up_s:
         return Rung(step=Step.CONFIRM, wake_at_s=give_up_s)
     return Rung(step=Step.EXHAUSTED if len(known) == 1 else Step.NEXT_LEVEL)
+
+
+def certain_since_s(
+    host: HostView,
+    devices: tuple[FenceDeviceSpec, ...],
+    after_s: Mapping[str, float],
+    since_s: float,
+    detection: DetectionPolicy,
+    now_s: float,
+) -> float | None:
+    """Return since when all devices of a level have said that the host is over; None: not yet.
+
+    Args:
+        host: the host.
+        devices: of one level, at least one.
+        after_s: by device: answers from before do not count.
+        since_s: since when this leader has known the conviction.
+        detection: how far apart two Off must be.
+        now_s: monotonic seconds.
+    """
+    times = []
+    for device in devices:
+        if device.is_watchdog:
+            is_over = _has_expired(host, device, since_s, now_s)
+            certain_s = _expiry_s(host, device, since_s) if is_over else None
+        else:
+            after = after_s[device.name]
+            certain_s = off_since_s(host, device, after_s=after, gap_s=detection.off_gap_s)
+        if certain_s is None:
+            return None
+        times.append(certain_s)
+    return max(times)
+
+
+def _listen_s(host: HostView, detection: DetectionPolicy, now_s: float) -> float:
+    """Return for how long to listen on after a watchdog's time, to a host that was just heard."""
+    return detection.fresh_s if _is_heard(host, detection, now_s) else 0.0
 
 
 def _patience_s(
@@ -149,9 +185,13 @@ def _patience_s(
     return min(fencing.confirm_timeout_s, detection.look_timeout_s + detection.off_gap_s)
 
 
-def _settled_s(host: HostView, device: FenceDeviceSpec, now_s: float) -> float:
-    settled_s = host.shot_of(device.name).settled_s
-    return settled_s if settled_s is not None else now_s
+def shot_settled_s(host: HostView, device: FenceDeviceSpec, now_s: float) -> float:
+    """Return since when nothing of this controller's last order to a device acts any more.
+
+    ``now_s`` when it has given none: then no answer is later than it.
+    """
+    ended_s = host.shot_of(device.name).settled_s
+    return ended_s if ended_s is not None else now_s
 
 
 def renew(
@@ -163,6 +203,7 @@ def renew(
     detection: DetectionPolicy,
     fencing: FencingPolicy,
     now_s: float,
+    word_s: float | None = None,
 ) -> FenceProof | None:
     """Prove again that a fenced host is still off; None: not known well enough to move guests.
 
@@ -175,21 +216,19 @@ def renew(
     if incident.proof is None:
         return None
     if incident.proof.method is ProofMethod.OPERATOR:
-        return _operator_proof(host, incident, epoch, detection, now_s)
+        word_s = since_s if word_s is None else word_s
+        return _operator_proof(host, incident, epoch, detection, now_s, word_s=word_s)
     if incident.proof.method is ProofMethod.KDUMP:
         return _crash_proof(host, epoch, detection, now_s, detail=incident.proof.detail)
     known = [level for level in levels(host) if level >= incident.level]
     devices = devices_at(host, known[0]) if known else ()
-    if not devices or _is_voided(host, devices, detection, now_s):
-        return None
     oldest_s = now_s - READING_MAX_AGE_S
+    after_s = {device.name: oldest_s for device in devices}
+    if not devices or not _is_level_proven(host, devices, after_s, since_s, detection, now_s):
+        return None
     for device in devices:
         if device.is_watchdog:
-            if not _has_expired(host, device, since_s, now_s):
-                return None
             continue
-        if not reads_off(host, device, after_s=oldest_s, gap_s=detection.off_gap_s):
-            return None
         newest = settled(host, device, oldest_s)[-1]
         if now_s - newest.observed_s > fencing.proof_fresh_s:
             return None
@@ -238,7 +277,7 @@ def renewal_overdue_s(
 # -- shots ----------------------------------------------------------------------------------------
 
 
-def _is_shot(
+def is_shot(
     host: HostView, incident: IncidentRecord, device: FenceDeviceSpec, epoch: Epoch
 ) -> bool:
     """Say whether the device has had its order in the present attempt, under this leader."""
@@ -328,20 +367,28 @@ def _has_expired(host: HostView, device: FenceDeviceSpec, since_s: float, now_s:
     return since_s < expiry_s <= now_s
 
 
-def _is_voided(
+def _is_level_proven(
     host: HostView,
     devices: tuple[FenceDeviceSpec, ...],
+    after_s: Mapping[str, float],
+    since_s: float,
     detection: DetectionPolicy,
     now_s: float,
 ) -> bool:
-    """Say whether a sign of life voids what the devices say.
+    """Say whether the devices of a level prove the host dead, and no sign of life voids it.
 
-    safety: not of storage. A host without access to its guests' disks cannot harm them, and its
-    agent ends their copies when it reads that its boot is shut out.
+    safety: life does not void what storage says. A host without access to its guests' disks cannot
+    harm them, and its agent ends their copies when it reads that its boot is shut out.
     """
+    life_s = heard_s(host)
     if all(device.is_revocation for device in devices):
+        return certain_since_s(host, devices, after_s, since_s, detection, now_s) is not None
+    if life_s is not None:
+        after_s = {name: max(after, life_s) for name, after in after_s.items()}
+    certain_s = certain_since_s(host, devices, after_s, since_s, detection, now_s)
+    if certain_s is None or (life_s is not None and life_s > certain_s):
         return False
-    return _is_heard(host, detection, now_s)
+    return not _is_heard(host, detection, now_s)
 
 
 def _told_proof(
@@ -351,16 +398,18 @@ def _told_proof(
     detection: DetectionPolicy,
     fencing: FencingPolicy,
     now_s: float,
+    *,
+    word_s: float,
 ) -> FenceProof | None:
     """Return a proof that somebody told: an operator, or the crash kernel."""
     if incident.proof is not None and incident.proof.method is ProofMethod.OPERATOR:
-        proof = _operator_proof(host, incident, epoch, detection, now_s)
+        proof = _operator_proof(host, incident, epoch, detection, now_s, word_s=word_s)
         if proof is not None:
             return proof
     if not fencing.kdump_is_proof or incident.attempt > 1:
         return None
     notice = crash_notice(host, detection.session_timeout_s)
-    if notice is None:
+    if notice is None or is_heard_after(host, notice.observed_s):
         return None
     detail = f"its crash kernel told of its end, from {notice.subject}"
     return _crash_proof(host, epoch, detection, now_s, detail=detail)
@@ -387,13 +436,27 @@ def _crash_proof(
 
 
 def _is_heard(host: HostView, detection: DetectionPolicy, now_s: float) -> bool:
-    """Say whether the very boot in the guard has just answered: then it is not dead."""
+    """Say whether the very boot in the guard has just answered, or may have: it is not dead then.
+
+    safety: a plane where it might have been heard before is silent only once it has been for
+    ``late_after_s``; one packet lost is no silence.
+    """
     if host.spec.agentless and host.heartbeat is not None:
         return True
     return any(
-        is_life(host, vote) and now_s - vote.observed_s <= detection.fresh_s
+        now_s - vote.observed_s <= detection.fresh_s
+        and (is_life(host, vote) or _is_undecided(vote, detection))
         for vote in host.evidence
     )
+
+
+def _is_undecided(vote: Evidence, detection: DetectionPolicy) -> bool:
+    """Say whether a vote of a probe is so young that the host may have been heard right before.
+
+    An echo is not: it names its boot.
+    """
+    is_probe = vote.source in {Source.ECHO, Source.CONNECT} and vote.vote is not Vote.ALIVE_STRONG
+    return is_probe and vote.observed_s - vote.changed_s < detection.late_after_s
 
 
 def _operator_proof(
@@ -402,10 +465,14 @@ def _operator_proof(
     epoch: Epoch,
     detection: DetectionPolicy,
     now_s: float,
+    *,
+    word_s: float,
 ) -> FenceProof | None:
     """Turn an operator's recorded word into a proof, unless something shows life since."""
     word = incident.proof
     if word is None or word.boot_id != host.guard.value.boot_id:
+        return None
+    if is_heard_after(host, word_s):
         return None
     if host.heartbeat is not None or reads_on(host, now_s) or _is_heard(host, detection, now_s):
         return None

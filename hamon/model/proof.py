@@ -42,6 +42,8 @@ class Evidence:
     ``subject``: the plane, the mount or the address it came through. ``observed_s``: monotonic
     seconds of the observer. ``observer``: the controller that saw it. ``boot_id``: the boot that
     answered, if it said. ``changed_s``: since when the vote has been the same, same clock.
+    ``echoed_s``: when a boot was last heard strongly there, whatever the vote is by now, and
+    ``echoed_boot`` which one: a vote that follows must not wipe out that it lived.
     """
 
     source: Source
@@ -52,6 +54,8 @@ class Evidence:
     observer: str
     boot_id: BootId | None = None
     detail: str = ""
+    echoed_s: float | None = None
+    echoed_boot: BootId | None = None
 
 
 class Power(StrEnum):

@@ -32,6 +32,27 @@ def is_life(host: HostView, vote: Evidence) -> bool:
     return vote.vote is Vote.ALIVE_STRONG and vote.boot_id == host.guard.value.boot_id
 
 
+def heard_s(host: HostView) -> float | None:
+    """Return when the very boot that was shut out was last seen to live; None: never.
+
+    Also where another vote came since: one packet lost says nothing of what was heard before it.
+    """
+    dead = host.guard.value.boot_id
+    times = [vote.observed_s for vote in host.evidence if is_life(host, vote)]
+    times += [
+        vote.echoed_s
+        for vote in host.evidence
+        if vote.echoed_s is not None and vote.echoed_boot is not None and vote.echoed_boot == dead
+    ]
+    return max(times, default=None)
+
+
+def is_heard_after(host: HostView, since_s: float) -> bool:
+    """Say whether the very boot that was shut out was seen to live after a moment."""
+    life_s = heard_s(host)
+    return life_s is not None and life_s > since_s
+
+
 def crash_notice(host: HostView, session_timeout_s: float) -> Evidence | None:
     """Return the notice of its crash kernel of a host that lost its session; None: there is none.
 
@@ -160,14 +181,24 @@ def _is_identified(device: FenceDeviceSpec, reading: PowerReading, expected: str
 
 def reads_off(host: HostView, device: FenceDeviceSpec, *, after_s: float, gap_s: float) -> bool:
     """Say whether the newest settled answers are Off and reach back at least the gap."""
+    return off_since_s(host, device, after_s=after_s, gap_s=gap_s) is not None
+
+
+def off_since_s(
+    host: HostView, device: FenceDeviceSpec, *, after_s: float, gap_s: float
+) -> float | None:
+    """Return when the newest settled answers, all Off, first reached back the gap; None: not yet.
+
+    From then on the device has said for certain that the host is off.
+    """
     newest_offs: list[PowerReading] = []
     for reading in reversed(settled(host, device, after_s)):
         if reading.power is not Power.OFF:
             break
         newest_offs.append(reading)
-    if not newest_offs:
-        return False
-    return newest_offs[0].asked_s - newest_offs[-1].observed_s >= gap_s
+    first_s = newest_offs[-1].observed_s if newest_offs else 0.0
+    certain = (one for one in reversed(newest_offs) if one.asked_s - first_s >= gap_s)
+    return next((one.observed_s for one in certain), None)
 
 
 def is_settled(

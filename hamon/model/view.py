@@ -126,13 +126,14 @@ class IncidentView:
 
     ``since_s``: since when this controller has seen its present attempt; ``opened_s``: when it saw
     it for the first time, None: closed before it looked. ``written_s``: since when it has seen the
-    record as it is.
+    record as it is, ``proof_s``: what is written of the proof there.
     """
 
     record: Versioned[IncidentRecord]
     since_s: float
     opened_s: float | None = None
     written_s: float = 0.0
+    proof_s: float = 0.0
     migrations: Mapping[GuestId, MigrationView] = field(default_factory=dict)
 
 

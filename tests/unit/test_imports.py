@@ -21,6 +21,7 @@ PURE = (
     "hamon.errors",
     "hamon.evacuator",
     "hamon.fencing.ladder",
+    "hamon.fencing.refutation",
     "hamon.fencing.watchdog",
     "hamon.model",
     "hamon.ports",

@@ -166,6 +166,21 @@ async def test_knocker__host_dies__is_silent_since_the_first_missed_knock(world:
     assert {} == world.knocker.silent()
 
 
+async def test_knocker__host_falls_silent__is_remembered_when_it_lived(world: World) -> None:
+    """One packet lost says nothing of the echo before it; the echo of a later boot counts anew."""
+    heard = {one.subject: one.observed_s for one in world.knocker.evidence(HOST)}
+    world.hosts[HOST].result = ProbeResult(answer=ProbeAnswer.SILENT)
+    await world.clock.advance(4.0)
+    silent = world.knocker.evidence(HOST)
+    world.hosts[HOST].result = ProbeResult(answer=ProbeAnswer.ECHO, host=HOST, boot_id=NEXT_BOOT)
+    await world.clock.advance(2.0)
+
+    assert {Vote.SILENT} == {one.vote for one in silent}
+    assert {BOOT} == {one.echoed_boot for one in silent}
+    assert all(heard[one.subject] <= (one.echoed_s or 0) <= one.changed_s for one in silent)
+    assert {NEXT_BOOT} == {one.echoed_boot for one in world.knocker.evidence(HOST)}
+
+
 async def test_knocker__host_dies__is_known_late_in_time(world: World) -> None:
     """A miss is knocked at again quickly, so that lateness shows as soon as it is true."""
     world.hosts[HOST].result = ProbeResult(answer=ProbeAnswer.SILENT)

@@ -16,6 +16,7 @@ from hamon.model.incident import IncidentRecord, Shot, ShotOutcome
 from hamon.model.names import BootId
 from hamon.model.policy import DetectionPolicy, FencingPolicy
 from hamon.model.proof import (
+    Evidence,
     FenceProof,
     Power,
     PowerReading,
@@ -612,6 +613,68 @@ def test_ladder__no_fresh_life_of_this_boot__voids_nothing(case: str, vote: obje
 
     assert Step.PROVEN is next_rung(host, incident).step, case
     assert renewed(host, incident) is not None, case
+
+
+def an_echo(*, age_s: float, **others: Any) -> Evidence:  # noqa: ANN401 - fields of the vote
+    """The boot in the guard answered, so long ago."""
+    return replace(a_vote(Vote.ALIVE_STRONG, boot_id=BOOT, age_s=age_s), **others)
+
+
+LOST_KNOCK = a_vote(Vote.SILENT, age_s=0.05, for_s=0.55)
+
+
+@pytest.mark.parametrize("vote", [LOST_KNOCK, replace(LOST_KNOCK, vote=Vote.ALIVE_WEAK)])
+def test_ladder__one_knock_brought_no_echo__is_no_proof(vote: Evidence) -> None:
+    """One packet lost is no silence: the host may have been heard right before it."""
+    host = fencing_host(readings=off_twice(), evidence=(vote,))
+    incident = record(a_shot(), proof=a_power_word())
+    dog = replace(a_power_word(), method=ProofMethod.WATCHDOG)
+
+    assert Step.CONFIRM is next_rung(host, incident).step
+    assert renewed(host, incident) is None
+    assert Step.PROVEN is not next_rung(guarded(evidence=(vote,)), record()).step
+    assert renewed(guarded(evidence=(vote,)), record(proof=dog)) is None
+    assert [None, None] == by_word(fencing_host(evidence=(vote,)), an_operators_word())
+    notice = replace(NOTICE, observed_s=NOW_S - 0.01)
+    told = next_rung(crashed(evidence=(vote, notice)), record(), fencing=TAKES_NOTICES)
+    assert Step.PROVEN is not told.step
+
+
+def test_ladder__a_later_boot_answers_since_just_now__voids_nothing() -> None:
+    """An echo names its boot: that of another one says that the former is over."""
+    vote = a_vote(Vote.ALIVE_STRONG, boot_id=NEXT_BOOT, age_s=0.1, for_s=0.1)
+    host = fencing_host(readings=off_twice(), evidence=(vote,))
+
+    assert Step.PROVEN is next_rung(host, record(a_shot())).step
+
+
+def test_ladder__heard_between_two_off_answers__needs_two_later_ones() -> None:
+    """What was answered before the host was last heard says nothing of what came after."""
+    readings = (a_reading(Power.OFF, age_s=4.5), a_reading(Power.OFF, age_s=2.5))
+    silent = a_vote(Vote.SILENT, age_s=0.1, for_s=2.9)
+    echoed = replace(silent, echoed_s=NOW_S - 3.0, echoed_boot=BOOT)
+    host = fencing_host(readings=readings, evidence=(echoed,))
+    later = replace(host, readings=(*readings, a_reading(Power.OFF, age_s=0.5)))
+
+    assert Step.CONFIRM is next_rung(host, record(a_shot())).step
+    assert renewed(host, record(proof=a_power_word())) is None
+    assert Step.PROVEN is next_rung(later, record(a_shot())).step
+
+
+@pytest.mark.parametrize(("heard_before_s", "expected"), [(0.1, Step.CONFIRM), (-0.1, Step.PROVEN)])
+def test_climb__watchdog_and_heard_right_before_its_time__listens_on(
+    heard_before_s: float, expected: Step
+) -> None:
+    """A host that was reset in time was well until then: its level has not failed yet."""
+    echo = an_echo(age_s=2.5)
+    silent = a_vote(Vote.SILENT, age_s=0.1, for_s=2.4)
+    remembered = replace(silent, echoed_s=echo.observed_s, echoed_boot=BOOT)
+    known_for_s = EXPIRY_S + (0.5 if heard_before_s > 0 else 2.4)
+
+    vote = echo if heard_before_s > 0 else remembered
+    rung = next_rung(guarded(evidence=(vote,)), record(), known_for_s=known_for_s)
+
+    assert expected is rung.step
 
 
 # -- the operator's word --------------------------------------------------------------------------
