@@ -245,15 +245,9 @@ class Daemon:
     def _checks(self, devices: Devices) -> FenceChecks:
         """Begin to ask the fence devices on their schedule."""
         policy = self._settings.policy
-        configured = {spec.name: spec.product_uuid for spec in self._settings.hosts}
-
-        def identity(host: HostName) -> str:
-            seen = self._view.hosts.get(host) if self._view is not None else None
-            return configured[host] if seen is None else identity_of(seen)
-
         checks = FenceChecks(
             devices,
-            identity,
+            self._identity,
             self._memory,
             self._clock,
             period_s=policy.fencing.check_period_s,
@@ -261,6 +255,13 @@ class Daemon:
         )
         self._stack.callback(asyncio.create_task(checks.run(), name="fence checks").cancel)
         return checks
+
+    def _identity(self, host: HostName) -> str:
+        """Return the system uuid that devices of a host must answer for, "": not known."""
+        seen = self._view.hosts.get(host) if self._view is not None else None
+        if seen is not None:
+            return identity_of(seen)
+        return next((s.product_uuid for s in self._settings.hosts if s.name == host), "")
 
     async def _refuse_company(self, cluster: ZooKeeperCluster) -> None:
         """Stand alone only: a registered controller does all that this one would.
@@ -280,7 +281,7 @@ class Daemon:
             raise RequestRefusedError(msg, "run the command without --standalone on one of them")
 
     async def _devices(self) -> Devices:
-        builder = DeviceBuilder(self._clock)
+        builder = DeviceBuilder(self._clock, self._identity)
         return {
             spec.name: {device.spec.name: device for device in await builder.build(spec)}
             for spec in self._settings.hosts

@@ -136,6 +136,9 @@ RULES: Mapping[str, Rule] = {
     "fence_device_failing": Rule(
         "a device is asked before it is needed", ("fencing.check_period_s",)
     ),
+    "fence_device_of_another": Rule(
+        "a device that answers for another machine is never shot with; its level has failed"
+    ),
     "fence_level_failed": Rule("a level that is not proven in time has failed", _SHOT),
     "fence_failed": Rule(
         "when every level has failed the ladder is climbed again after a pause",

@@ -32,7 +32,7 @@ from hamon.model.incident import (
 )
 from hamon.model.policy import Policy
 from hamon.model.proof import FenceProof, ProofMethod, ProofRecord
-from hamon.model.readings import levels
+from hamon.model.readings import another_machine, levels
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
 
@@ -78,19 +78,30 @@ def think_fencing(
     )
     if rung.step is Step.PROVEN and rung.proof is not None:
         return Thought(changes=(_fenced(view, host, incident, rung.proof),))
+    strange = _strange(host, rung)
     if record.state is HostState.FENCE_FAILED:
         again_s = host.state_since_s + policy.fencing.retry_after_s
         if now_s >= again_s:
             return Thought(changes=(climb_again(view, host, incident, "fencing_retried"),))
         why = reason("fence_failed", host.name, retry_in_s=again_s - now_s)
         heard = _heard(view, host, policy, now_s)
-        return Thought(looks=looks, reasons=(why, *heard), wake_at_s=min(again_s, look_at_s))
+        reasons = (why, *heard, *strange)
+        return Thought(looks=looks, reasons=reasons, wake_at_s=min(again_s, look_at_s))
     held = against_action(in_force, host)
     if held:
-        reasons = [reason("fencing_held", host.name, by=h.kind, why=h.reason) for h in held]
-        return Thought(looks=looks, reasons=tuple(reasons), wake_at_s=look_at_s)
+        stopped = [reason("fencing_held", host.name, by=h.kind, why=h.reason) for h in held]
+        return Thought(looks=looks, reasons=(*stopped, *strange), wake_at_s=look_at_s)
     looking = Thought(looks=looks, reasons=_heard(view, host, policy, now_s), wake_at_s=look_at_s)
-    return _take_step(view, host, incident, rung, policy, looking)
+    return _take_step(view, host, incident, rung, policy, looking).with_reasons(*strange)
+
+
+def _strange(host: HostView, rung: Rung) -> tuple[Reason, ...]:
+    """Say why a level fails whose device answers for another machine."""
+    if rung.device is None or rung.step not in {Step.NEXT_LEVEL, Step.EXHAUSTED}:
+        return ()
+    name = rung.device.name
+    told = another_machine(host, rung.device)
+    return (reason("fence_device_of_another", host.name, device=name, identity=told),)
 
 
 def _heard(view: ClusterView, host: HostView, policy: Policy, now_s: float) -> tuple[Reason, ...]:

@@ -149,7 +149,7 @@ class FenceChecks:
         was_ok = self._last_ok.pop((host, device), None)
         # Put last: the newest are those at the end.
         self._last_ok[host, device] = not why
-        self._memory.checked(host, device, why=why, power=reading.power, now_s=now_s)
+        self._memory.checked(host, device, reading, why=why, now_s=now_s)
         if was_ok is not False and why:
             _log.warning("fence_check_failed", host=host, device=device, why=why)
         elif was_ok is False and not why:

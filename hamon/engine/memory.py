@@ -15,7 +15,7 @@ from hamon.decide.chronicle import HISTORY_S
 from hamon.model.chronicle import moment
 from hamon.model.incident import Moment, ShotOutcome
 from hamon.model.names import GuestId, HostName
-from hamon.model.proof import PowerReading
+from hamon.model.proof import Power, PowerReading
 from hamon.model.readings import READINGS_MAX
 from hamon.model.reason import Reason
 from hamon.model.view import DeviceCheck, DeviceShot, ReadyReading
@@ -154,9 +154,22 @@ class Memory:
         """Note what became of it."""
         self.host(name).power_ons[device] = DeviceShot(last=outcome, settled_s=now_s)
 
-    def checked(self, name: HostName, device: str, *, why: str, power: str, now_s: float) -> None:
+    def checked(
+        self, name: HostName, device: str, reading: PowerReading, *, why: str, now_s: float
+    ) -> None:
         """Note what a check of a fence device came to; ``why``: what is wrong, "": nothing."""
         checks = self.host(name).checks
         known = checks.get(device)
         good_s = now_s if not why else known.good_s if known is not None else None
-        checks[device] = DeviceCheck(checked_s=now_s, good_s=good_s, why=why, power=power)
+        identity = known.identity if known is not None else ""
+        identified_s = known.identified_s if known is not None else None
+        if reading.identity and reading.power in {Power.ON, Power.OFF}:
+            identity, identified_s = reading.identity, reading.observed_s
+        checks[device] = DeviceCheck(
+            checked_s=now_s,
+            good_s=good_s,
+            why=why,
+            power=reading.power,
+            identity=identity,
+            identified_s=identified_s,
+        )

@@ -22,6 +22,7 @@ from hamon.fencing.revocation import RevocationDevice
 from hamon.fencing.watchdog import WATCHDOG
 from hamon.model.host import FenceDeviceSpec, HostSpec
 from hamon.model.incident import ShotOutcome
+from hamon.model.names import HostName
 from hamon.model.proof import Power, PowerReading
 from hamon.ports.clock import Clock
 from hamon.ports.fencing import FenceDevice, ShotResult
@@ -206,10 +207,16 @@ class Password:
 
 
 class DeviceBuilder:
-    """Builds fence devices; all that it built share the turns at their addresses."""
+    """Builds fence devices; all that it built share the turns at their addresses.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        clock: CLOCK_BOOTTIME.
+        identity: returns the system uuid that devices of a host must answer for, "": not known.
+    """
+
+    def __init__(self, clock: Clock, identity: Callable[[HostName], str] = lambda _: "") -> None:
         self._clock = clock
+        self._identity = identity
         self._turns: dict[str, Turns] = {}
         self._crowds = {kind: asyncio.Semaphore(most) for kind, most in READS_AT_ONCE.items()}
         self._metadata: dict[str, AgentMetadata] = {}
@@ -251,7 +258,8 @@ class DeviceBuilder:
                     raise ValueError("ipmi needs a username and a password_file")
                 if len(now.encode()) > PASSWORD_MAX_BYTES:
                     raise ValueError(f"IPMI 2.0 takes at most {PASSWORD_MAX_BYTES} bytes password")
-                return IpmiDevice(spec, password, self._clock), f"{address}:{spec.port}"
+                bmc = IpmiDevice(spec, password, self._clock, lambda: self._identity(host.name))
+                return bmc, f"{address}:{spec.port}"
             case "redfish":
                 address = str(ipaddress.ip_address(spec.address))
                 if not spec.username or not now:
@@ -260,7 +268,10 @@ class DeviceBuilder:
                     raise ValueError("redfish needs the path of its system: it may serve several")
                 if spec.ca_file:
                     check_authorities(spec.ca_file)
-                return RedfishDevice(spec, password, self._clock), f"{address}:{spec.port}"
+                service = RedfishDevice(
+                    spec, password, self._clock, lambda: self._identity(host.name)
+                )
+                return service, f"{address}:{spec.port}"
             case "agent":
                 address = str(ipaddress.ip_address(spec.address)) if spec.address else ""
                 return await self._agent(spec, password), address

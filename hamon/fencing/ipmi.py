@@ -7,18 +7,24 @@ Rules:
 3. An accepted order is not power off: the state is read apart.
 4. Every reading says which system answered (S12). The GUID is read as bytes, because ipmitool
    guesses how to print one, and each version guesses differently.
+5. Where the machine to be ordered is known, one child reads the GUID and then gives the order, or
+   does not (``ipmi_order.py``).
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from uuid import UUID
 
 from hamon.errors import ConfigError
+from hamon.fencing import ipmi_order
 from hamon.fencing.program import PATH, ProgramResult, order_outcome, run_program
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power, PowerReading
+from hamon.model.readings import spellings
 from hamon.ports.clock import Clock
 from hamon.ports.fencing import ShotResult
 
@@ -29,8 +35,8 @@ PASSWORD_MAX_BYTES = 20
 _POWER = {"Chassis Power is on": Power.ON, "Chassis Power is off": Power.OFF}
 _ACCEPTED = {"off": "Chassis Power Control: Down/Off", "on": "Chassis Power Control: Up/On"}
 _NO_SESSION = "Unable to establish IPMI v2 / RMCP+ session"
-_GET_SYSTEM_GUID = ("raw", "0x06", "0x37")
-_GUID_BYTES = 16
+_GET_SYSTEM_GUID = ipmi_order.GET_SYSTEM_GUID
+_ORDER = str(Path(ipmi_order.__file__).resolve())
 
 
 class IpmiDevice:
@@ -42,12 +48,20 @@ class IpmiDevice:
         password: reads the password; called for every action, so that a rotated one is used.
             Raises nothing but ConfigError.
         clock: CLOCK_BOOTTIME.
+        expected: returns the uuid of the system that is to be ordered, "": not known.
     """
 
-    def __init__(self, spec: FenceDeviceSpec, password: Callable[[], str], clock: Clock) -> None:
+    def __init__(
+        self,
+        spec: FenceDeviceSpec,
+        password: Callable[[], str],
+        clock: Clock,
+        expected: Callable[[], str] = lambda: "",
+    ) -> None:
         self._spec = spec
         self._password = password
         self._clock = clock
+        self._expected = expected
 
     @property
     def spec(self) -> FenceDeviceSpec:
@@ -101,7 +115,10 @@ class IpmiDevice:
             password = self._password()
         except ConfigError as error:
             return ShotResult(outcome=ShotOutcome.NOT_DONE, detail=str(error))
-        answer = await self._run(("chassis", "power", power), password, start_by_s, deadline_s)
+        command = ("chassis", "power", power)
+        accepted = spellings(self._expected())
+        first = (sys.executable, "-I", "-S", _ORDER, ",".join(accepted)) if accepted else ()
+        answer = await self._run(command, password, start_by_s, deadline_s, first=first)
         outcome = _outcome(answer, _ACCEPTED[power])
         return ShotResult(outcome=outcome, detail=answer.detail(password))
 
@@ -112,12 +129,19 @@ class IpmiDevice:
         return await self._run(command, password, give_up_s, left_s)
 
     async def _run(
-        self, command: tuple[str, ...], password: str, start_by_s: float, deadline_s: float
+        self,
+        command: tuple[str, ...],
+        password: str,
+        start_by_s: float,
+        deadline_s: float,
+        *,
+        first: tuple[str, ...] = (),
     ) -> ProgramResult:
         """Run ipmitool with one packet, sent again once after a second: a living BMC is faster."""
         spec = self._spec
         return await run_program(
             (
+                *first,
                 *(IPMITOOL, "-I", "lanplus", "-H", spec.address, "-p", str(spec.port)),
                 *("-U", spec.username, "-E", "-C", str(spec.cipher), "-N", "1", "-R", "1"),
                 # Enough for power and no more, whatever the account could do (security.md 6).
@@ -134,8 +158,8 @@ def _outcome(answer: ProgramResult, accepted: str) -> ShotOutcome:
     ended = ShotOutcome.UNKNOWN
     if answer.is_success and answer.stdout.strip() == accepted:
         ended = ShotOutcome.DONE
-    elif _NO_SESSION in answer.stderr:
-        # Without a session no order leaves this machine.
+    elif _NO_SESSION in answer.stderr or answer.code in set(ipmi_order.Exit):
+        # Without a session no order leaves this machine; nor does one for another machine.
         ended = ShotOutcome.NOT_DONE
     return order_outcome(answer, ended)
 
@@ -143,13 +167,7 @@ def _outcome(answer: ProgramResult, accepted: str) -> ShotOutcome:
 def _identity(answer: str) -> str:
     """Turn the answer to Get System GUID into a uuid, bytes in the order the BMC sent them.
 
-    Vendors send them in different orders; ``model.readings.same_system`` knows which. All zeros and
-    all ones are what a board says that was never given a GUID: it names no system.
+    Vendors send them in different orders; ``model.readings.same_system`` knows which.
     """
-    try:
-        guid = bytes.fromhex(answer)
-    except ValueError:
-        return ""
-    if len(guid) != _GUID_BYTES or set(guid) in ({0x00}, {0xFF}):
-        return ""
-    return str(UUID(bytes=guid))
+    guid = ipmi_order.guid_of(answer)
+    return str(UUID(bytes=guid)) if guid else ""

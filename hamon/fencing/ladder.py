@@ -8,6 +8,7 @@ Rules:
    settled answer in between, the identity of the system matching the host's (S12), both asked after
    the shot settled. A time-out, an error, "unknown" and a transition prove nothing (S3). Where
    policy says so, two Off answers since the host fell silent need no shot.
+   A device that answers for another machine is not shot with: its level has failed.
 3. Already off is success: a device that refuses the order may still be read.
 4. Only this module builds a :class:`FenceProof`. It ages: the newest answer must be young, and a
    sign of life of the boot voids it, also when packets were lost since; what it stands on must be
@@ -34,6 +35,7 @@ from hamon.model.policy import DetectionPolicy, FencingPolicy
 from hamon.model.proof import Evidence, FenceProof, Power, ProofMethod, Source, Vote
 from hamon.model.readings import (
     READING_MAX_AGE_S,
+    another_machine,
     crash_notice,
     devices_at,
     heard_s,
@@ -62,7 +64,10 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """The next step; ``device`` with SHOOT, ``proof`` with PROVEN, ``wake_at_s`` with the rest."""
+    """The next step; ``device`` with SHOOT, ``proof`` with PROVEN, ``wake_at_s`` with the rest.
+
+    ``device`` with NEXT_LEVEL and EXHAUSTED: the one that answers for another machine.
+    """
 
     step: Step
     device: FenceDeviceSpec | None = None
@@ -108,6 +113,12 @@ def climb(
     devices = devices_at(host, level)
     if fencing.off_without_shot and _is_off_unshot(host, devices, detection, now_s):
         return Rung(step=Step.PROVEN, proof=_device_proof(host, devices, epoch, now_s))
+    stranger = next((device for device in devices if another_machine(host, device)), None)
+    if stranger is not None:
+        # safety: an order through it would cut the power of a host that is well.
+        if host.is_shot_running:
+            return Rung(step=Step.WAIT)
+        return Rung(step=_failed(known), device=stranger)
     waits = []
     for device in devices:
         if device.is_watchdog:
@@ -131,7 +142,12 @@ def climb(
     )
     if now_s < give_up_s:
         return Rung(step=Step.CONFIRM, wake_at_s=give_up_s)
-    return Rung(step=Step.EXHAUSTED if len(known) == 1 else Step.NEXT_LEVEL)
+    return Rung(step=_failed(known))
+
+
+def _failed(known: list[int]) -> Step:
+    """Return what follows when the first of the levels that are left has failed."""
+    return Step.EXHAUSTED if len(known) == 1 else Step.NEXT_LEVEL
 
 
 def certain_since_s(

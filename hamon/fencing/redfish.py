@@ -7,7 +7,7 @@ Rules:
 2. Only a settled ``Off`` is Off: on the way there (``PoweringOff``) guests may still write.
 3. An accepted order is not power off: the state is read apart.
 4. Every reading says which system answered: its UUID (S12). One address may serve several systems,
-   so the system is configured, never guessed.
+   so the system is configured, never guessed. One that names another machine is ordered nothing.
 5. Each action is one child (``redfish_request.py``) with the password on its standard input; it
    opens no session that a BMC, which has few, would have to keep.
 """
@@ -21,13 +21,13 @@ import ssl
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from uuid import UUID
 
 from hamon.errors import ConfigError
 from hamon.fencing.program import PATH, ProgramResult, order_outcome, run_program
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power, PowerReading
+from hamon.model.readings import spellings
 from hamon.ports.clock import Clock
 from hamon.ports.fencing import ShotResult
 
@@ -39,7 +39,6 @@ _POWER = {
     "PoweringOff": Power.TRANSITION,
     "Paused": Power.TRANSITION,
 }
-_UUID_BYTES = 16
 
 
 class RedfishDevice:
@@ -51,15 +50,23 @@ class RedfishDevice:
         password: reads the password; called for every action, so that a rotated one is used.
             Raises nothing but ConfigError.
         clock: CLOCK_BOOTTIME.
+        expected: returns the uuid of the system that is to be ordered, "": not known.
 
     Raises:
         ValueError: there is nothing to check the BMC's certificate with.
     """
 
-    def __init__(self, spec: FenceDeviceSpec, password: Callable[[], str], clock: Clock) -> None:
+    def __init__(
+        self,
+        spec: FenceDeviceSpec,
+        password: Callable[[], str],
+        clock: Clock,
+        expected: Callable[[], str] = lambda: "",
+    ) -> None:
         self._spec = spec
         self._password = password
         self._clock = clock
+        self._expected = expected
         self._verify = _authorities(spec)
         address = ipaddress.ip_address(spec.address)
         host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004  IPv6
@@ -82,7 +89,7 @@ class RedfishDevice:
             answer = await self._run("read", password, asked_s + timeout_s, timeout_s)
             told = _told(answer)
             power = _POWER.get(str(told.get("power")), Power.UNKNOWN)
-            identity = _identity(told.get("uuid"))
+            identity = str(told.get("uuid") or "")
             if power is Power.UNKNOWN:
                 detail = _detail(answer, told, password) or f"PowerState: {told.get('power')}"
             elif not identity:
@@ -127,6 +134,7 @@ class RedfishDevice:
             "password": password,
             "verify": self._verify,
             "action": action,
+            "expected": spellings(self._expected()),
             "timeout_s": deadline_s,
         }
         return await run_program(
@@ -171,15 +179,3 @@ def _detail(answer: ProgramResult, told: Mapping[str, object], password: str) ->
         return answer.detail(password)
     said = str(told.get("detail", ""))
     return dataclasses.replace(answer, stdout=said, stderr="").detail(password) if said else ""
-
-
-def _identity(uuid: object) -> str:
-    """Return a system's UUID in its canonical form, "" for none.
-
-    All zeros and all ones are what a board says that was never given one: it names no system.
-    """
-    try:
-        parsed = UUID(str(uuid))
-    except ValueError:
-        return ""
-    return "" if set(parsed.bytes) in ({0x00}, {0xFF}) else str(parsed)

@@ -8,10 +8,12 @@ The request is one JSON object on standard input, because it holds the password:
     username, password
     verify           a file or a folder of authorities to believe, or false
     action           "read", or the ResetType to order: "ForceOff", "On"
+    expected         uuids, each a spelling of the system that is to be ordered; none: any
     timeout_s        of one request
 
 The answer is one JSON object on standard output. To "read": ``power`` (a Redfish PowerState, null
-if there is none) and ``uuid``. To an order: ``outcome`` (a ShotOutcome). Both: ``detail``.
+if there is none) and ``uuid`` ("" if it names no system). To an order: ``outcome`` (a ShotOutcome).
+Both: ``detail``.
 
 It loads no module of hamon's: ``-I`` finds installed packages only, and this file is run by path.
 """
@@ -27,6 +29,7 @@ import warnings
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -108,11 +111,20 @@ class Connector:
 
 def read(system: System) -> dict[str, object]:
     """Tell the power state and who answered."""
-    return {"power": system.power_state and system.power_state.value, "uuid": system.uuid}
+    return {"power": system.power_state and system.power_state.value, "uuid": identity(system.uuid)}
 
 
-def order(system: System, reset: ResetType, connector: Connector) -> dict[str, object]:
-    """Order the state; what is known of the order comes from the answer to it, and from nothing."""
+def order(
+    system: System, reset: ResetType, connector: Connector, expected: list[str]
+) -> dict[str, object]:
+    """Order the state; what is known of the order comes from the answer to it, and from nothing.
+
+    A system that names another machine than the expected one is ordered nothing.
+    """
+    named = identity(system.uuid)
+    if expected and named and named not in expected:
+        detail = f"it answers for another machine ({named}, wanted {expected[0]}): nothing ordered"
+        return {"outcome": "not_done", "detail": detail}
     try:
         system.reset_system(reset)
     except (SushyError, requests.RequestException, ValueError) as error:
@@ -121,6 +133,15 @@ def order(system: System, reset: ResetType, connector: Connector) -> dict[str, o
             outcome = _judged(system, reset, error)
         return {"outcome": outcome, "detail": str(error)}
     return {"outcome": "done", "detail": ""}
+
+
+def identity(uuid: object) -> str:
+    """Return a system's UUID in its canonical form, "" for none: also all zeros and all ones."""
+    try:
+        parsed = UUID(str(uuid))
+    except ValueError:
+        return ""
+    return "" if set(parsed.bytes) in ({0x00}, {0xFF}) else str(parsed)
 
 
 def _judged(system: System, reset: ResetType, error: Exception) -> str:
@@ -148,7 +169,7 @@ def answer(request: dict[str, Any]) -> dict[str, object]:
         return {"power": None, "uuid": None, "outcome": "not_done", "detail": str(error)}
     if request["action"] == "read":
         return {"detail": "", **read(system)}
-    return order(system, ResetType(request["action"]), connector)
+    return order(system, ResetType(request["action"]), connector, request["expected"])
 
 
 def main() -> None:

@@ -85,16 +85,25 @@ def devices_at(host: HostView, level: int) -> tuple[FenceDeviceSpec, ...]:
 
 
 def same_system(one: str, other: str) -> bool:
-    """Say whether two system uuids name the same machine.
-
-    IPMI prints a GUID in an order of its own: the whole 16 bytes reversed, or the first three
-    fields byte-swapped (SMBIOS). All three spellings of one machine count as the same.
-    """
+    """Say whether two system uuids name the same machine, in whichever spelling."""
     try:
-        left, right = UUID(one), UUID(other)
+        return str(UUID(other)) in spellings(one)
     except ValueError:
         return False
-    return right.bytes in {left.bytes, left.bytes_le, left.bytes[::-1], left.bytes_le[::-1]}
+
+
+def spellings(uuid: str) -> tuple[str, ...]:
+    """Return every way in which a device may spell the uuid of a system; none if it is none.
+
+    IPMI prints a GUID in an order of its own: the whole 16 bytes reversed, or the first three
+    fields byte-swapped (SMBIOS). All of them name one machine.
+    """
+    try:
+        known = UUID(uuid)
+    except ValueError:
+        return ()
+    orders = (known.bytes, known.bytes_le, known.bytes[::-1], known.bytes_le[::-1])
+    return tuple(str(UUID(bytes=order)) for order in orders)
 
 
 def identity_of(host: HostView) -> str:
@@ -177,6 +186,28 @@ def _is_identified(device: FenceDeviceSpec, reading: PowerReading, expected: str
     if not device.names_system:
         return True
     return bool(expected) and same_system(reading.identity, expected)
+
+
+def another_machine(host: HostView, device: FenceDeviceSpec) -> str:
+    """Return the uuid of another machine that a device answers for, by its newest answer; "": none.
+
+    Also by the newest scheduled check: an order to such a device hits a host that is well (S12).
+    """
+    expected = identity_of(host)
+    if not device.names_system or not expected:
+        return ""
+    told = [
+        (reading.observed_s, reading.identity)
+        for reading in host.readings
+        if reading.device == device.name
+        and reading.power in {Power.ON, Power.OFF}
+        and reading.identity
+    ]
+    check = host.device_checks.get(device.name)
+    if check is not None and check.identified_s is not None:
+        told.append((check.identified_s, check.identity))
+    newest = max(told, default=(0.0, ""))[1]
+    return newest if newest and not same_system(newest, expected) else ""
 
 
 def reads_off(host: HostView, device: FenceDeviceSpec, *, after_s: float, gap_s: float) -> bool:

@@ -43,12 +43,15 @@ class DeviceCheck:
 
     ``checked_s``: when it was asked last; ``good_s``: when it last answered for the right machine,
     None: never. ``why``: what is wrong, "" when the last check was good. ``power``: as last read.
+    ``identity``: the system that it named in its last settled answer, ``identified_s``: when.
     """
 
     checked_s: float
     good_s: float | None = None
     why: str = ""
     power: str = ""
+    identity: str = ""
+    identified_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

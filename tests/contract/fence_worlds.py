@@ -67,9 +67,9 @@ class World(Protocol):
         ...
 
 
-async def build(spec: FenceDeviceSpec) -> FenceDevice:
-    """Build a device the way the daemon does."""
-    (device,) = await DeviceBuilder(CLOCK).build(
+async def build(spec: FenceDeviceSpec, identity: str = "") -> FenceDevice:
+    """Build a device the way the daemon does, for a machine of this uuid; "": it is not known."""
+    (device,) = await DeviceBuilder(CLOCK, lambda _: identity).build(
         HostSpec(name=host_name("host-1"), planes=PLANES, fence=(spec,))
     )
     return device
@@ -382,7 +382,8 @@ async def open_redfish(folder: Path) -> AsyncIterator[tuple[RedfishRig, FenceDev
     """Start a service with a machine that is on, and a device for it; stop it at the end."""
     rig = RedfishRig(folder / "rig")
     try:
-        yield rig, await build(a_redfish(rig.port, rig.certificate, folder))
+        spec = a_redfish(rig.port, rig.certificate, folder)
+        yield rig, await build(spec, redfish_rig.PRODUCT_UUID)
     finally:
         rig.stop()
 
@@ -405,7 +406,7 @@ async def open_world(kind: str, folder: Path) -> AsyncIterator[World]:
                 password_file=write_password(folder, PASSWORD),
                 cipher=CIPHER,
             )
-            yield IpmiWorld(rig, folder, await build(spec))
+            yield IpmiWorld(rig, folder, await build(spec, PRODUCT_UUID))
         finally:
             rig.stop()
     elif kind == "redfish":

@@ -68,6 +68,31 @@ async def test_fence_dummy__that_fails__is_unknown(tmp_path: Path) -> None:
 
 
 @needs_ipmi
+async def test_ipmi__another_machine_answers__orders_nothing(tmp_path: Path) -> None:
+    """Two BMCs whose addresses were swapped: the host at the other one is well (S12)."""
+    rig = IpmiRig(tmp_path / "rig")
+    try:
+        spec = FenceDeviceSpec(
+            name="bmc",
+            level=1,
+            kind="ipmi",
+            address="127.0.0.1",
+            port=rig.port,
+            username=USERNAME,
+            password_file=write_password(tmp_path, PASSWORD),
+            cipher=CIPHER,
+        )
+        device = await build(spec, "11111111-2222-4333-8444-555555555552")
+
+        result = await device.cut_power(CLOCK.now_s() + WITHIN_S, WITHIN_S)
+
+        assert (ShotOutcome.NOT_DONE, True) == (result.outcome, rig.is_on)
+        assert "another machine" in result.detail
+    finally:
+        rig.stop()
+
+
+@needs_ipmi
 @pytest.mark.skipif(not IPMILAN.exists(), reason="needs the package fence-agents")
 async def test_fence_ipmilan__against_a_bmc__cuts_power(tmp_path: Path) -> None:
     """The options reach the program as it expects them: names, port, a true boolean."""

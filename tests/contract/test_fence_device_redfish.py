@@ -63,6 +63,31 @@ async def test_read__power_state__only_a_settled_off_is_off(
     assert (expected, PRODUCT_UUID) == (reading.power, reading.identity)
 
 
+async def test_order__another_machine_answers__orders_nothing(opened: Opened) -> None:
+    """Two BMCs whose addresses were swapped: the host at the other one is well (S12)."""
+    rig, device = opened
+    rig.told_uuid = NODES["node-2"]
+
+    shot = await shoot(device)
+    switched = await device.power_on(CLOCK.now_s() + WITHIN_S, WITHIN_S)
+
+    assert (ShotOutcome.NOT_DONE, ShotOutcome.NOT_DONE) == (shot.outcome, switched.outcome)
+    assert "another machine" in shot.detail
+    assert rig.is_on
+
+
+@pytest.mark.parametrize("told", [None, "0" * 32, PRODUCT_UUID.upper()])
+async def test_order__right_machine_or_none_is_named__is_given(
+    opened: Opened, told: str | None
+) -> None:
+    """A BMC that cannot say whom it answers for is the operator's word."""
+    rig, device = opened
+    rig.told_uuid = told
+
+    assert ShotOutcome.DONE is (await shoot(device)).outcome
+    assert not rig.is_on
+
+
 @pytest.mark.parametrize("told", [None, "", "none", "0" * 32, "f" * 32])
 async def test_read__no_uuid__names_nobody(opened: Opened, told: str | None) -> None:
     """A board that was never given a UUID answers for no machine (S12)."""

@@ -64,6 +64,7 @@ from tests.builders import (
     off_twice,
     owned_by,
     silence,
+    uuid_of,
 )
 from tests.decisions import (
     assert_sound,
@@ -260,6 +261,19 @@ def test_level_failed__goes_to_the_next() -> None:
     view = world(failed(fence=TWO_LEVELS), an_incident(shots=(a_shot(),), level=1))
 
     assert 2 == incident_written(decided(view)).level
+
+
+@pytest.mark.parametrize("state", [HostState.FENCING, HostState.FENCE_FAILED])
+def test_level_of_another_machine__is_left_and_told(state: HostState) -> None:
+    """Who corrects the address must know which device it is, and whom it answers for."""
+    strange = a_reading(Power.ON, age_s=0.5, identity=uuid_of(SPARE))
+    host = fencing(state, readings=(strange,), state_since_s=NOW_S)
+
+    decision = decided(world(host, an_incident()))
+
+    assert () == decision.intents
+    told = next(r for r in decision.reasons if "fence_device_of_another" == r.code)
+    assert ("bmc", uuid_of(SPARE)) == (told.facts["device"], told.facts["identity"])
 
 
 def test_all_levels_failed__is_fence_failed() -> None:

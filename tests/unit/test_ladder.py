@@ -25,7 +25,7 @@ from hamon.model.proof import (
     Source,
     Vote,
 )
-from hamon.model.view import DeviceShot, HostView
+from hamon.model.view import DeviceCheck, DeviceShot, HostView
 from tests.builders import (
     BOOT,
     EPOCH,
@@ -44,6 +44,7 @@ from tests.builders import (
     echoes,
     off_twice,
     silence,
+    uuid_of,
 )
 
 DETECTION = DetectionPolicy()
@@ -228,6 +229,43 @@ def test_climb__device_that_says_nothing__is_left_for_the_next_level_sooner(
     assert expected is next_rung(host, record(a_shot(outcome=outcome))).step
 
 
+# -- another machine answers ----------------------------------------------------------------------
+
+OF_ANOTHER = a_reading(Power.ON, age_s=1.0, identity=uuid_of(SPARE))
+CHECK_OF_ANOTHER = DeviceCheck(
+    checked_s=NOW_S - 900, why="wrong", identity=uuid_of(SPARE), identified_s=NOW_S - 900
+)
+
+
+@pytest.mark.parametrize(
+    ("case", "others", "expected"),
+    [
+        ("now", {"readings": (OF_ANOTHER,)}, Step.NEXT_LEVEL),
+        ("and of none now", {"readings": (OF_ANOTHER, a_reading(Power.ON, age_s=0.5, identity=""))},
+         Step.NEXT_LEVEL),
+        ("by its check", {"device_checks": {"bmc": CHECK_OF_ANOTHER}}, Step.NEXT_LEVEL),
+        ("right since", {"readings": (OF_ANOTHER, a_reading(Power.ON, age_s=0.5))}, Step.SHOOT),
+        ("right since its check", {"device_checks": {"bmc": CHECK_OF_ANOTHER},
+                                   "readings": (a_reading(Power.ON, age_s=0.5),)}, Step.SHOOT),
+        ("it names none", {"readings": (a_reading(Power.ON, age_s=0.5, identity=""),)}, Step.SHOOT),
+        ("off all the time", {"readings": off_twice(SPARE)}, Step.NEXT_LEVEL),
+        ("another device", {"readings": (replace(OF_ANOTHER, device="pdu"),)}, Step.SHOOT),
+        ("no more level", {"readings": (OF_ANOTHER,), "fence": TWO_LEVELS[:1]}, Step.EXHAUSTED),
+        ("second feed", {"readings": (replace(OF_ANOTHER, device="right"),), "fence": TWO_FEEDS},
+         Step.EXHAUSTED),
+        ("under way", {"readings": (OF_ANOTHER,), "is_shot_running": True}, Step.WAIT),
+    ],
+)  # fmt: skip
+def test_climb__device_answers_for_another_machine__its_level_has_failed(
+    case: str, others: dict[str, Any], expected: Step
+) -> None:
+    """Swapped addresses: an order would cut the power of a host that is well (S12)."""
+    host = fencing_host(**{"fence": TWO_LEVELS, **others})
+
+    assert expected is next_rung(host, record()).step, case
+    assert expected is next_rung(host, record(), fencing=FencingPolicy(off_without_shot=True)).step
+
+
 # -- Off without a shot ---------------------------------------------------------------------------
 
 TRUSTS_OFF = FencingPolicy(off_without_shot=True)
@@ -249,7 +287,6 @@ def test_climb__off_twice_since_it_fell_silent__needs_no_shot_where_policy_says_
         ("something answers", {"evidence": echoes()}),
         ("nothing was probed", {"evidence": ()}),
         ("off once", {"readings": off_twice()[1:]}),
-        ("another machine", {"readings": off_twice(SPARE)}),
         ("one feed of two", {"fence": TWO_FEEDS, "readings": off_twice(device="left")}),
         ("storage revoked", {"fence": (a_device("hook", kind="storage"),),
                              "readings": off_twice(device="hook")}),
