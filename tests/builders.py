@@ -222,10 +222,10 @@ def a_host(
         lost: guests whose definitions its libvirt lost.
         ram_mib: its memory.
         vcpus: its processors.
-        others: fields of the view; ``is_shot_running``, ``last_shot`` and ``shot_settled_s`` are of
-            each of its devices.
+        others: fields of the view; ``is_shot_running``, ``last_shot``, ``shot_settled_s`` and
+            ``shot_attempt`` are of each of its devices, in the incident of :func:`an_incident`.
     """
-    others = {"shots": _shots(fence, others), **others}
+    others = {"shots": _shots(fence, IncidentId(f"{name}-{GUARD_VERSION}"), others), **others}
     is_live = state is None or state in LIVE_STATES
     here = is_live if is_here is None else is_here
     incident = None if is_live else IncidentId(f"{name}-{GUARD_VERSION}")
@@ -278,14 +278,19 @@ def a_host(
     return replace(view, **others)
 
 
-def _shots(fence: tuple[FenceDeviceSpec, ...], others: dict[str, Any]) -> dict[str, DeviceShot]:
+def _shots(
+    fence: tuple[FenceDeviceSpec, ...], incident: IncidentId, others: dict[str, Any]
+) -> dict[str, DeviceShot]:
     """Take what is said of shots from a host's other fields: the same for each of its devices."""
     shot = DeviceShot(
         is_running=others.pop("is_shot_running", False),
         last=others.pop("last_shot", None),
         settled_s=others.pop("shot_settled_s", None),
     )
-    return {device.name: shot for device in fence} if shot != DeviceShot() else {}
+    if shot == DeviceShot():
+        return {}
+    shot = replace(shot, incident=incident, attempt=others.pop("shot_attempt", 1))
+    return {device.name: shot for device in fence}
 
 
 def a_lost_host(name: HostName = HOST, state: HostState = HostState.UP, **others: Any) -> HostView:  # noqa: ANN401
@@ -435,7 +440,7 @@ def an_incident(
 
     Its proof, if any, has been known for ten seconds.
     """
-    opened_s = others.pop("opened_s", None)
+    opened_s = others.pop("opened_s", LONG_AGO_S)
     record = IncidentRecord(
         incident=others.pop("incident", IncidentId(f"{host}-{GUARD_VERSION}")),
         host=host,

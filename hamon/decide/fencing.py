@@ -13,6 +13,7 @@ from hamon.decide.thought import Thought, enter, known_since_s, looks_due
 from hamon.detector.agentless import sign_of_life
 from hamon.fencing.ladder import Rung, Step, climb
 from hamon.fencing.refutation import Refutation, refutation
+from hamon.fencing.shots import was_never_given
 from hamon.model.action import Shoot
 from hamon.model.change import (
     CONTROL,
@@ -213,7 +214,9 @@ def _settle_shots(value: IncidentRecord, host: HostView, view: ClusterView) -> I
         is_open = shot.outcome is ShotOutcome.PENDING and shot.epoch == view.own.epoch
         if not is_open or own.is_running:
             return shot
-        return replace(shot, outcome=own.last if own.last is not None else ShotOutcome.NOT_DONE)
+        is_given = not was_never_given(shot, host, value.incident, view.own.took_office_s)
+        outcome = own.last if is_given and own.last is not None else ShotOutcome.LATE
+        return replace(shot, outcome=outcome)
 
     return replace(value, shots=tuple(settled(shot) for shot in value.shots))
 

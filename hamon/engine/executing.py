@@ -146,9 +146,17 @@ class Executor:
     async def _record_and_act(self, intent: Intent, cluster: Cluster, epoch: Epoch) -> bool:
         sent_s = self._clock.now_s()
         if not await self._record(intent.change, cluster, epoch):
+            self._note_never_given(intent)
             return False
         self._start(intent.action, start_by_s=sent_s + self._lease_s)
         return True
+
+    def _note_never_given(self, intent: Intent) -> None:
+        """Note of a shot that may stand in the journal that nobody has given it, nor will."""
+        change, action = intent.change, intent.action
+        is_in_doubt = self._in_doubt.get((change.subject, change.reason.code)) is change
+        if is_in_doubt and isinstance(action, Shoot):
+            self._memory.shot_ended(action, ShotOutcome.LATE, self._clock.now_s())
 
     def _start(self, action: Action, *, start_by_s: float) -> None:
         if isinstance(action, Shoot):
@@ -161,13 +169,11 @@ class Executor:
 
     def _start_shot(self, shoot: Shoot, *, start_by_s: float) -> None:
         device = self._devices.get(shoot.host, {}).get(shoot.device)
-        self._memory.shot_started(shoot.host, shoot.device)
+        self._memory.shot_started(shoot)
         if device is None:
             # A kind that nobody shoots with, as a watchdog: surely not done.
             _log.error("fence_device_missing", host=shoot.host, device=shoot.device)
-            self._memory.shot_ended(
-                shoot.host, shoot.device, ShotOutcome.NOT_DONE, self._clock.now_s()
-            )
+            self._memory.shot_ended(shoot, ShotOutcome.NOT_DONE, self._clock.now_s())
             self._wake()
             return
         self._spawn(self._shoot(shoot, device, start_by_s))
@@ -187,7 +193,7 @@ class Executor:
             )
         finally:
             ended_s = self._clock.now_s()
-            self._memory.shot_ended(shoot.host, shoot.device, outcome, ended_s)
+            self._memory.shot_ended(shoot, outcome, ended_s)
             self._on_shot(shoot.host, device.spec.kind, outcome, ended_s - started_s)
             self._wake()
 

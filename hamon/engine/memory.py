@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from hamon.decide.chronicle import HISTORY_S
+from hamon.model.action import Shoot
 from hamon.model.chronicle import moment
 from hamon.model.incident import Moment, ShotOutcome
 from hamon.model.names import GuestId, HostName
@@ -135,14 +136,17 @@ class Memory:
             host.thinks = frozenset(r.code for r in reasons)
         self._thought_of = frozenset(told)
 
-    def shot_started(self, name: HostName, device: str) -> None:
-        """Note that an order to one of the host's fence devices is under way."""
-        shots = self.host(name).shots
-        shots[device] = replace(shots.get(device, DeviceShot()), is_running=True)
+    def shot_started(self, shoot: Shoot) -> None:
+        """Note that an order to one of a host's fence devices is under way."""
+        self.host(shoot.host).shots[shoot.device] = DeviceShot(
+            is_running=True, incident=shoot.incident, attempt=shoot.attempt
+        )
 
-    def shot_ended(self, name: HostName, device: str, outcome: ShotOutcome, now_s: float) -> None:
-        """Note what became of it."""
-        self.host(name).shots[device] = DeviceShot(last=outcome, settled_s=now_s)
+    def shot_ended(self, shoot: Shoot, outcome: ShotOutcome, now_s: float) -> None:
+        """Note what became of it, also if it was never begun."""
+        self.host(shoot.host).shots[shoot.device] = DeviceShot(
+            last=outcome, settled_s=now_s, incident=shoot.incident, attempt=shoot.attempt
+        )
 
     def power_on_started(self, name: HostName, device: str) -> None:
         """Note that an order to switch the host on is under way."""

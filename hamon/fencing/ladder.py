@@ -27,9 +27,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hamon.fencing.shots import answers_after_s, is_shot, shot_settled_s
 from hamon.fencing.watchdog import proof_time_s, unfit
 from hamon.model.host import FenceDeviceSpec
-from hamon.model.incident import IncidentRecord, Shot, ShotOutcome
+from hamon.model.incident import IncidentRecord, ShotOutcome
 from hamon.model.names import Epoch
 from hamon.model.policy import DetectionPolicy, FencingPolicy
 from hamon.model.proof import Evidence, FenceProof, Power, ProofMethod, Source, Vote
@@ -123,7 +124,7 @@ def climb(
     for device in devices:
         if device.is_watchdog:
             continue
-        if host.shot_of(device.name).is_running or is_shot(host, incident, device, epoch):
+        if host.shot_of(device.name).is_running or is_shot(host, incident, device, epoch, since_s):
             continue
         due_s = since_s + device.delay_s if incident.attempt == 1 else now_s
         if now_s >= due_s:
@@ -131,7 +132,7 @@ def climb(
         waits.append(due_s)
     if waits or host.is_shot_running:
         return Rung(step=Step.WAIT, wake_at_s=min(waits, default=None))
-    after_s = {device.name: shot_settled_s(host, device, now_s) for device in devices}
+    after_s = {device.name: answers_after_s(host, device, since_s, now_s) for device in devices}
     if _is_level_proven(host, devices, after_s, since_s, detection, now_s):
         return Rung(step=Step.PROVEN, proof=_device_proof(host, devices, epoch, now_s))
     give_up_s = max(
@@ -199,15 +200,6 @@ def _patience_s(
     if shot.last is ShotOutcome.DONE or not is_mute:
         return fencing.confirm_timeout_s
     return min(fencing.confirm_timeout_s, detection.look_timeout_s + detection.off_gap_s)
-
-
-def shot_settled_s(host: HostView, device: FenceDeviceSpec, now_s: float) -> float:
-    """Return since when nothing of this controller's last order to a device acts any more.
-
-    ``now_s`` when it has given none: then no answer is later than it.
-    """
-    ended_s = host.shot_of(device.name).settled_s
-    return ended_s if ended_s is not None else now_s
 
 
 def renew(
@@ -290,33 +282,7 @@ def renewal_overdue_s(
     return min(stale_s, default=now_s) + fencing.confirm_timeout_s
 
 
-# -- shots ----------------------------------------------------------------------------------------
-
-
-def is_shot(
-    host: HostView, incident: IncidentRecord, device: FenceDeviceSpec, epoch: Epoch
-) -> bool:
-    """Say whether the device has had its order in the present attempt, under this leader."""
-    shot = _last_shot(incident, device, epoch)
-    return shot is not None and not _was_never_given(shot, host)
-
-
-def _last_shot(incident: IncidentRecord, device: FenceDeviceSpec, epoch: Epoch) -> Shot | None:
-    """Return this term's shot by the device in the present attempt, None: there is none."""
-    for shot in reversed(incident.shots):
-        if (shot.device, shot.attempt, shot.epoch) == (device.name, incident.attempt, epoch):
-            return shot
-    return None
-
-
-def _was_never_given(shot: Shot, host: HostView) -> bool:
-    """Say whether a journalled shot that is not under way was never given.
-
-    Either its intent's lease had run out, or nobody confirmed its commit, so that it was not begun.
-    """
-    if shot.outcome is ShotOutcome.PENDING:
-        return host.shot_of(shot.device).last in {None, ShotOutcome.LATE}
-    return shot.outcome is ShotOutcome.LATE
+# -- Off without a shot --------------------------------------------------------------------------
 
 
 def _is_off_unshot(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hamon.fencing.ladder import certain_since_s, is_shot, shot_settled_s
+from hamon.fencing.ladder import certain_since_s
+from hamon.fencing.shots import answers_after_s, is_shot
 from hamon.model.incident import IncidentRecord
 from hamon.model.names import Epoch
 from hamon.model.policy import DetectionPolicy, FencingPolicy
@@ -77,12 +78,13 @@ def refutation(
     is_proven = word is not None and word.method in {ProofMethod.POWER, ProofMethod.WATCHDOG}
     powers = [device for device in devices if not device.is_watchdog]
     if not is_proven and (
-        host.is_shot_running or not all(is_shot(host, incident, device, epoch) for device in powers)
+        host.is_shot_running
+        or not all(is_shot(host, incident, device, epoch, since_s) for device in powers)
     ):
         return None
     oldest_s = now_s - READING_MAX_AGE_S
     after_s = {
-        device.name: oldest_s if is_proven else shot_settled_s(host, device, now_s)
+        device.name: oldest_s if is_proven else answers_after_s(host, device, since_s, now_s)
         for device in devices
     }
     certain_s = certain_since_s(host, devices, after_s, since_s, detection, now_s)

@@ -29,12 +29,15 @@ from hamon.model.proof import Evidence, PowerReading
 class DeviceShot:
     """An order of this controller to one fence device.
 
-    ``is_running``: one is under way; ``last``: what became of the last one, ``settled_s``: when.
+    ``is_running``: one is under way; ``last``: what became of the last one, ``settled_s``: when;
+    ``incident``, ``attempt``: in which it was given. Of an order to switch on they say nothing.
     """
 
     is_running: bool = False
     last: ShotOutcome | None = None
     settled_s: float | None = None
+    incident: IncidentId | None = None
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,7 +119,9 @@ async def test_would_evacuate__shadow_mode__tells_which_guests_and_who_stays(
     """Before there is an incident only Nova knows whose guests they are."""
     view = a_well_view()
     dead = a_lost_host(state=HostState.SUSPECT)
-    view = replace(view, hosts={**view.hosts, HOST: dead})
+    assert view.cloud is not None
+    read = replace(view.cloud, services_s=NOW_S)
+    view = replace(view, hosts={**view.hosts, HOST: dead}, cloud=read)
     shadow = Policy(mode=Mode.SHADOW, evacuation=POLICY)
     finished = round_over(view, policy=shadow)
     cluster = Controller(World(), ME).cluster

@@ -150,12 +150,27 @@ def test_shot__the_next_one__writes_down_what_became_of_the_last() -> None:
     """The journal tells of each order of this term how it ended; the newest sixteen are kept."""
     shots = tuple(a_shot(attempt=n) for n in range(20))
     pending = a_shot("left", attempt=20, outcome=ShotOutcome.PENDING)
-    host = fencing(fence=(a_device("left"), a_device("right")), last_shot=ShotOutcome.NOT_DONE)
+    feeds = (a_device("left"), a_device("right"))
+    host = fencing(fence=feeds, last_shot=ShotOutcome.NOT_DONE, shot_attempt=20)
 
     decision = decided(world(host, an_incident(shots=(*shots, pending), attempt=20)))
 
     kept = incident_written(decision).shots
     assert (16, "right", ShotOutcome.NOT_DONE) == (len(kept), kept[-1].device, kept[-2].outcome)
+
+
+@pytest.mark.parametrize("others", [{"shot_attempt": 1}, {"shot_settled_s": NOW_S - 2000.0}])
+def test_shot__never_confirmed__is_not_told_the_end_of_a_former_one(others: dict[str, Any]) -> None:
+    """What a former order came to says nothing of one that nobody has given."""
+    pending = a_shot(attempt=2, outcome=ShotOutcome.PENDING)
+    host = fencing(last_shot=ShotOutcome.DONE, **{"shot_attempt": 2, **others})
+    own = an_own(took_office_s=NOW_S - 100.0)
+
+    decision = decided(world(host, an_incident(shots=(pending,), attempt=2), own=own))
+
+    again = Shoot(host=HOST, incident=INCIDENT, device="bmc", attempt=2, deadline_s=20.0)
+    assert [again] == [intent.action for intent in decision.intents]
+    assert ShotOutcome.LATE is incident_written(decision).shots[0].outcome
 
 
 def test_shot__of_an_earlier_term__is_not_settled_by_this_one() -> None:

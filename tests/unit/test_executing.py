@@ -93,6 +93,33 @@ async def test_intent__durable__the_shot_is_given(world: World, controller: Cont
     assert [(HOST, "ipmi", ShotOutcome.DONE)] == controller.shots
 
 
+async def test_intent__commit_of_unknown_outcome__is_remembered_as_never_given(
+    world: World, controller: Controller
+) -> None:
+    """The order before it is not taken for this one; it is decided and journalled anew."""
+    await carried_out(controller, a_shot())
+    world.machine.press_power()
+    again = replace(SHOOT, incident=IncidentId("host-1-2"))
+    controller.store.lose_next(Loss.REPLY)
+
+    intent = Intent(change=a_change(1), action=again)
+    assert 0 == await carried_out(controller, Decision(intents=(intent,)))
+
+    assert 2 == (await world.hand.get("/control")).version
+    assert world.machine.is_on
+    shot = controller.memory.host(HOST).shots["bmc"]
+    assert (ShotOutcome.LATE, again.incident, 1) == (shot.last, shot.incident, shot.attempt)
+
+
+async def test_intent__lost_race__leaves_what_is_remembered(controller: Controller) -> None:
+    """What was surely not journalled was not decided."""
+    await carried_out(controller, a_shot())
+
+    assert 0 == await carried_out(controller, a_shot())
+
+    assert ShotOutcome.DONE is controller.memory.host(HOST).shots["bmc"].last
+
+
 async def test_power_on__durable__is_ordered_and_remembered(
     world: World, controller: Controller
 ) -> None:

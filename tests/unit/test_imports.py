@@ -22,6 +22,7 @@ PURE = (
     "hamon.evacuator",
     "hamon.fencing.ladder",
     "hamon.fencing.refutation",
+    "hamon.fencing.shots",
     "hamon.fencing.watchdog",
     "hamon.model",
     "hamon.ports",

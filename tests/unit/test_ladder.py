@@ -13,7 +13,7 @@ import hamon
 from hamon.fencing.ladder import Rung, Step, climb, renew
 from hamon.model.host import HostState, WatchdogFacts
 from hamon.model.incident import IncidentRecord, Shot, ShotOutcome
-from hamon.model.names import BootId
+from hamon.model.names import BootId, IncidentId
 from hamon.model.policy import DetectionPolicy, FencingPolicy
 from hamon.model.proof import (
     Evidence,
@@ -166,6 +166,36 @@ def test_climb__journalled_with_unknown_outcome_and_never_given__shoots_again() 
     host = fencing_host(last_shot=None, shot_settled_s=None)
 
     assert Step.SHOOT is next_rung(host, record(a_shot(outcome=ShotOutcome.PENDING))).step
+
+
+@pytest.mark.parametrize(
+    ("case", "others"),
+    [
+        ("of a former incident", {"shots": {"bmc": DeviceShot(
+            last=ShotOutcome.DONE, settled_s=SETTLED_S, incident=IncidentId("host-1-2"), attempt=1
+        )}}),
+        ("of another attempt", {"shot_attempt": 2}),
+        ("of a former term", {"shot_settled_s": NOW_S - 60.1}),
+    ],
+)  # fmt: skip
+def test_climb__journalled_shot_never_confirmed_and_another_given__shoots(
+    case: str, others: dict[str, Any]
+) -> None:
+    """An order of before, and what was read after it, do not stand for the one of now."""
+    host = fencing_host(**{"readings": off_twice(), **others})
+
+    rung = next_rung(host, record(a_shot(outcome=ShotOutcome.PENDING)))
+
+    assert Step.SHOOT is rung.step, case
+
+
+def test_climb__off_answers_kept_from_long_ago__prove_nothing() -> None:
+    """Somebody may have pressed the power button since."""
+    old = tuple(a_reading(Power.OFF, age_s=age_s) for age_s in (40.0, 35.0))
+    mute = a_reading(Power.UNKNOWN, age_s=2.0, identity="")
+    host = fencing_host(readings=(*old, mute), shot_settled_s=NOW_S - 50.0)
+
+    assert Step.PROVEN is not next_rung(host, record(a_shot())).step
 
 
 @pytest.mark.parametrize("is_running", [False, True])

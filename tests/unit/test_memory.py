@@ -3,11 +3,12 @@
 import pytest
 
 from hamon.engine.memory import Memory
+from hamon.model.action import Shoot
 from hamon.model.incident import ShotOutcome
 from hamon.model.proof import Power
 from hamon.model.readings import READINGS_MAX
 from hamon.model.view import DeviceShot
-from tests.builders import HOST, SPARE, a_reading
+from tests.builders import HOST, INCIDENT, SPARE, a_reading
 
 
 def test_session__lost__since_it_was_first_missed() -> None:
@@ -68,14 +69,18 @@ def test_readings__many__only_the_newest_are_kept() -> None:
 def test_shots__of_two_devices__are_remembered_apart() -> None:
     """Two feeds are cut at once, and each order has its own end."""
     memory = Memory()
-    memory.shot_started(HOST, "left")
-    memory.shot_started(HOST, "right")
+    left, right = (
+        Shoot(host=HOST, incident=INCIDENT, device=device, attempt=2, deadline_s=20.0)
+        for device in ("left", "right")
+    )
+    memory.shot_started(left)
+    memory.shot_started(right)
 
-    memory.shot_ended(HOST, "left", ShotOutcome.DONE, 5.0)
+    memory.shot_ended(left, ShotOutcome.DONE, 5.0)
 
     assert {
-        "left": DeviceShot(last=ShotOutcome.DONE, settled_s=5.0),
-        "right": DeviceShot(is_running=True),
+        "left": DeviceShot(last=ShotOutcome.DONE, settled_s=5.0, incident=INCIDENT, attempt=2),
+        "right": DeviceShot(is_running=True, incident=INCIDENT, attempt=2),
     } == memory.host(HOST).shots
 
 
