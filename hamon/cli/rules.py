@@ -136,6 +136,7 @@ RULES: Mapping[str, Rule] = {
     "fence_device_failing": Rule(
         "a device is asked before it is needed", ("fencing.check_period_s",)
     ),
+    "fence_device_taken": Rule("a device takes one order at a time; none is given up for that"),
     "fence_device_of_another": Rule(
         "a device that answers for another machine is never shot with; its level has failed"
     ),

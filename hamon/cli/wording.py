@@ -176,6 +176,9 @@ WORDINGS: Mapping[str, Wording] = {
     "would_be_convicted": Wording("it would lose its right to live, and be fenced, by {by}"),
     "fencing": Wording("it is being fenced; the ladder's next step: {step}"),
     "fence_shot": Wording("its device {device} is ordered to cut the power, attempt {attempt}"),
+    "fence_device_taken": Wording(
+        "its device {device} carries out the order for host {by} first: one at a time"
+    ),
     "fence_device_of_another": Wording(
         "its device {device} answers for another machine ({identity}): nothing is ordered there",
         "correct the device's address, or the host's product_uuid, in hosts.d",

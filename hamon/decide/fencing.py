@@ -31,6 +31,7 @@ from hamon.model.incident import (
     Shot,
     ShotOutcome,
 )
+from hamon.model.names import HostName
 from hamon.model.policy import Policy
 from hamon.model.proof import FenceProof, ProofMethod, ProofRecord
 from hamon.model.readings import another_machine, levels
@@ -124,6 +125,10 @@ def _take_step(
     value = incident.record.value
     match rung.step:
         case Step.SHOOT if rung.device is not None:
+            taken_by = _taken_by(view, host, rung.device)
+            if taken_by is not None:
+                facts = {"device": rung.device.name, "by": taken_by}
+                return looking.with_reasons(reason("fence_device_taken", host.name, **facts))
             shoot = _shoot(view, host, incident, rung, policy)
             late = _late_orders(value, rung.device, view)
             if not late:
@@ -168,6 +173,23 @@ def _failed(view: ClusterView, host: HostView, incident: IncidentView, why: Reas
     return enter(view, host, HostState.FENCE_FAILED, why, write, incident=value.incident)
 
 
+def _taken_by(view: ClusterView, host: HostView, device: FenceDeviceSpec) -> HostName | None:
+    """Return the host for which an order is under way where the device would take this one.
+
+    One strip or chassis takes one at a time: the next is journalled when that one has ended, which
+    wakes the loop, rather than again and again while it waits.
+    """
+    if not device.place:
+        return None
+    for name, other in view.hosts.items():
+        if name == host.name or not other.is_shot_running:
+            continue
+        for one in other.spec.fence:
+            if one.place == device.place and other.shot_of(one.name).is_running:
+                return name
+    return None
+
+
 def _shoot(
     view: ClusterView, host: HostView, incident: IncidentView, rung: Rung, policy: Policy
 ) -> Intent:
@@ -185,7 +207,14 @@ def _shoot(
         deadline_s=deadline_s,
     )
     settled = _settle_shots(value, host, view)
-    kept = replace(settled, shots=(*settled.shots[-15:], shot), level=rung.device.level)
+    # One that was never given leaves its place: it must not push out another that can still act.
+    again = (shot.device, shot.attempt, shot.epoch)
+    others = [
+        one
+        for one in settled.shots
+        if one.outcome is not ShotOutcome.LATE or (one.device, one.attempt, one.epoch) != again
+    ]
+    kept = replace(settled, shots=(*others[-15:], shot), level=rung.device.level)
     why = reason("fence_shot", host.name, device=rung.device.name, attempt=value.attempt)
     change = Change(
         subject=host.name,

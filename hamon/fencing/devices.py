@@ -163,11 +163,11 @@ class TakingTurns:
         )
 
     async def cut_power(self, start_by_s: float, deadline_s: float) -> ShotResult:
-        """Order in turn; NOT_DONE when the device was busy. See ``ports.FenceDevice``."""
+        """Order in turn; LATE if the device was busy for the lease. See ``ports.FenceDevice``."""
         return await self._order(lambda: self._device.cut_power(start_by_s, deadline_s), start_by_s)
 
     async def power_on(self, start_by_s: float, deadline_s: float) -> ShotResult:
-        """Order in turn; NOT_DONE when the device was busy. See ``ports.FenceDevice``."""
+        """Order in turn; LATE if the device was busy for the lease. See ``ports.FenceDevice``."""
         return await self._order(lambda: self._device.power_on(start_by_s, deadline_s), start_by_s)
 
     async def _order(self, order: Order, start_by_s: float) -> ShotResult:
@@ -176,7 +176,8 @@ class TakingTurns:
         try:
             return await self._turns.order(order, max(0.0, start_by_s - self._clock.now_s()))
         except TimeoutError:
-            return ShotResult(outcome=ShotOutcome.NOT_DONE, detail="the device is busy")
+            # Never given, so no failure of the device's: it is journalled anew (DESIGN rule 4).
+            return ShotResult(outcome=ShotOutcome.LATE, detail="the device is busy")
 
 
 class Password:

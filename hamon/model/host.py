@@ -309,6 +309,13 @@ class FenceDeviceSpec:
     margin_s: float = 0.0
 
     @property
+    def place(self) -> str:
+        """Where it takes one order at a time, whichever host's; "": it alone."""
+        if not self.address:
+            return ""
+        return f"{self.address}:{self.port}" if self.kind in {"ipmi", "redfish"} else self.address
+
+    @property
     def is_power(self) -> bool:
         """Whether it switches the host's power, and reads it."""
         return not self.is_revocation and not self.is_watchdog

@@ -22,7 +22,8 @@ class Trigger(StrEnum):
 class ShotOutcome(StrEnum):
     """What is known of a shot; UNKNOWN and PENDING are settled by time only (its deadline).
 
-    LATE: never given, because the lease of its intent had run out; it is journalled anew.
+    LATE: never given, because the lease of its intent had run out, perhaps while another order was
+    under way at the same device, or its commit was never confirmed; it is journalled anew.
     """
 
     PENDING = "pending"

@@ -170,7 +170,47 @@ def test_shot__never_confirmed__is_not_told_the_end_of_a_former_one(others: dict
 
     again = Shoot(host=HOST, incident=INCIDENT, device="bmc", attempt=2, deadline_s=20.0)
     assert [again] == [intent.action for intent in decision.intents]
-    assert ShotOutcome.LATE is incident_written(decision).shots[0].outcome
+    assert [ShotOutcome.PENDING] == [one.outcome for one in incident_written(decision).shots]
+
+
+STRIP = replace(a_device("strip", kind="agent"), address="192.0.2.9")
+
+
+@pytest.mark.parametrize(
+    ("case", "device", "is_taken"),
+    [
+        ("the same strip", STRIP, True),
+        ("another port of it", replace(STRIP, name="two", port=1), True),
+        ("another strip", replace(STRIP, address="192.0.2.8"), False),
+        ("no address", replace(STRIP, address=""), False),
+        ("the BMC behind it", replace(STRIP, kind="ipmi"), False),
+    ],
+)
+def test_shot__device_is_busy_with_another_hosts_order__waits_for_its_end(
+    case: str, device: FenceDeviceSpec, *, is_taken: bool
+) -> None:
+    """Two dead hosts on one strip: the second follows as soon as the first is done."""
+    first = a_host(SPARE, HostState.FENCING, fence=(device,), is_shot_running=True)
+    second = fencing(fence=(STRIP,), shot_settled_s=None, last_shot=None)
+    incidents = [an_incident(), an_incident(host=SPARE)]
+
+    decision = decide(a_view(first, second, incidents=incidents), POLICY, NOW_S)
+
+    ordered = [i.action.host for i in decision.intents if isinstance(i.action, Shoot)]
+    assert is_taken is (HOST not in ordered), case
+    assert is_taken is ("fence_device_taken" in codes(decision))
+
+
+def test_shot__never_given__leaves_no_trace_when_it_is_journalled_anew() -> None:
+    """However often that happens, no other order is pushed out of the journal."""
+    earlier = a_shot(epoch=EPOCH - 1, outcome=ShotOutcome.PENDING)
+    late = a_shot(outcome=ShotOutcome.PENDING)
+    host = fencing(last_shot=ShotOutcome.LATE)
+
+    decision = decided(world(host, an_incident(shots=(earlier, late))))
+
+    assert [ShotOutcome.PENDING] * 2 == [one.outcome for one in incident_written(decision).shots]
+    assert EPOCH - 1 == incident_written(decision).shots[0].epoch
 
 
 def test_shot__of_an_earlier_term__is_not_settled_by_this_one() -> None:

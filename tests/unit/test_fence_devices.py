@@ -437,8 +437,8 @@ async def test_turns__order_during_a_read__goes_first() -> None:
     ] == device.events
 
 
-async def test_turns__order_behind_an_order__is_not_done_when_its_lease_ends() -> None:
-    """An order that could not begin in time surely did nothing."""
+async def test_turns__order_behind_an_order__is_late_when_its_lease_ends() -> None:
+    """Two dead hosts on one strip: the second order was never given, and no device has failed."""
     device = HandDevice()
     turns = TakingTurns(device, Turns(), asyncio.Semaphore(), CLOCK)
     first = asyncio.create_task(turns.cut_power(CLOCK.now_s() + WITHIN_S, WITHIN_S))
@@ -447,7 +447,7 @@ async def test_turns__order_behind_an_order__is_not_done_when_its_lease_ends() -
     second = await turns.cut_power(CLOCK.now_s() + 0.05, WITHIN_S)
     device.answered.set()
 
-    assert (ShotOutcome.NOT_DONE, ShotOutcome.DONE) == (second.outcome, (await first).outcome)
+    assert (ShotOutcome.LATE, ShotOutcome.DONE) == (second.outcome, (await first).outcome)
     assert ["order begins", "order ends"] == device.events
 
 
