@@ -153,6 +153,8 @@ def _find(view: ClusterView, key: NodeKey) -> Versioned[object] | None:
             found = view.guests.get(key.guest)
         case NodeKind.GUARD if host is not None:
             found = host.guard
+        case NodeKind.MODE if host is not None:
+            found = host.mode
         case NodeKind.RECORD if host is not None:
             found = host.record
         case NodeKind.SELF if host is not None:

@@ -52,6 +52,11 @@ class GateAnswer:
     why: str
 
 
+_SHADOW = GateAnswer(
+    verdict=Verdict.OPEN,
+    why="hamon is in shadow mode: it holds nothing back but what it once moved",
+)
+
 _GIVEN_UP = GateAnswer(
     verdict=Verdict.NEVER, why="this very boot was given up for dead: reboot the host"
 )
@@ -62,6 +67,7 @@ class GateFacts:
     """What was read, ``registered`` before ``guard``.
 
     ``registered``: the boot that the heartbeat registered last. ``now_s``: CLOCK_BOOTTIME.
+    ``is_shadow``: as far as this host knows.
     """
 
     boot_id: BootId
@@ -69,6 +75,7 @@ class GateFacts:
     guard: Versioned[HostGuard]
     enforced: Enforced | None
     now_s: float
+    is_shadow: bool = False
 
 
 def judge(facts: GateFacts) -> GateAnswer:
@@ -82,6 +89,8 @@ def judge(facts: GateFacts) -> GateAnswer:
                 "the leader has not opened the gate yet: guests of incident"
                 f" {guard.incident} are still moving"
             )
+    elif facts.is_shadow:
+        return _SHADOW
     # safety: a conviction names the boot that was registered. Only if that is this one would this
     # boot learn that it was convicted after the guard was read.
     if facts.registered != facts.boot_id:
@@ -154,21 +163,21 @@ class Gate:
             own = await self._value(PlaceKind.SELF)
             guard = await self._value(PlaceKind.GUARD)
         except NodeMissingError:
-            return _closed(
+            return self._unread(
                 f"host {self.host} is not enrolled: add it to hosts.d on the controllers, under"
                 " exactly this name"
             )
         except AccessDeniedError as error:
-            return _closed(
+            return self._unread(
                 f"ZooKeeper refuses the identity of host {self.host} ({error.why}): compare"
                 " zookeeper.password_file with what the controllers were given for it"
             )
         except StoreError:
-            return _closed("ZooKeeper does not answer")
+            return self._unread("ZooKeeper does not answer")
         except UnreadableNodeError as error:
-            return _closed(f"{error}: update hamon on this host")
+            return self._unread(f"{error}: update hamon on this host")
         if not isinstance(guard.value, HostGuard):
-            return _closed(f"ZooKeeper holds no right to live for host {self.host}")
+            return self._unread(f"ZooKeeper holds no right to live for host {self.host}")
         return judge(
             GateFacts(
                 boot_id=self.boot_id,
@@ -176,8 +185,14 @@ class Gate:
                 guard=Versioned(value=guard.value, version=guard.version),
                 enforced=self.files.enforced(),
                 now_s=self.clock.now_s(),
+                is_shadow=self.files.is_marked_shadow(),
             )
         )
+
+    def _unread(self, why: str) -> GateAnswer:
+        # safety: nobody convicts a host that says that it goes by shadow mode (agent/shadow.py), so
+        # that no guest was moved away from it; without an operator's own word to the contrary.
+        return _SHADOW if self.files.is_marked_shadow() else _closed(why)
 
     async def _value(self, kind: PlaceKind) -> Versioned[NodeValue | None]:
         path = to_path(Place(kind=kind, host=self.host))

@@ -56,6 +56,10 @@ class GateFiles(Protocol):
         """Say whether this very boot is known to have been shut out."""
         ...
 
+    def is_marked_shadow(self) -> bool:
+        """Say whether the guests process of this boot has said that shadow mode counts here."""
+        ...
+
 
 class FileGateFiles:
     """:class:`GateFiles` in ``run_dir``, and their writers."""
@@ -65,6 +69,7 @@ class FileGateFiles:
         self._enforced_file = run_dir / "enforced.json"
         self._override_file = run_dir / "gate-override.json"
         self._given_up_file = run_dir / "given-up"
+        self._shadow_file = run_dir / "shadow"
         self._written: Enforced | None = None
 
     def enforced(self) -> Enforced | None:
@@ -89,6 +94,24 @@ class FileGateFiles:
             return self._given_up_file.read_text() == self._boot_id
         except FileNotFoundError:
             return False
+
+    def is_marked_shadow(self) -> bool:
+        """Say whether the guests process of this boot has said that shadow mode counts here."""
+        try:
+            return self._shadow_file.read_text() == self._boot_id
+        except FileNotFoundError:
+            return False
+
+    def mark_shadow(self, *, is_shadow: bool) -> None:
+        """Write down whether shadow mode counts in this boot. Idempotent.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        if not is_shadow:
+            self._shadow_file.unlink(missing_ok=True)
+        elif not self.is_marked_shadow():
+            replace_file(self._shadow_file, self._boot_id, _READABLE)
 
     def note_given_up(self) -> None:
         """Write down that this very boot was shut out. Idempotent.

@@ -7,6 +7,7 @@ Rules:
 2. What a grant asks for depends on the backend: libvirt_mode.py, nova_mode.py.
 3. Without ZooKeeper nothing changes: what runs is kept, nothing is deleted, nothing is started.
 4. A generation lower than one seen before (a rolled-back ensemble) is never acted on.
+5. In shadow mode nothing is changed on this host: shadow.py.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hamon.agent.inventory import Publisher
 from hamon.agent.libvirt_mode import LibvirtMode
 from hamon.agent.mode import Granted, Mode, Reports, Surroundings
 from hamon.agent.nova_mode import NovaMode
+from hamon.agent.shadow import ShadowMode
 from hamon.agent.wake import Wake
 from hamon.agent.work import GuestWork
 from hamon.agent.znodes import HostZnodes, Watches
@@ -57,6 +59,7 @@ class GuestsAgent:
                 work=self._work,
             )
         )
+        self._shadow = ShadowMode(context, self._znodes)
         self._relist_due_s = 0.0
         self._was_reading = True
         self._is_shut_out = False
@@ -70,6 +73,7 @@ class GuestsAgent:
             AssertionError: an invariant is broken.
             AccessDeniedError: ZooKeeper refuses this host's identity.
         """
+        self._shadow.resume()
         works = [self._listing.run(), self._publish_forever()]
         if self._context.checks is not None:
             checker = HostChecker(self._context, self._context.checks, self._listing)
@@ -109,8 +113,19 @@ class GuestsAgent:
         if self._is_shut_out:
             await self._work.cancel()
             await self._mode.end_all()
+            is_gated = True
         else:
-            self._mode.follow(granted)
+            is_gated = self._mode.follow(granted)
+        await self._tell_gated(granted, is_gated=is_gated)
+
+    async def _tell_gated(self, granted: Granted, *, is_gated: bool) -> None:
+        try:
+            await self._shadow.end(is_shadow=granted.is_shadow, is_gated=is_gated)
+        except AccessDeniedError:
+            raise
+        except StoreError as error:
+            # Until it is told nobody convicts this host: the next round tries again.
+            self._context.log.warning("mode_not_told", why=str(error))
 
     def _tell_refused(self, granted: Granted) -> None:
         """Tell which guests somebody tried to start here in vain, and where they are instead."""
@@ -125,7 +140,9 @@ class GuestsAgent:
             self._znodes.forget_grants()
             self._relist_due_s = now_s + RELIST_PERIOD_S
         await self._mode.load()
+        await self._shadow.read()
         guard = await self._znodes.guard()
+        is_shadow = await self._shadow.begin(guard)
         grants = await self._znodes.grants()
         unreadable = set(self._znodes.unreadable)
         for guest, why in self._znodes.unreadable.items():
@@ -142,7 +159,9 @@ class GuestsAgent:
                 del grants[guest]
             else:
                 self._context.files.remember_seen(guest, grant.value.generation)
-        return Granted(guard=guard, grants=grants, unreadable=frozenset(unreadable))
+        return Granted(
+            guard=guard, grants=grants, unreadable=frozenset(unreadable), is_shadow=is_shadow
+        )
 
     # -- publishing -------------------------------------------------------------------------------
 

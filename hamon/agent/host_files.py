@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hamon.agent.gate_files import Enforced, FileGateFiles, GateOverride
-from hamon.agent.permits import HostFolders, guests_in, replace_file
+from hamon.agent.permits import HostFolders, guests_in, remove_file, replace_file
 from hamon.model.host import Leaving
 from hamon.model.names import BootId, GuestId
 
@@ -26,6 +26,14 @@ class HostFiles(Protocol):
 
     def set_permits_may_come(self, *, may_come: bool) -> None:
         """Say whether the hook is to wait a little for a permit that is missing. Idempotent."""
+        ...
+
+    def is_shadow(self) -> bool:
+        """Tell whether this host went by shadow mode when it was last told, in any boot."""
+        ...
+
+    def set_shadow(self, *, is_shadow: bool) -> None:
+        """Write down, durably and for the gate of this boot, whether it does. Idempotent."""
         ...
 
     def generation_seen(self, guest: GuestId) -> int:
@@ -108,6 +116,7 @@ class FileHostFiles:
         self._leftovers_file = folders.state_dir / "leftovers.json"
         self._nova_guests_file = folders.state_dir / "nova-guests.json"
         self._denied_file = folders.state_dir / "denied.json"
+        self._shadow_file = folders.state_dir / "shadow"
         self._gate = FileGateFiles(folders.run_dir, boot_id)
         self._highest = _read_numbers(self._highest_file)
         self._held = _read_numbers(self._held_file)
@@ -126,6 +135,18 @@ class FileHostFiles:
     def set_permits_may_come(self, *, may_come: bool) -> None:
         """Say whether the hook is to wait a little for a permit that is missing. Idempotent."""
         self._mark(self._permits_may_come, is_so=may_come)
+
+    def is_shadow(self) -> bool:
+        """Tell whether this host went by shadow mode when it was last told, in any boot."""
+        return self._shadow_file.exists()
+
+    def set_shadow(self, *, is_shadow: bool) -> None:
+        """Write down, durably and for the gate of this boot, whether it does. Idempotent."""
+        if is_shadow and not self._shadow_file.exists():
+            replace_file(self._shadow_file, "")
+        self._gate.mark_shadow(is_shadow=is_shadow)
+        if not is_shadow and self._shadow_file.exists():
+            remove_file(self._shadow_file)
 
     def generation_seen(self, guest: GuestId) -> int:
         """Tell the highest generation of a guest that ZooKeeper ever showed here; 0: none."""

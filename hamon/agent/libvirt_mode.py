@@ -39,7 +39,7 @@ class LibvirtMode:
         """Read what this host has published of its guests."""
         await self._publisher.load()
 
-    def follow(self, granted: Granted) -> None:
+    def follow(self, granted: Granted) -> bool:
         """Give and withdraw permits, and begin what is missing of each grant."""
         is_live = granted.guard.value.right is Right.LIVE
         self._context.files.set_in_service(is_in_service=is_live)
@@ -48,8 +48,11 @@ class LibvirtMode:
         self._reconcile_permits(granted)
         for guest, grant in sorted(granted.grants.items()):
             if guest not in self._work.busy():
-                self._begin(guest, grant, granted.guard)
-        self._begin_leftovers(granted)
+                self._begin(guest, grant, granted)
+        if not granted.is_shadow:
+            self._begin_leftovers(granted)
+        # A grant that cannot be read may be of a guest that is on no list yet.
+        return not granted.is_shadow and not granted.unreadable
 
     async def end_all(self) -> None:
         """End every protected guest."""
@@ -84,7 +87,13 @@ class LibvirtMode:
                 permits.give(guest, grant.generation)
                 self._context.log.info("permit_given", guest=guest, generation=grant.generation)
         protected = frozenset(
-            guest for guest, grant in granted.grants.items() if self._protects(guest, grant.value)
+            guest
+            for guest, grant in granted.grants.items()
+            if (
+                self._is_elsewhere(guest, grant.value)
+                if granted.is_shadow
+                else self._protects(guest, grant.value)
+            )
         )
         permits.protect(protected | (permits.protected() & busy))
 
@@ -104,10 +113,30 @@ class LibvirtMode:
         entry = (self._publisher.entries() or {}).get(guest)
         return entry is None or entry.is_protected
 
+    def _is_elsewhere(self, guest: GuestId, grant: Grant) -> bool:
+        """Say whether the guest is, or may be, another host's: hamon moved it, or was about to.
+
+        safety: only these are held back in shadow mode. Whatever else has a grant here nobody else
+        was given, and nobody will be while this host says that it is ungated. An offer with a
+        definition is of a guest on its way here, and may yet be taken back; where one was not
+        settled, the definition made for it may still be there.
+        """
+        match grant.state:
+            case GrantState.REVOKED:
+                return True
+            case GrantState.RELEASED:
+                return grant.moved_to is not None or guest in self._context.files.leftovers()
+            case _:
+                return bool(grant.definition)
+
     # -- work on one guest ------------------------------------------------------------------------
 
-    def _begin(self, guest: GuestId, grant: Versioned[Grant], guard: Versioned[HostGuard]) -> None:
+    def _begin(self, guest: GuestId, grant: Versioned[Grant], granted: Granted) -> None:
+        guard = granted.guard
         is_own = grant.value.boot_id == self._context.boot_id
+        if granted.is_shadow:
+            self._take_as_it_is(guest, grant, guard, is_own=is_own)
+            return
         is_live = guard.value.right is Right.LIVE
         match grant.value.state:
             case GrantState.OFFERED if is_live and is_own:
@@ -119,6 +148,30 @@ class LibvirtMode:
                 self._work.start(guest, self._rebuilder.take(guest, grant, guard))
             case GrantState.REVOKED if self._is_stale(guest, grant.value):
                 self._work.start(guest, self._remover.remove_revoked(guest, grant))
+            case _:
+                pass
+
+    def _take_as_it_is(
+        self,
+        guest: GuestId,
+        grant: Versioned[Grant],
+        guard: Versioned[HostGuard],
+        *,
+        is_own: bool,
+    ) -> None:
+        """In shadow mode, keep the books of a guest that is defined here, and leave it as it is.
+
+        What came with a definition waits for active mode: it would have to be built.
+        """
+        if grant.value.definition or not self._listing.current.is_healthy:
+            return
+        match grant.value.state:
+            case GrantState.OFFERED if is_own:
+                self._work.start(guest, self._rebuilder.take_as_it_is(guest, grant, guard))
+            case GrantState.CLAIMED:
+                self._work.start(guest, self._rebuilder.take_as_it_is(guest, grant, guard))
+            case GrantState.RUNNING if not is_own:
+                self._work.start(guest, self._rebuilder.take_as_it_is(guest, grant, guard))
             case _:
                 pass
 

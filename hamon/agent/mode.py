@@ -21,12 +21,14 @@ from hamon.model.names import GuestId
 class Granted:
     """The leader's word as read in one round. ``unreadable``: grants that are left alone.
 
-    The guard was read before the grants: they are at least as new.
+    The guard was read before the grants: they are at least as new. ``is_shadow``: hamon changes
+    nothing here (shadow.py).
     """
 
     guard: Versioned[HostGuard]
     grants: dict[GuestId, Versioned[Grant]]
     unreadable: frozenset[GuestId] = field(default_factory=frozenset)
+    is_shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +49,13 @@ class Mode(Protocol):
         """Read what has to be known before the guard is read. Errors are those of Store."""
         ...
 
-    def follow(self, granted: Granted) -> None:
-        """Make the hook obey the leader's word, and begin what is missing. This boot may live."""
+    def follow(self, granted: Granted) -> bool:
+        """Make the hook obey the leader's word, and begin what is missing. This boot may live.
+
+        Returns:
+            Whether the hook now holds back every guest that has no permit, as it does when
+            ``granted`` is of active mode and could be read whole.
+        """
         ...
 
     async def end_all(self) -> None:

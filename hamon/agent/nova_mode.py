@@ -45,7 +45,7 @@ class NovaMode:
         if not self._is_registered:
             self._is_registered = await self._znodes.registered() == self._context.boot_id
 
-    def follow(self, granted: Granted) -> None:
+    def follow(self, granted: Granted) -> bool:
         """Have the hook obey, tell the gate so, and end denied copies that run."""
         denials = self._denials(granted)
         self._leave_service()
@@ -53,17 +53,22 @@ class NovaMode:
         # ends nothing.
         denied = frozenset(denials) | granted.unreadable
         guard = granted.guard
-        if self._starts.obey(guard.value, denied, is_registered=self._is_registered):
+        if granted.is_shadow:
+            self._starts.free(denied)
+            return False
+        is_obeyed = self._starts.obey(guard.value, denied, is_registered=self._is_registered)
+        if is_obeyed:
             # Only now: nova-compute waits for this, and begins to start guests at once.
             self._context.files.note_enforced(guard.version, self._context.clock.now_s())
         listing = self._listing.current
         if not listing.is_healthy:
             self._kill(denials)
-            return
+            return is_obeyed
         for guest, grant in sorted(denials.items()):
             is_due = grant.value.state is GrantState.REVOKED or listing.is_active(guest)
             if is_due and guest not in self._work.busy():
                 self._work.start(guest, self._end_copy(guest, grant))
+        return is_obeyed
 
     async def end_all(self) -> None:
         """End every guest that Nova has here.

@@ -1,6 +1,6 @@
 """Which of Nova's guests may start on this host: the list and the permits that the hook reads.
 
-Rules (docs/protocol.md 14, 19-22):
+Rules (docs/protocol.md 14, 19-22, 28-30):
 
 1. Each guest of Nova's that libvirt has here is protected, and so is each denied one. The list
    outlives the boot and permits do not: after a boot none of them starts until rule 2 says so.
@@ -8,7 +8,8 @@ Rules (docs/protocol.md 14, 19-22):
    the word holds the host back none has. Before it is known all stays as it is, but for denials.
 3. A guest that is not listed yet, because Nova defined it just now, starts freely: it gets its
    permit first and is listed then, so that no start of it is ever refused.
-4. Nothing here ends a guest.
+4. In shadow mode only what is denied is listed; all others start freely, also after a boot.
+5. Nothing here ends a guest.
 """
 
 from __future__ import annotations
@@ -29,11 +30,15 @@ _GENERATION = 0
 
 
 class Starts(StrEnum):
-    """What this host may do about starts; ``unread``: this process has no word for this boot."""
+    """What this host may do about starts; ``unread``: this process has no word for this boot.
+
+    ``free``: they are no concern of hamon's (shadow mode).
+    """
 
     UNREAD = "unread"
     HELD = "held"
     ADMITTED = "admitted"
+    FREE = "free"
 
 
 class NovaStarts:
@@ -44,7 +49,8 @@ class NovaStarts:
         self._files = context.files
         self._permits = context.permits
         self._listing = listing
-        self._word = Starts.UNREAD
+        # After a boot without ZooKeeper shadow mode is still what was said last.
+        self._word = Starts.FREE if context.files.is_shadow() else Starts.UNREAD
         self._is_of_nova = lru_cache(maxsize=512)(is_of_nova)
         self._override_told: GateOverride | None = None
 
@@ -73,6 +79,13 @@ class NovaStarts:
         self.renew()
         return is_word_for_this_boot
 
+    def free(self, denied: frozenset[GuestId]) -> None:
+        """Hold back nothing but what is denied: hamon is in shadow mode."""
+        self._word = Starts.FREE
+        self._files.set_permits_may_come(may_come=True)
+        self._files.set_denied(denied)
+        self.renew()
+
     def give_up(self) -> frozenset[GuestId]:
         """Refuse every guest for the rest of this boot; return them: this boot was shut out."""
         self._word = Starts.HELD
@@ -85,7 +98,8 @@ class NovaStarts:
         """Bring list and permits up to date with libvirt and the override. Idempotent."""
         self._note_guests()
         override = self._override()
-        starts = self._word if override is None else Starts.ADMITTED
+        is_free = self._word is Starts.FREE
+        starts = self._word if override is None or is_free else Starts.ADMITTED
         match starts:
             case Starts.ADMITTED:
                 self._admit(override)
@@ -93,6 +107,8 @@ class NovaStarts:
                 self._hold()
             case Starts.UNREAD:
                 self._keep()
+            case Starts.FREE:
+                self._free()
             case _:
                 assert_never(starts)
 
@@ -118,6 +134,13 @@ class NovaStarts:
         listed = self._permits.protected()
         self._permits.protect(listed | self._files.nova_guests() | self._files.denied())
         self._withdraw(self._permits.held())
+
+    def _free(self) -> None:
+        # safety: what is not denied was not moved away, and will not be while this host says that
+        # it is ungated (shadow.py). Permits stay: when all are listed again they are needed.
+        denied = self._files.denied()
+        self._withdraw(self._permits.held() & denied)
+        self._permits.protect(denied)
 
     def _keep(self) -> None:
         # safety: permits of this boot stay, and after a boot there are none.

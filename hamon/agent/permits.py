@@ -142,6 +142,16 @@ def replace_file(path: Path, text: str, mode: int | None = None) -> None:
     _sync_folder(path.parent)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file durably. Idempotent.
+
+    Raises:
+        OSError: it could not be removed.
+    """
+    path.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
 def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

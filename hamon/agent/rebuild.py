@@ -49,8 +49,19 @@ class Rebuilder:
 
         Returns when the grant is settled, released, or has to be looked at again.
         """
+        is_bare = not grant.value.definition and grant.value.incident is None
+        is_adoption = grant.value.state is GrantState.OFFERED and is_bare
+        await self._take(guest, grant, guard, is_as_it_is=is_adoption)
+
+    async def _take(
+        self,
+        guest: GuestId,
+        grant: Versioned[Grant],
+        guard: Versioned[HostGuard],
+        *,
+        is_as_it_is: bool,
+    ) -> None:
         is_offer = grant.value.state is GrantState.OFFERED
-        is_adoption = is_offer and not grant.value.definition and grant.value.incident is None
         refusal = await self._refusal(guest, grant.value) if is_offer else ""
         if refusal:
             # Nothing was begun: there is nothing to be uncertain about.
@@ -70,11 +81,11 @@ class Rebuilder:
                 "grant_claimed", guest=guest, generation=grant.value.generation, wanted=wanted
             )
         self.context.files.remember_held(guest, grant.value.generation)
-        if is_offer and not is_adoption:
+        if is_offer and not is_as_it_is:
             self.publisher.set_wanted(guest, wanted)
         try:
             self.context.permits.give(guest, grant.value.generation)
-            if not is_adoption:
+            if not is_as_it_is:
                 # An adopted guest is as its operator has it: nothing is started.
                 await self._build(guest, grant.value, wanted)
         except HypervisorError as error:
@@ -85,6 +96,12 @@ class Rebuilder:
                 await self.context.clock.sleep(RETRY_PAUSE_S)
             return
         await self._settle(guest, grant)
+
+    async def take_as_it_is(
+        self, guest: GuestId, grant: Versioned[Grant], guard: Versioned[HostGuard]
+    ) -> None:
+        """Take what is defined here already, and start nothing: an operator has it as it is."""
+        await self._take(guest, grant, guard, is_as_it_is=True)
 
     def _is_own(self, grant: Grant) -> bool:
         return grant.boot_id == self.context.boot_id

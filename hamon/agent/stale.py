@@ -88,7 +88,10 @@ class Remover:
         safety: the leader has convicted this boot and may have given its guests away. Whatever
         still runs here is the second copy; every second of it can cost a disk.
         """
-        for guest in sorted(self.context.permits.held()):
+        held = self.context.permits.held()
+        # In shadow mode those that are owned here were on no list.
+        self.context.permits.protect(self.context.permits.protected() | held)
+        for guest in sorted(held):
             self.context.permits.withdraw(guest)
         self.context.files.set_in_service(is_in_service=False)
         await end_guests(self.context, self.listing, self.context.permits.protected())

@@ -17,7 +17,7 @@ from hamon.errors import (
 )
 from hamon.model.change import Versioned
 from hamon.model.guest import Grant, GrantState
-from hamon.model.host import HostGuard, HostSelf
+from hamon.model.host import HostGuard, HostMode, HostSelf
 from hamon.model.names import BootId, GuestId, HostName
 from hamon.ports.store import (
     CheckVersion,
@@ -77,6 +77,7 @@ class HostZnodes:
         self._watches = watches
         self._grants: dict[GuestId, Versioned[Grant]] = {}
         self._unreadable: dict[GuestId, str] = {}
+        self._mode: Versioned[HostMode] | None = None
 
     def path(self, kind: PlaceKind, guest: GuestId | None = None) -> str:
         """Tell the path of one of this host's znodes."""
@@ -89,6 +90,56 @@ class HostZnodes:
             UnreadableNodeError: a newer schema or rubbish.
         """
         return await self._read(self.path(PlaceKind.GUARD), HostGuard)
+
+    async def mode(self) -> Versioned[HostMode] | None:
+        """Read which mode this host is told of, and watch it; None: an older hamon made no znode.
+
+        Raises:
+            UnreadableNodeError: a newer schema or rubbish.
+        """
+        path = self.path(PlaceKind.MODE)
+        if self._mode is not None and self._watches.is_waiting(path):
+            return self._mode
+        try:
+            node = await self._watched(path, lambda watch: self._store.get(path, watch))
+        except NodeMissingError:
+            return None
+        value = decode(path, node.data)
+        told = value if isinstance(value, HostMode) else HostMode()
+        self._mode = Versioned(value=told, version=node.version)
+        return self._mode
+
+    async def say_ungated(
+        self, told: Versioned[HostMode], guard: Versioned[HostGuard]
+    ) -> Versioned[HostMode]:
+        """Say that guests start here without hamon's leave, while the guard is as it was read.
+
+        Raises:
+            WriteConflictError: the guard or the word changed; nothing was done.
+        """
+        check = CheckVersion(path=self.path(PlaceKind.GUARD), version=guard.version)
+        return await self._say(told, check, is_ungated=True)
+
+    async def say_gated(self, told: Versioned[HostMode]) -> Versioned[HostMode]:
+        """Say that no protected guest starts here without hamon's leave.
+
+        Raises:
+            WriteConflictError: the word changed; nothing was done.
+        """
+        return await self._say(told, is_ungated=False)
+
+    async def _say(
+        self, told: Versioned[HostMode], *checks: CheckVersion, is_ungated: bool
+    ) -> Versioned[HostMode]:
+        path = self.path(PlaceKind.MODE)
+        value = replace(told.value, is_ungated=is_ungated)
+        write = SetData(path=path, data=encode(path, value), version=told.version)
+        try:
+            await self._store.commit([*checks, write])
+        finally:
+            # Whatever became of it: what was read is no longer how it is.
+            self._mode = None
+        return Versioned(value=value, version=told.version + 1)
 
     async def registered(self) -> BootId | None:
         """Read which boot the heartbeat registered last, and watch it; None: none, or unreadable.
@@ -119,8 +170,9 @@ class HostZnodes:
         return self._unreadable
 
     def forget_grants(self) -> None:
-        """Have every grant read again."""
+        """Have every grant read again, and the mode."""
         self._grants.clear()
+        self._mode = None
 
     async def _refresh(self, guest: GuestId) -> None:
         path = self.path(PlaceKind.GRANT, guest)

@@ -245,6 +245,9 @@ HOLD_RULES: Mapping[HoldKind, Rule] = {
     HoldKind.UNREADABLE: Rule("what cannot be read is not guessed at"),
     HoldKind.TWO_COPIES: Rule("only a person can tell which copy counts"),
     HoldKind.ROLLED_BACK: Rule("after a restored ensemble nothing is written"),
+    HoldKind.UNGATED: Rule(
+        "no guest is moved away from where it may start without hamon's leave", ("cluster.mode",)
+    ),
     HoldKind.DEFINITIONS_LOST: Rule("mass disappearance is believed of no host"),
 }
 

@@ -42,6 +42,7 @@ WORDINGS: Mapping[str, Wording] = {
     "storm_began": Wording(
         "a storm began ({where}): it is written down, so that a later leader lets it cool down too"
     ),
+    "mode_told": Wording("{hosts} hosts are told that hamon is in {mode} mode"),
     "storm_over": Wording("a storm and its cool-down are over ({where})"),
     "release_ended": Wording("a release from a storm's hold has come to its end"),
     "release_of_living_ended": Wording(
@@ -382,6 +383,12 @@ HOLD_WORDINGS: Mapping[HoldKind, Wording] = {
     HoldKind.ROLLED_BACK: Wording(
         "ZooKeeper was restored from an old state",
         "compare with what runs on the hosts before anything else",
+    ),
+    HoldKind.UNGATED: Wording(
+        "it still goes by shadow mode",
+        "ends when hamon-agent-guests there reads of active mode; if the host is gone:"
+        " `hamon evacuate-host {scope}`, and see that none of its guests starts there when it boots"
+        " again",
     ),
     HoldKind.DEFINITIONS_LOST: Wording(
         "definitions of guests are gone",

@@ -28,6 +28,8 @@ _HOST_PERMISSIONS: Mapping[PlaceKind, frozenset[Permission]] = {
     PlaceKind.HOST: _READ,
     # The check of its version, in every guarded heartbeat and claim, needs READ.
     PlaceKind.GUARD: _READ,
+    # It answers there whether it still goes by an earlier mode.
+    PlaceKind.MODE: _READ_WRITE,
     PlaceKind.SELF: _READ_WRITE,
     PlaceKind.ALIVE: _KEEP_CHILDREN,
     PlaceKind.HEARTBEAT: _ALL,

@@ -44,6 +44,7 @@ _LATER = (PlaceKind.STORMS,)
 _HOST = (
     PlaceKind.HOST,
     PlaceKind.GUARD,
+    PlaceKind.MODE,
     PlaceKind.RECORD,
     PlaceKind.SELF,
     PlaceKind.ALIVE,

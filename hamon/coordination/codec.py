@@ -25,6 +25,7 @@ from hamon.model.host import (
     HostDomains,
     HostGuard,
     HostGuestAgents,
+    HostMode,
     HostRecord,
     HostSelf,
 )
@@ -59,6 +60,7 @@ NodeValue = (
     | Control
     | StormRecord
     | HostGuard
+    | HostMode
     | HostRecord
     | HostSelf
     | Heartbeat
@@ -82,6 +84,7 @@ VALUE_TYPES: Mapping[PlaceKind, type[NodeValue]] = {
     PlaceKind.CONTROL: Control,
     PlaceKind.STORMS: StormRecord,
     PlaceKind.GUARD: HostGuard,
+    PlaceKind.MODE: HostMode,
     PlaceKind.RECORD: HostRecord,
     PlaceKind.SELF: HostSelf,
     PlaceKind.HEARTBEAT: Heartbeat,
@@ -105,6 +108,7 @@ COMPRESSED = frozenset(
 
 MAY_BE_EMPTY = frozenset(
     {
+        PlaceKind.MODE,
         PlaceKind.RECORD,
         PlaceKind.SELF,
         PlaceKind.DOMAINS,

@@ -31,6 +31,7 @@ class PlaceKind(StrEnum):
     HOSTS = "/hosts"
     HOST = "/hosts/{host}"
     GUARD = "/hosts/{host}/state"
+    MODE = "/hosts/{host}/mode"
     RECORD = "/hosts/{host}/record"
     SELF = "/hosts/{host}/self"
     ALIVE = "/hosts/{host}/alive"
@@ -226,6 +227,7 @@ _KINDS: Mapping[NodeKind, PlaceKind] = {
     NodeKind.CONTROL: PlaceKind.CONTROL,
     NodeKind.STORMS: PlaceKind.STORMS,
     NodeKind.GUARD: PlaceKind.GUARD,
+    NodeKind.MODE: PlaceKind.MODE,
     NodeKind.RECORD: PlaceKind.RECORD,
     NodeKind.SELF: PlaceKind.SELF,
     NodeKind.GRANT: PlaceKind.GRANT,

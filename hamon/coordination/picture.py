@@ -22,6 +22,7 @@ from hamon.model.host import (
     HostDomains,
     HostGuard,
     HostGuestAgents,
+    HostMode,
     HostRecord,
     HostSelf,
 )
@@ -159,6 +160,7 @@ class Picture:
         heartbeat = self._seen(Place(kind=PlaceKind.HEARTBEAT, host=name))
         return StoredHost(
             guard=guard,
+            mode=self._or_empty(Place(kind=PlaceKind.MODE, host=name), HostMode),
             record=record,
             self_=self_,
             session=heartbeat.node.owner if heartbeat is not None else None,

@@ -3,12 +3,13 @@
 Rules:
 
 1. A hold is visible and has a scope, a reason and an end; nothing is dropped in silence (rule 6).
-2. Storm, rate, start-up, own health, protection and maintenance stop *new convictions*; what is
-   fenced already goes on, so that a storm does not leave guests half moved. Disarm and shadow mode
-   stop every intent.
-3. An operator may override storm, rate, start-up, maintenance and what another operator disabled in
-   Nova, or may have, by hand; it is printed and audited. Nobody overrides disarm, shadow mode, own
-   health, the protection of what hamon stands on, an unreadable znode, or the proof.
+2. Storm, rate, start-up, own health, protection, maintenance and a host that still goes by shadow
+   mode stop *new convictions*; what is fenced already goes on, so that a storm does not leave
+   guests half moved. Disarm and shadow mode stop every intent.
+3. An operator may override storm, rate, start-up, maintenance, what another operator disabled in
+   Nova, or may have, and that a host still goes by shadow mode, by hand; it is printed and audited.
+   Nobody overrides disarm, shadow mode, own health, the protection of what hamon stands on, an
+   unreadable znode, or the proof.
 4. Lost definitions hold what would follow from them (no guest is retired, none comes), but no
    conviction: what was published of the guests is all there is, and enough to rebuild them.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from hamon.decide.mode import ungated_holds
 from hamon.decide.ownership import SETTLED, is_listing_sound
 from hamon.decide.protection import protection_holds
 from hamon.decide.standing import YIELD_AFTER_S
@@ -43,6 +45,7 @@ OVERRIDABLE = frozenset(
         HoldKind.MAINTENANCE,
         HoldKind.OPERATOR_DISABLED,
         HoldKind.NOVA_NOT_READ,
+        HoldKind.UNGATED,
     }
 )
 """Holds that ``evacuate-host`` and ``confirm-down`` may pass, printed and audited."""
@@ -58,6 +61,7 @@ def holds(view: ClusterView, policy: Policy, now_s: float) -> tuple[Hold, ...]:
         *_own_health(view, policy, now_s),
         *_start_up(view, policy, now_s),
         *protection_holds(view, policy, now_s),
+        *ungated_holds(view, policy),
         *_unreadable(view),
         *_maintenance(view),
         *_definitions_lost(view),

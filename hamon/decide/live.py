@@ -18,6 +18,7 @@ from hamon.model.change import (
     Update,
     guard_of,
     incident_of,
+    mode_of,
     record_of,
     self_of,
 )
@@ -305,7 +306,8 @@ def convict(  # noqa: PLR0913 - each argument is one part of the transaction
     """Build the conviction: the host loses its right to live, and an incident opens (protocol 2).
 
     The check of ``self`` at the version the evidence was seen with makes a registration that comes
-    first win (S4); the check of ``control`` does the same for a disarm.
+    first win (S4); the check of ``control`` does the same for a disarm, that of ``mode`` for a host
+    that begins to go by shadow mode.
 
     Args:
         view: the world.
@@ -348,9 +350,18 @@ def convict(  # noqa: PLR0913 - each argument is one part of the transaction
         operations=(
             Check(key=CONTROL, version=view.control.version),
             Check(key=self_of(host.name), version=host.self_.version),
+            *_mode_check(host),
             Update(key=guard_of(host.name), version=host.guard.version, value=guard),
             Update(key=record_of(host.name), version=host.record.version, value=record),
             Create(key=incident_of(incident), value=opened),
             *also,
         ),
     )
+
+
+def _mode_check(host: HostView) -> tuple[Check, ...]:
+    # safety: a host may only just have said that it goes by shadow mode: what held its conviction
+    # then was not seen.
+    if host.mode is None:
+        return ()
+    return (Check(key=mode_of(host.name), version=host.mode.version),)

@@ -188,7 +188,9 @@ def troubled_hosts(
     return found
 
 
-_OF_ONE_HOST = frozenset({HoldKind.PROTECTED, HoldKind.OPERATOR_DISABLED, HoldKind.UNREADABLE})
+_OF_ONE_HOST = frozenset(
+    {HoldKind.PROTECTED, HoldKind.OPERATOR_DISABLED, HoldKind.UNGATED, HoldKind.UNREADABLE}
+)
 """Holds that keep one host from being convicted, whatever becomes of the others."""
 
 

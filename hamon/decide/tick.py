@@ -18,6 +18,7 @@ from hamon.decide.device_checks import failing_devices
 from hamon.decide.history import think_history
 from hamon.decide.holds import against_action, holds
 from hamon.decide.live import think_live
+from hamon.decide.mode import think_mode
 from hamon.decide.ownership import think_ownership, think_retirement
 from hamon.decide.requests import think_request
 from hamon.decide.standing import who_should_lead
@@ -71,7 +72,11 @@ def decide(view: ClusterView, policy: Policy, now_s: float) -> Decision:
         thoughts += [*(think_ownership(view, host) for host in hosts), think_retirement(view)]
     thoughts.append(think_storms(view, policy, in_force))
     if view.own.only_host is None:
-        thoughts += [end_of_switches(view, policy, now_s), think_history(view, policy.recovery)]
+        thoughts += [
+            end_of_switches(view, policy, now_s),
+            think_history(view, policy.recovery),
+            think_mode(view, policy),
+        ]
     thought = chronicled(view, _once_each(together(thoughts)), policy, in_force, now_s)
     return _as_decision(view, policy, in_force, thought, now_s)
 

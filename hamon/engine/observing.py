@@ -125,6 +125,7 @@ class Observer:
         return HostView(
             spec=spec,
             guard=stored.guard,
+            mode=stored.mode,
             record=stored.record,
             self_=stored.self_,
             heartbeat=stored.heartbeat,

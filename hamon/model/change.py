@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from hamon.model.action import Action, Look
 from hamon.model.control import Control, Hold, Request, StormRecord
 from hamon.model.guest import Grant, GuestRecord
-from hamon.model.host import HostGuard, HostRecord
+from hamon.model.host import HostGuard, HostMode, HostRecord
 from hamon.model.incident import IncidentRecord, MigrationRecord
 from hamon.model.names import GuestId, HostName, IncidentId
 from hamon.model.reason import Reason
@@ -38,6 +38,7 @@ class NodeKind(StrEnum):
     CONTROL = "control"
     STORMS = "storms"
     GUARD = "state"
+    MODE = "mode"
     RECORD = "record"
     SELF = "self"
     GRANT = "grant"
@@ -68,6 +69,11 @@ STORMS = NodeKey(kind=NodeKind.STORMS)
 def guard_of(host: HostName) -> NodeKey:
     """Name the host's guard (znode ``state``)."""
     return NodeKey(kind=NodeKind.GUARD, host=host)
+
+
+def mode_of(host: HostName) -> NodeKey:
+    """Name what the host is told of hamon's mode."""
+    return NodeKey(kind=NodeKind.MODE, host=host)
 
 
 def record_of(host: HostName) -> NodeKey:
@@ -109,6 +115,7 @@ Value = (
     Control
     | StormRecord
     | HostGuard
+    | HostMode
     | HostRecord
     | Grant
     | GuestRecord

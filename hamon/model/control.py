@@ -92,6 +92,7 @@ class HoldKind(StrEnum):
     UNREADABLE = "unreadable"
     TWO_COPIES = "two_copies"
     ROLLED_BACK = "rolled_back"
+    UNGATED = "ungated"
     DEFINITIONS_LOST = "definitions_lost"
 
 

@@ -4,6 +4,8 @@ The records, by who may write them and how often they change:
 
 * :class:`HostGuard` (znode ``state``): whether the host may live. Changes only when that right
   changes, so that it can guard registrations and guest starts. Written by the leader.
+* :class:`HostMode` (znode ``mode``): whether hamon may change anything on the host, and whether the
+  host still goes by what was said before. Written by the leader and by the guests process.
 * :class:`HostRecord` (znode ``record``): what else the leader remembers. Written by the leader.
 * :class:`HostSelf` (znode ``self``): what the heartbeat process says of its host.
 * :class:`HostDomains`, :class:`HostCapacity` (znodes ``domains``, ``capacity``): what the guests
@@ -18,7 +20,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hamon.model.names import BootId, GuestId, HostName, IncidentId
-from hamon.model.policy import HostPolicy
+from hamon.model.policy import HostPolicy, Mode
 
 
 class HostState(StrEnum):
@@ -96,6 +98,19 @@ class Right(StrEnum):
 
     LIVE = "live"
     SHUT_OUT = "shut_out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostMode:
+    """Whether hamon acts on the host (znode ``mode``).
+
+    ``mode``: the leader's word. ``is_ungated``: the host's: its hook lets every guest start that
+    was not moved away, also in boots to come. It is written before that becomes so, and taken back
+    only after it is over, so that no guest is moved away from where it may start by itself.
+    """
+
+    mode: Mode = Mode.ACTIVE
+    is_ungated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from hamon.model.host import (
     HostDomains,
     HostGuard,
     HostGuestAgents,
+    HostMode,
     HostRecord,
     HostSelf,
 )
@@ -27,12 +28,14 @@ from hamon.model.view import ControllerView
 class StoredHost:
     """One enrolled host. ``session``: id of the session that owns its heartbeat, None: none.
 
-    ``is_attended``: its guests process has a session.
+    ``is_attended``: its guests process has a session. ``mode``: None while that znode is not there
+    or cannot be read.
     """
 
     guard: Versioned[HostGuard]
     record: Versioned[HostRecord | None]
     self_: Versioned[HostSelf | None]
+    mode: Versioned[HostMode | None] | None = None
     session: int | None = None
     heartbeat: Heartbeat | None = None
     domains: HostDomains | None = None

@@ -16,6 +16,7 @@ from hamon.model.host import (
     HostDomains,
     HostGuard,
     HostGuestAgents,
+    HostMode,
     HostRecord,
     HostSelf,
     HostSpec,
@@ -67,6 +68,7 @@ class HostView:
     last, bounded. ``shots``: this controller's orders to the host's fence devices, by device;
     ``power_ons``: those to switch on. ``device_checks``: what came of the scheduled checks of them.
     ``state_since_s``: since when this controller has seen the host in its present state.
+    ``mode``: None while that znode is not there or cannot be read.
     ``history``: what this controller thought of it lately while it led, oldest first, bounded.
     """
 
@@ -74,6 +76,7 @@ class HostView:
     guard: Versioned[HostGuard]
     record: Versioned[HostRecord | None]
     self_: Versioned[HostSelf | None]
+    mode: Versioned[HostMode | None] | None = None
     heartbeat: Heartbeat | None = None
     session_lost_s: float | None = None
     registered_s: float | None = None

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.model.control import RequestKind
 from hamon.model.host import Leaving
 from hamon.model.names import ControllerId, GuestId, HostName
+from hamon.model.policy import Mode
 from hamon.ports.store import SetData
 from hamon.sim.controller import SimulatedController
 from hamon.sim.host import SimulatedHost
@@ -282,6 +284,14 @@ def _request(world: World, kind: str, host: str = "", *rest: str) -> None:
             return
 
 
+def _mode(world: World, mode: str) -> None:
+    """Change ``cluster.mode`` on every controller, and restart them."""
+    world.policy = replace(world.policy, mode=Mode(mode))
+    for controller in world.controllers.values():
+        controller.kill()
+        controller.start()
+
+
 def guard_path(host: str) -> str:
     """Tell the path of a host's guard, for the verb ``znode``."""
     return to_path(Place(kind=PlaceKind.GUARD, host=HostName(host)))
@@ -306,6 +316,7 @@ _VERBS: Mapping[str, Callable[..., None]] = {
     "bmc": _bmc,
     "znode": _znode,
     "request": _request,
+    "mode": _mode,
     "heal": heal,
     "nova": do_nova,
     "nova-compute": do_nova_compute,

@@ -76,6 +76,8 @@ class InMemoryHostFiles:
         self._nova_guests: frozenset[GuestId] = frozenset()
         self._denied: frozenset[GuestId] = frozenset()
         self._is_given_up = False
+        self._is_shadow = False
+        self._is_marked_shadow = False
         self._enforced: Enforced | None = None
 
     def leaving(self) -> Leaving | None:
@@ -89,6 +91,18 @@ class InMemoryHostFiles:
     def set_permits_may_come(self, *, may_come: bool) -> None:
         """Say whether the hook is to wait a little for a permit that is missing. Idempotent."""
         self.may_permits_come = may_come
+
+    def is_shadow(self) -> bool:
+        """Tell whether this host went by shadow mode when it was last told, in any boot."""
+        return self._is_shadow
+
+    def set_shadow(self, *, is_shadow: bool) -> None:
+        """Write down whether it does. Idempotent."""
+        self._is_shadow = self._is_marked_shadow = is_shadow
+
+    def is_marked_shadow(self) -> bool:
+        """Say whether the guests process of this boot has said that shadow mode counts here."""
+        return self._is_marked_shadow
 
     def generation_seen(self, guest: GuestId) -> int:
         """Tell the highest generation of a guest that ZooKeeper ever showed here; 0: none."""
@@ -160,6 +174,7 @@ class InMemoryHostFiles:
 
     def reboot(self) -> None:
         """Lose what lies on tmpfs."""
+        self._is_marked_shadow = False
         self.overridden = None
         self._enforced = None
         self._is_given_up = False

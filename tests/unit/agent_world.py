@@ -12,9 +12,9 @@ from hamon.coordination.bootstrap import bootstrap, enrol
 from hamon.coordination.codec import decode, encode
 from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.model.guest import Grant, GrantState, InventoryEntry, PowerState
-from hamon.model.host import HostDomains, HostGuard, HostSelf, HostSpec, Right
+from hamon.model.host import HostDomains, HostGuard, HostMode, HostSelf, HostSpec, Right
 from hamon.model.names import BootId, GuestId, HostName, IncidentId
-from hamon.model.policy import Backend
+from hamon.model.policy import Backend, Mode
 from hamon.ports.store import CreateNode, DeleteNode, Node, SetData
 from hamon.sim.host_files import InMemoryHostFiles, InMemoryPermits
 from hamon.sim.hypervisor import HostShape, InMemoryHypervisor
@@ -175,6 +175,16 @@ class World:
         """Change the host's right to live."""
         await self._set(PlaceKind.GUARD, None, guard)
 
+    async def tell_mode(self, mode: Mode) -> None:
+        """Tell the host which mode hamon is in."""
+        await self._set(PlaceKind.MODE, None, replace(await self.mode(), mode=mode))
+
+    async def mode(self) -> HostMode:
+        """Read what the host is told, and what it answered."""
+        value = self._decoded(await self._node(PlaceKind.MODE))
+        assert value is None or isinstance(value, HostMode)
+        return value or HostMode()
+
     async def offer(self, guest: GuestId = GUEST, **changes: object) -> None:
         """Offer a guest to the host's present boot, as in an evacuation."""
         grant = Grant(
@@ -247,7 +257,7 @@ class World:
         return entries
 
     async def _set(
-        self, kind: PlaceKind, guest: GuestId | None, value: HostGuard | HostSelf | Grant
+        self, kind: PlaceKind, guest: GuestId | None, value: HostGuard | HostMode | HostSelf | Grant
     ) -> None:
         node = await self._node(kind, guest)
         data = encode(node.path, value)

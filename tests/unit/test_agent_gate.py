@@ -15,7 +15,7 @@ from hamon.coordination.bootstrap import remove_host
 from hamon.coordination.paths import Place, PlaceKind, to_path
 from hamon.model.host import HostGuard, Right
 from hamon.model.names import BootId
-from hamon.model.policy import Backend
+from hamon.model.policy import Backend, Mode
 from hamon.ports.store import SetData
 from hamon.sim.store import InMemoryStore
 from tests.unit.agent_world import BOOT, GUEST, HOST, INCIDENT, OTHER, OWN, World, nova_definition
@@ -160,6 +160,55 @@ async def test_gate__guests_process_does_not_run__waits(world: World, gate: Wait
     await world.pass_s(LOOK_PERIOD_S)
 
     assert Verdict.OPEN is gate.verdict()
+
+
+async def test_gate__shadow_mode_and_zookeeper_gone_over_a_boot__opens(
+    world: World, gate: Waiting
+) -> None:
+    """A hamon that is to do nothing keeps nova-compute from nothing."""
+    await world.tell_mode(Mode.SHADOW)
+    await world.pass_s(1)
+    world.server.lose_quorum()
+    await world.reboot()
+    await gate.begin()
+    await world.pass_s(5)
+
+    assert Verdict.OPEN is gate.verdict()
+
+
+async def test_gate__shadow_mode_and_guests_process_does_not_run__opens(
+    world: World, gate: Waiting
+) -> None:
+    """Neither does an agent that is ill."""
+    await world.tell_mode(Mode.SHADOW)
+    await world.pass_s(1)
+    await world.stop_agent()
+    await world.pass_s(MARK_FRESH_S + 1)
+    await gate.begin()
+
+    assert Verdict.OPEN is gate.verdict()
+
+
+@pytest.mark.parametrize(
+    ("guard", "verdict"),
+    [
+        (OTHERS_SHUT_OUT, None),
+        (OPENED, None),
+        (HostGuard(right=Right.SHUT_OUT, boot_id=BOOT, incident=INCIDENT), Verdict.NEVER),
+    ],
+)
+async def test_gate__shadow_mode_once_and_host_shut_out_since__goes_by_the_guard(
+    world: World, gate: Waiting, guard: HostGuard, verdict: Verdict | None
+) -> None:
+    """By hand an operator may have its guests moved all the same: nothing is denied yet."""
+    await world.tell_mode(Mode.SHADOW)
+    await world.pass_s(1)
+    await world.stop_agent()
+    await world.write_guard(guard)
+    await gate.begin()
+    await world.pass_s(60)
+
+    assert verdict is gate.verdict()
 
 
 async def test_gate__boot_whose_guests_process_has_read_nothing__waits(
@@ -422,3 +471,26 @@ def test_files__boot_given_up__is_known_to_the_next_process_and_not_to_the_next_
 
     assert FileHostFiles(folders, BOOT).is_given_up()
     assert not FileHostFiles(folders, BootId("boot-2")).is_given_up()
+
+
+def test_files__shadow_mode__outlives_the_boot_and_its_mark_for_the_gate_does_not(
+    tmp_path: Path,
+) -> None:
+    """The agent makes the mark again; until then the gate goes by its own rules."""
+    folders = HostFolders(run_dir=tmp_path / "run", state_dir=tmp_path / "state")
+    files = FileHostFiles(folders, BOOT)
+    assert not files.is_shadow()
+    files.set_shadow(is_shadow=True)
+    assert FileGateFiles(folders.run_dir, BOOT).is_marked_shadow()
+
+    later = BootId("boot-2")
+    next_boot = FileHostFiles(folders, later)
+    assert next_boot.is_shadow()
+    assert not FileGateFiles(folders.run_dir, later).is_marked_shadow()
+
+    next_boot.set_shadow(is_shadow=True)
+    assert FileGateFiles(folders.run_dir, later).is_marked_shadow()
+
+    next_boot.set_shadow(is_shadow=False)
+    assert not FileGateFiles(folders.run_dir, later).is_marked_shadow()
+    assert not FileHostFiles(folders, later).is_shadow()

@@ -22,7 +22,7 @@ from hamon.coordination.paths import DIRECTORIES, PlaceKind
 from hamon.errors import StoreError, UnreadableNodeError
 from hamon.model.control import Control, Maintenance, StormRecord
 from hamon.model.guest import Grant, GrantState, PowerState
-from hamon.model.host import HostGuard, Right
+from hamon.model.host import HostGuard, HostMode, Right
 from hamon.model.names import HostName
 
 GUEST = "7c1d2ab0-52c5-4c3a-9a55-0d6c0bb0f1aa"
@@ -101,7 +101,14 @@ def test_codec__content_of_another_hamon__is_unreadable(content: object, why: st
         decode("/hosts/a/state", json.dumps(content).encode())
 
 
-@pytest.mark.parametrize(("path", "value"), [("/storms", StormRecord()), ("/control", Control())])
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("/storms", StormRecord()),
+        ("/control", Control()),
+        ("/hosts/a/mode", HostMode()),
+    ],
+)
 def test_codec__field_that_an_earlier_hamon_did_not_know__has_its_default(
     path: str, value: NodeValue
 ) -> None:

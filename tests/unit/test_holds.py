@@ -320,6 +320,7 @@ def test_overridable__the_list__is_what_an_operator_can_judge() -> None:
         HoldKind.MAINTENANCE,
         HoldKind.OPERATOR_DISABLED,
         HoldKind.NOVA_NOT_READ,
+        HoldKind.UNGATED,
     } == OVERRIDABLE
 
 

@@ -14,7 +14,7 @@ from hamon.coordination.paths import (
     path_of,
     to_path,
 )
-from hamon.model.change import STORMS, guard_of, guest_of, migration_of, request_of
+from hamon.model.change import STORMS, guard_of, guest_of, migration_of, mode_of, request_of
 from hamon.model.names import GuestId, HostName, incident_id
 
 GUEST = GuestId("7c1d2ab0-52c5-4c3a-9a55-0d6c0bb0f1aa")
@@ -24,6 +24,7 @@ HOST = HostName("compute-1.example")
 def test_path_of__keys_of_the_core__are_the_protocol_s() -> None:
     """The paths are those of docs/protocol.md."""
     assert path_of(guard_of(HOST)) == "/hosts/compute-1.example/state"
+    assert path_of(mode_of(HOST)) == "/hosts/compute-1.example/mode"
     assert path_of(guest_of(GUEST)) == f"/guests/7c/{GUEST}"
     incident = incident_id(HOST, 7)
     expected = f"/incidents/compute-1.example-7/migrations/{GUEST}"
