@@ -165,6 +165,10 @@ RULES: Mapping[str, Rule] = {
         "life of a proven boot voids the proof; that level is trusted no more",
         ("detection.fresh_s",),
     ),
+    "word_expired": Rule(
+        "a word that has not become a proof in its time has to be given anew",
+        ("fencing.operator_word_s",),
+    ),
     "word_contradicted": Rule("life heard after a word of death ends that word for good"),
     "session_outlives_proof": Rule(
         "a dead host's session ends within its time-out", ("zookeeper.session_timeout_s",)

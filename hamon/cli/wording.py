@@ -215,6 +215,10 @@ WORDINGS: Mapping[str, Wording] = {
         "a boot that was proven dead shows life: nothing more moves before a new proof",
         "a fence device lies: look at which machine it really switches",
     ),
+    "word_expired": Wording(
+        "the word of {who} that it has no power proved nothing in its time: it counts no more",
+        "look again whether it is off; if it is, `hamon confirm-down` once more",
+    ),
     "word_contradicted": Wording(
         "it was heard after {told_by} told of its death: that word counts no more",
         "look whether it is really off; if it is, `hamon confirm-down` once more",

@@ -11,7 +11,7 @@ from dataclasses import replace
 from hamon.decide.holds import against_action
 from hamon.decide.thought import Thought, enter, known_since_s, looks_due
 from hamon.detector.agentless import sign_of_life
-from hamon.fencing.ladder import Rung, Step, climb
+from hamon.fencing.ladder import Rung, Step, climb, is_word_over
 from hamon.fencing.refutation import Refutation, refutation
 from hamon.fencing.shots import was_never_given
 from hamon.model.action import Shoot
@@ -68,6 +68,12 @@ def think_fencing(
     )
     if refuted is not None:
         return drop_proof(view, host, incident, refuted)
+    word = incident.record.value.proof
+    if word is not None and is_word_over(
+        incident.record.value, policy.fencing, now_s, word_s=incident.proof_s
+    ):
+        why = reason("word_expired", host.name, who=word.operator)
+        return Thought(changes=(_without_word(host, incident, why),), reasons=(why,))
     rung = climb(
         host,
         incident.record.value,
@@ -253,13 +259,16 @@ def _settle_shots(value: IncidentRecord, host: HostView, view: ClusterView) -> I
 def _fenced(view: ClusterView, host: HostView, incident: IncidentView, proof: FenceProof) -> Change:
     value = _settle_shots(incident.record.value, host, view)
     why = reason("host_fenced", host.name, method=proof.method, detail=proof.detail)
-    written = value.proof or ProofRecord(
-        method=proof.method,
-        boot_id=proof.boot_id,
-        epoch=proof.epoch,
-        at=view.wall,
-        detail=proof.detail,
-    )
+    written = value.proof
+    if written is None or written.method is not proof.method:
+        # Not a word that was given, and did not prove it: what did is what is looked for again.
+        written = ProofRecord(
+            method=proof.method,
+            boot_id=proof.boot_id,
+            epoch=proof.epoch,
+            at=view.wall,
+            detail=proof.detail,
+        )
     stamps = {**value.stamps, "fenced": view.wall}
     return enter(
         view,
@@ -310,7 +319,6 @@ def drop_proof(
     view: ClusterView, host: HostView, incident: IncidentView, refuted: Refutation
 ) -> Thought:
     """Write down that life refuted a proof: it, and the level that lied, count no more (rule 2)."""
-    value = incident.record.value
     if refuted.method is None:
         life = reason("proof_contradicted", host.name, level=refuted.level)
         return distrust(view, host, incident, refuted.level, life)
@@ -324,10 +332,15 @@ def drop_proof(
         # A crash notice is believed in the first attempt only.
         change = climb_again(view, host, incident, "word_contradicted")
     else:
-        kept = replace(value, proof=None)
-        write = Update(key=incident_of(value.incident), version=incident.record.version, value=kept)
-        change = Change(subject=host.name, reason=why, operations=(write,))
+        change = _without_word(host, incident, why)
     return Thought(changes=(change,), reasons=(why,))
+
+
+def _without_word(host: HostView, incident: IncidentView, why: Reason) -> Change:
+    """Drop an operator's word that counts no more; the ladder goes on where it stands."""
+    value = replace(incident.record.value, proof=None)
+    write = Update(key=incident_of(value.incident), version=incident.record.version, value=value)
+    return Change(subject=host.name, reason=why, operations=(write,))
 
 
 def distrust(

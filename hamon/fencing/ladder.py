@@ -17,8 +17,9 @@ Rules:
    that was taken away proves that the host cannot write, whether it lives or not.
 5. A watchdog of the host's own proves by time: a boot that said it was guarded by one has been
    reset so long after its conviction (``fencing/watchdog``), counted anew by each leader.
-6. An operator's word proves only the boot that was shown to the operator, and only while nothing
-   shows life. So does, where policy takes it, the notice of the host's crash kernel.
+6. An operator's word proves only the boot that was shown to the operator, only while nothing shows
+   life, and only if it does so within its time. So does, where policy takes it, the notice of the
+   host's crash kernel, without that limit.
 """
 
 from __future__ import annotations
@@ -27,8 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hamon.fencing.shots import answers_after_s, is_shot, shot_settled_s
-from hamon.fencing.watchdog import proof_time_s, unfit
+from hamon.fencing.shots import answers_after_s, certain_since_s, expiry_s, is_shot, shot_settled_s
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import IncidentRecord, ShotOutcome
 from hamon.model.names import Epoch
@@ -43,7 +43,6 @@ from hamon.model.readings import (
     is_heard_after,
     is_life,
     levels,
-    off_since_s,
     reads_off,
     reads_on,
     settled,
@@ -136,7 +135,7 @@ def climb(
     if _is_level_proven(host, devices, after_s, since_s, detection, now_s):
         return Rung(step=Step.PROVEN, proof=_device_proof(host, devices, epoch, now_s))
     give_up_s = max(
-        _expiry_s(host, device, since_s) + _listen_s(host, detection, now_s)
+        expiry_s(host, device, since_s) + _listen_s(host, detection, now_s)
         if device.is_watchdog
         else shot_settled_s(host, device, now_s) + _patience_s(host, device, detection, fencing)
         for device in devices
@@ -149,38 +148,6 @@ def climb(
 def _failed(known: list[int]) -> Step:
     """Return what follows when the first of the levels that are left has failed."""
     return Step.EXHAUSTED if len(known) == 1 else Step.NEXT_LEVEL
-
-
-def certain_since_s(
-    host: HostView,
-    devices: tuple[FenceDeviceSpec, ...],
-    after_s: Mapping[str, float],
-    since_s: float,
-    detection: DetectionPolicy,
-    now_s: float,
-) -> float | None:
-    """Return since when all devices of a level have said that the host is over; None: not yet.
-
-    Args:
-        host: the host.
-        devices: of one level, at least one.
-        after_s: by device: answers from before do not count.
-        since_s: since when this leader has known the conviction.
-        detection: how far apart two Off must be.
-        now_s: monotonic seconds.
-    """
-    times = []
-    for device in devices:
-        if device.is_watchdog:
-            is_over = _has_expired(host, device, since_s, now_s)
-            certain_s = _expiry_s(host, device, since_s) if is_over else None
-        else:
-            after = after_s[device.name]
-            certain_s = off_since_s(host, device, after_s=after, gap_s=detection.off_gap_s)
-        if certain_s is None:
-            return None
-        times.append(certain_s)
-    return max(times)
 
 
 def _listen_s(host: HostView, detection: DetectionPolicy, now_s: float) -> float:
@@ -328,27 +295,6 @@ def _device_proof(
     )
 
 
-def _expiry_s(host: HostView, device: FenceDeviceSpec, since_s: float) -> float:
-    """Return when the boot in the guard must have been reset by its own watchdog.
-
-    ``since_s`` itself when there was none that counts: then nothing is to be waited for.
-    """
-    seen = host.self_.value
-    if seen is None or seen.watchdog is None or seen.boot_id != host.guard.value.boot_id:
-        return since_s
-    if unfit(seen.watchdog):
-        return since_s
-    return since_s + proof_time_s(
-        seen.watchdog, margin_s=device.margin_s, reset_latency_s=device.reset_latency_s
-    )
-
-
-def _has_expired(host: HostView, device: FenceDeviceSpec, since_s: float, now_s: float) -> bool:
-    """Say whether a watchdog was armed for the boot in the guard, and its time is over."""
-    expiry_s = _expiry_s(host, device, since_s)
-    return since_s < expiry_s <= now_s
-
-
 def _is_level_proven(
     host: HostView,
     devices: tuple[FenceDeviceSpec, ...],
@@ -384,7 +330,8 @@ def _told_proof(
     word_s: float,
 ) -> FenceProof | None:
     """Return a proof that somebody told: an operator, or the crash kernel."""
-    if incident.proof is not None and incident.proof.method is ProofMethod.OPERATOR:
+    is_told = incident.proof is not None and incident.proof.method is ProofMethod.OPERATOR
+    if is_told and not is_word_over(incident, fencing, now_s, word_s=word_s):
         proof = _operator_proof(host, incident, epoch, detection, now_s, word_s=word_s)
         if proof is not None:
             return proof
@@ -395,6 +342,22 @@ def _told_proof(
         return None
     detail = f"its crash kernel told of its end, from {notice.subject}"
     return _crash_proof(host, epoch, detection, now_s, detail=detail)
+
+
+def is_word_over(
+    incident: IncidentRecord, fencing: FencingPolicy, now_s: float, *, word_s: float
+) -> bool:
+    """Say whether an operator's word is too old to become a proof: who gave it has to look again.
+
+    Args:
+        incident: of a host that is not fenced yet.
+        fencing: how long a word counts.
+        now_s: monotonic seconds.
+        word_s: since when this leader has known the word; a new one counts anew.
+    """
+    word = incident.proof
+    is_told = word is not None and word.method is ProofMethod.OPERATOR
+    return is_told and now_s - word_s > fencing.operator_word_s
 
 
 def _crash_proof(

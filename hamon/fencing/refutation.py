@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hamon.fencing.ladder import certain_since_s
-from hamon.fencing.shots import answers_after_s, is_shot
+from hamon.fencing.shots import answers_after_s, certain_since_s, is_shot
 from hamon.model.incident import IncidentRecord
 from hamon.model.names import Epoch
 from hamon.model.policy import DetectionPolicy, FencingPolicy

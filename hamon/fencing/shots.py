@@ -1,11 +1,15 @@
-"""Which orders were given in this attempt, and from when on answers count. Pure."""
+"""Which orders were given in this attempt, and since when devices say that it is over. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from hamon.fencing.watchdog import proof_time_s, unfit
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import IncidentRecord, Shot, ShotOutcome
 from hamon.model.names import Epoch, IncidentId
-from hamon.model.readings import READING_MAX_AGE_S
+from hamon.model.policy import DetectionPolicy
+from hamon.model.readings import READING_MAX_AGE_S, off_since_s
 from hamon.model.view import HostView
 
 
@@ -72,3 +76,55 @@ def answers_after_s(host: HostView, device: FenceDeviceSpec, since_s: float, now
         now_s: monotonic seconds.
     """
     return max(shot_settled_s(host, device, now_s), since_s, now_s - READING_MAX_AGE_S)
+
+
+def certain_since_s(
+    host: HostView,
+    devices: tuple[FenceDeviceSpec, ...],
+    after_s: Mapping[str, float],
+    since_s: float,
+    detection: DetectionPolicy,
+    now_s: float,
+) -> float | None:
+    """Return since when all devices of a level have said that the host is over; None: not yet.
+
+    Args:
+        host: the host.
+        devices: of one level, at least one.
+        after_s: by device: answers from before do not count.
+        since_s: since when this leader has known the conviction.
+        detection: how far apart two Off must be.
+        now_s: monotonic seconds.
+    """
+    times = []
+    for device in devices:
+        if device.is_watchdog:
+            is_over = _has_expired(host, device, since_s, now_s)
+            certain_s = expiry_s(host, device, since_s) if is_over else None
+        else:
+            after = after_s[device.name]
+            certain_s = off_since_s(host, device, after_s=after, gap_s=detection.off_gap_s)
+        if certain_s is None:
+            return None
+        times.append(certain_s)
+    return max(times)
+
+
+def expiry_s(host: HostView, device: FenceDeviceSpec, since_s: float) -> float:
+    """Return when the boot in the guard must have been reset by its own watchdog.
+
+    ``since_s`` itself when there was none that counts: then nothing is to be waited for.
+    """
+    seen = host.self_.value
+    if seen is None or seen.watchdog is None or seen.boot_id != host.guard.value.boot_id:
+        return since_s
+    if unfit(seen.watchdog):
+        return since_s
+    return since_s + proof_time_s(
+        seen.watchdog, margin_s=device.margin_s, reset_latency_s=device.reset_latency_s
+    )
+
+
+def _has_expired(host: HostView, device: FenceDeviceSpec, since_s: float, now_s: float) -> bool:
+    """Say whether a watchdog was armed for the boot in the guard, and its time is over."""
+    return since_s < expiry_s(host, device, since_s) <= now_s

@@ -141,6 +141,7 @@ class FencingPolicy:
     ``off_without_shot``: a host whose power reads Off twice since it fell silent needs no shot to
     be proven dead. ``kdump_is_proof``: nor does one whose crash kernel told of its end.
     ``check_period_s``: each controller asks each device this often whether it would be there.
+    ``operator_word_s``: an operator's word that is no proof by then has to be given anew.
     """
 
     lease_s: float = 0.5
@@ -152,6 +153,7 @@ class FencingPolicy:
     off_without_shot: bool = False
     kdump_is_proof: bool = False
     check_period_s: float = 3600.0
+    operator_word_s: float = 600.0
 
 
 class InstanceDisks(StrEnum):

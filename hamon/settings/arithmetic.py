@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from hamon.model.policy import DetectionPolicy, Policy
-from hamon.model.readings import READINGS_MAX
+from hamon.model.readings import READING_MAX_AGE_S, READINGS_MAX
 from hamon.settings.document import Key
 from hamon.settings.values import StorageSettings, ZooKeeperSettings
 
@@ -229,6 +229,12 @@ def _fencing(policy: Policy) -> Iterator[Problem]:
             f"{fencing.proof_fresh_s:g} < reread_period_s {fencing.reread_period_s:g} + "
             f"detection.look_timeout_s {look_s:g} = {fresh_s:g}: with a slow device guests would "
             "wait for a reading that is never fresh; raise it",
+        )
+    if fencing.operator_word_s <= READING_MAX_AGE_S:
+        yield _problem(
+            "fencing.operator_word_s",
+            f"{fencing.operator_word_s:g} ≤ {READING_MAX_AGE_S:g}: a power reading of On counts "
+            "for that long, and a word could end before it can become a proof; raise it",
         )
     if fencing.shot_deadline_s <= fencing.lease_s:
         yield _problem(

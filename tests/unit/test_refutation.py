@@ -231,6 +231,49 @@ def test_operators_word__host_was_heard_before_it__is_fenced() -> None:
     assert HostState.FENCED is state_written(decision, HOST)
 
 
+@pytest.mark.parametrize("state", [HostState.FENCING, HostState.FENCE_FAILED])
+@pytest.mark.parametrize(("age_s", "is_over"), [(599.9, False), (600.1, True)])
+def test_operators_word__proved_nothing_in_its_time__has_to_be_given_anew(
+    state: HostState, age_s: float, *, is_over: bool
+) -> None:
+    """Who looked ten minutes ago knows nothing of now."""
+    host = shot_host(LONG_SILENT, state=state, readings=(), state_since_s=NOW_S - 1.0)
+    incident = replace(an_incident(proof=an_operators_word(), shots=SHOTS), proof_s=NOW_S - age_s)
+
+    decision = decided(host, incident)
+
+    record = incident_after(decision)
+    assert record is not None
+    assert is_over is (record.proof is None)
+    assert is_over is ("word_expired" in codes(decision))
+    assert is_over is not (state_written(decision, HOST) is HostState.FENCED)
+
+
+def test_evacuating__operators_word_of_long_ago__holds_while_nothing_shows_life() -> None:
+    """Once it was the proof, it ends with a sign of life only."""
+    host = a_host(
+        HOST,
+        HostState.EVACUATING,
+        evidence=(LONG_SILENT,),
+        entries=[an_entry()],
+        grants={a_guest(): a_grant()},
+    )
+    incident = replace(an_incident(a_migration(), proof=an_operators_word()), proof_s=0.0)
+
+    assert offered(decided(host, incident))
+
+
+def test_operators_word_waits_and_power_is_read_off__power_is_the_proof() -> None:
+    """What is written down is what proved it: a word that waited is not revived by a device."""
+    host = shot_host(LONG_SILENT, heartbeat=a_host().heartbeat)
+
+    record = incident_after(decided(host, an_incident(proof=an_operators_word(), shots=SHOTS)))
+
+    assert record is not None
+    assert record.proof is not None
+    assert ProofMethod.POWER is record.proof.method
+
+
 def test_evacuating__operators_word_refuted__is_fenced_again() -> None:
     """Guests on their way stop, and no device is blamed for what an operator said."""
     host = a_host(HOST, HostState.EVACUATING, evidence=(echoed(LONG_SILENT, age_s=5.0),))

@@ -131,6 +131,7 @@ def test_load__storages__are_known_by_name_and_no_policy(write: Write) -> None:
         ("[detection]\noff_gap_s = 5.5\n", ["look_period_s: (6 - 1) × 1 = 5 <", "gap_s 5.5"]),
         ("[detection]\nlook_timeout_s = 9\n", ["confirm_timeout_s: 15 < 2 ×", "= 19"]),
         ("[fencing]\nproof_fresh_s = 4\n", ["proof_fresh_s: 4 < reread_period_s 3 +", "= 8"]),
+        ("[fencing]\noperator_word_s = 30\n", ["operator_word_s: 30 ≤ 30: ", "raise it"]),
         ("[fencing]\nshot_deadline_s = 0.5\n", ["shot_deadline_s: 0.5 ≤ lease_s 0.5"]),
         ("[holds]\nstorm_hosts_max = 0\n", ["holds.storm_hosts_max: 0 must be more than 0"]),
         ("[holds]\nstorm_share_max = 25.0\n", ["holds.storm_share_max: 25 > 1"]),
