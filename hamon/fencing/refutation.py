@@ -64,6 +64,8 @@ def refutation(
     notice = crash_notice(host, detection.session_timeout_s)
     if (
         notice is not None
+        # What another witness proved since stands on its own.
+        and (word is None or word.method is ProofMethod.KDUMP)
         and life_s > notice.observed_s
         and fencing.kdump_is_proof
         and incident.attempt == 1

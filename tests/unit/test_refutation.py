@@ -287,6 +287,24 @@ def test_evacuating__operators_word_refuted__is_fenced_again() -> None:
     assert HostState.FENCING is state_written(decision, HOST)
 
 
+@pytest.mark.parametrize(
+    ("method", "is_refuted"),
+    [(ProofMethod.KDUMP, True), (ProofMethod.POWER, False), (ProofMethod.STORAGE, False)],
+)
+def test_evacuating__heard_after_a_crash_notice__is_refuted_where_that_was_the_proof(
+    method: ProofMethod, *, is_refuted: bool
+) -> None:
+    """A host that was heard, and shot after that, is dead although the notice was forged."""
+    policy = replace(POLICY, fencing=FencingPolicy(kdump_is_proof=True))
+    notice = a_vote(Vote.DEAD, "192.0.2.1", source=Source.KDUMP, age_s=20.0)
+    host = shot_host(echoed(LONG_SILENT, age_s=10.0), notice, state=HostState.EVACUATING)
+    word = replace(a_power_word(), method=method)
+
+    decision = decided(host, an_incident(proof=word, shots=SHOTS), policy)
+
+    assert is_refuted is (state_written(decision, HOST) is HostState.FENCING)
+
+
 @pytest.mark.parametrize(("age_s", "attempt"), [(3.0, 2), (6.0, None)])
 def test_crash_notice__host_was_heard_since__is_believed_no_more(
     age_s: float, attempt: int | None
