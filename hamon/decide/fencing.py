@@ -38,6 +38,9 @@ from hamon.model.readings import another_machine, levels
 from hamon.model.reason import Reason, reason
 from hamon.model.view import ClusterView, HostView, IncidentView
 
+SHOTS_MAX = 16
+"""So many shots of an incident are kept."""
+
 LATE_ORDERS_MAX = 10
 """So many orders in a row that could not start within their lease: a human must look."""
 
@@ -213,14 +216,7 @@ def _shoot(
         deadline_s=deadline_s,
     )
     settled = _settle_shots(value, host, view)
-    # One that was never given leaves its place: it must not push out another that can still act.
-    again = (shot.device, shot.attempt, shot.epoch)
-    others = [
-        one
-        for one in settled.shots
-        if one.outcome is not ShotOutcome.LATE or (one.device, one.attempt, one.epoch) != again
-    ]
-    kept = replace(settled, shots=(*others[-15:], shot), level=rung.device.level)
+    kept = replace(settled, shots=_kept((*settled.shots, shot)), level=rung.device.level)
     why = reason("fence_shot", host.name, device=rung.device.name, attempt=value.attempt)
     change = Change(
         subject=host.name,
@@ -239,6 +235,14 @@ def _shoot(
         deadline_s=deadline_s,
     )
     return Intent(change=change, action=action)
+
+
+def _kept(shots: tuple[Shot, ...]) -> tuple[Shot, ...]:
+    """Return the newest shots; those that were never given go before any that can still act."""
+    late = [number for number, one in enumerate(shots) if one.outcome is ShotOutcome.LATE]
+    surplus = set(late[: max(len(shots) - SHOTS_MAX, 0)])
+    left = tuple(one for number, one in enumerate(shots) if number not in surplus)
+    return left[-SHOTS_MAX:]
 
 
 def _settle_shots(value: IncidentRecord, host: HostView, view: ClusterView) -> IncidentRecord:

@@ -28,7 +28,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hamon.fencing.shots import answers_after_s, certain_since_s, expiry_s, is_shot, shot_settled_s
+from hamon.fencing.shots import (
+    answers_after_s,
+    certain_since_s,
+    expiry_s,
+    has_expired,
+    is_shot,
+    shot_settled_s,
+)
 from hamon.model.host import FenceDeviceSpec
 from hamon.model.incident import IncidentRecord, ShotOutcome
 from hamon.model.names import Epoch
@@ -244,8 +251,8 @@ def renewal_overdue_s(
             answers = settled(host, device, now_s - READING_MAX_AGE_S)
             offs = [each.observed_s for each in answers if each.power is Power.OFF]
             stale_s.append(max([asked_since_s, *(off_s + fencing.proof_fresh_s for off_s in offs)]))
-        elif not _has_expired(host, device, since_s, now_s):
-            stale_s.append(max(asked_since_s, _expiry_s(host, device, since_s)))
+        elif not has_expired(host, device, since_s, now_s):
+            stale_s.append(max(asked_since_s, expiry_s(host, device, since_s)))
     return min(stale_s, default=now_s) + fencing.confirm_timeout_s
 
 

@@ -83,7 +83,9 @@ def refutation(
         or not all(is_shot(host, incident, device, epoch, since_s) for device in powers)
     ):
         return None
-    oldest_s = now_s - READING_MAX_AGE_S
+    # What was read before the conviction may be of a former boot, which was off before this one was
+    # heard.
+    oldest_s = max(now_s - READING_MAX_AGE_S, since_s)
     after_s = {
         device.name: oldest_s if is_proven else answers_after_s(host, device, since_s, now_s)
         for device in devices

@@ -99,7 +99,7 @@ def certain_since_s(
     times = []
     for device in devices:
         if device.is_watchdog:
-            is_over = _has_expired(host, device, since_s, now_s)
+            is_over = has_expired(host, device, since_s, now_s)
             certain_s = expiry_s(host, device, since_s) if is_over else None
         else:
             after = after_s[device.name]
@@ -125,6 +125,6 @@ def expiry_s(host: HostView, device: FenceDeviceSpec, since_s: float) -> float:
     )
 
 
-def _has_expired(host: HostView, device: FenceDeviceSpec, since_s: float, now_s: float) -> bool:
+def has_expired(host: HostView, device: FenceDeviceSpec, since_s: float, now_s: float) -> bool:
     """Say whether a watchdog was armed for the boot in the guard, and its time is over."""
     return since_s < expiry_s(host, device, since_s) <= now_s

@@ -170,7 +170,8 @@ def test_shot__never_confirmed__is_not_told_the_end_of_a_former_one(others: dict
 
     again = Shoot(host=HOST, incident=INCIDENT, device="bmc", attempt=2, deadline_s=20.0)
     assert [again] == [intent.action for intent in decision.intents]
-    assert [ShotOutcome.PENDING] == [one.outcome for one in incident_written(decision).shots]
+    shots = incident_written(decision).shots
+    assert [ShotOutcome.LATE, ShotOutcome.PENDING] == [one.outcome for one in shots]
 
 
 STRIP = replace(a_device("strip", kind="agent"), address="192.0.2.9")
@@ -201,16 +202,17 @@ def test_shot__device_is_busy_with_another_hosts_order__waits_for_its_end(
     assert is_taken is ("fence_device_taken" in codes(decision))
 
 
-def test_shot__never_given__leaves_no_trace_when_it_is_journalled_anew() -> None:
-    """However often that happens, no other order is pushed out of the journal."""
+def test_shot__never_given_again_and_again__pushes_no_other_out_of_the_journal() -> None:
+    """An order of an earlier term may still act: those that never were go first."""
     earlier = a_shot(epoch=EPOCH - 1, outcome=ShotOutcome.PENDING)
-    late = a_shot(outcome=ShotOutcome.PENDING)
+    late = tuple(a_shot(attempt=n, outcome=ShotOutcome.LATE) for n in range(2, 18))
     host = fencing(last_shot=ShotOutcome.LATE)
 
-    decision = decided(world(host, an_incident(shots=(earlier, late))))
+    decision = decided(world(host, an_incident(shots=(earlier, *late), attempt=18)))
 
-    assert [ShotOutcome.PENDING] * 2 == [one.outcome for one in incident_written(decision).shots]
-    assert EPOCH - 1 == incident_written(decision).shots[0].epoch
+    shots = incident_written(decision).shots
+    assert (16, EPOCH - 1) == (len(shots), shots[0].epoch)
+    assert ShotOutcome.PENDING is shots[-1].outcome
 
 
 def test_shot__of_an_earlier_term__is_not_settled_by_this_one() -> None:

@@ -188,6 +188,24 @@ def test_evacuating__watchdog_refuted_a_moment_ago__offers_no_guest(vote: Eviden
     assert (vote is LOST_KNOCK) is (state_written(decision, HOST) is not HostState.FENCING)
 
 
+def test_evacuating__its_former_boot_was_off_before_it_was_heard__is_not_refuted() -> None:
+    """A host that died twice within half a minute was off, then lived, then was off for good."""
+    silent = a_vote(Vote.SILENT, age_s=0.1, for_s=4.0)
+    offs = tuple(a_reading(Power.OFF, age_s=age_s) for age_s in (14.0, 12.5, 2.5, 1.0))
+    host = shot_host(
+        echoed(silent, age_s=4.5),
+        state=HostState.FENCED,
+        readings=offs,
+        state_since_s=NOW_S - 1.0,
+    )
+    incident = an_incident(proof=a_power_word(), shots=SHOTS, level=1)
+
+    decision = decided(host, replace(incident, opened_s=NOW_S - 3.0))
+
+    assert "proof_contradicted" not in codes(decision)
+    assert state_written(decision, HOST) is not HostState.FENCING
+
+
 def test_evacuating__proven_without_a_shot_and_refuted__that_level_is_distrusted() -> None:
     """The ladder stood at its foot; the level whose devices lied is the lowest."""
     host = a_host(
