@@ -235,6 +235,7 @@ async def test_mirror__directory_removed__forgets_all_below(
         "domains",
         "grants",
         "inventory",
+        "mode",
         "record",
         "self",
         "state",
