@@ -21,6 +21,7 @@ def test_shadow__host_dies__is_told_and_left_alone_until_hamon_is_active(world: 
         mark = world.lab.host("h1").path("/var/lib/hamon/shadow")
         world.wait(mark.exists, "its agent goes by shadow mode")
         world.power_cut("h1")
+        world.wait(lambda: not world.ask("explain", host="h1")["session"], "h1's session gone")
         world.wait_reason("h1", "conviction_held")
         said = world.hamon("explain", "h1")
         assert "shadow" in said.stdout, said
