@@ -13,7 +13,7 @@ import pytest
 from hamon.errors import WatchdogError
 from hamon.ports.watchdog import WatchdogKind
 from hamon.sim.watchdog_device import InMemoryWatchdog, SimulatedWatchdog
-from tests.contract.watchdog_guest import Line, is_possible, play
+from tests.contract.watchdog_guest import Line, is_possible, play, told_lines
 
 pytestmark = pytest.mark.contract
 
@@ -161,3 +161,11 @@ def test_watchdog_device__that_is_not_there__is_refused(world: World) -> None:
         ("kind", "not_done"),
         ("pet", "unknown"),
     ]
+
+
+def test_guest__reset_in_the_middle_of_a_line__has_told_only_whole_ones() -> None:
+    """A watchdog waits for no line to end."""
+    for cut in ("1.7", "1.75", "1.75 ", "1.75 ali"):
+        told = told_lines(f"SeaBIOS\r\n1.50 alive\r\n{cut}")
+
+        assert [(line.at_s, line.event) for line in told] == [(1.5, "alive")]

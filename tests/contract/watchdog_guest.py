@@ -60,7 +60,13 @@ def play(folder: Path, what: str, *, nowayout: bool) -> list[Line]:
         timeout=WITHIN_S,
         check=True,
     )
-    return list(filter(None, map(_line, told.stdout.decode(errors="replace").splitlines())))
+    return told_lines(told.stdout.decode(errors="replace"))
+
+
+def told_lines(output: str) -> list[Line]:
+    """Return what the guest told; a line that its end cut short tells nothing."""
+    whole = (line for line in output.splitlines(keepends=True) if line.endswith("\n"))
+    return list(filter(None, map(_line, whole)))
 
 
 def command(folder: Path, script: Path, what: str = "", *, nowayout: bool) -> list[str]:
