@@ -103,8 +103,12 @@ class Companion:
     async def _listen(self, child: asyncio.subprocess.Process) -> None:
         assert child.stdout is not None  # asked for
         with contextlib.suppress(TimeoutError, ValueError):
-            while line := await asyncio.wait_for(child.stdout.readline(), self._stuck_after_s):
+            while line := await self._next_line(child.stdout):
                 self._on_line(line.decode(errors="replace").rstrip("\n"))
+
+    async def _next_line(self, output: asyncio.StreamReader) -> bytes:
+        async with asyncio.timeout(self._stuck_after_s):
+            return await output.readline()
 
     async def _gone(self, child: asyncio.subprocess.Process) -> None:
         """Wait until the child is gone; when this process itself ends, only for a moment."""

@@ -137,3 +137,26 @@ async def test_beats__write_hangs__is_told_after_its_time(tmp_path: Path) -> Non
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
+
+
+async def test_keeper__cancelled_while_lines_wait_to_be_heard__ends_all_the_same(
+    tmp_path: Path,
+) -> None:
+    """Else a daemon that is told to end while a storage answers would go on for ever."""
+    script = tmp_path / "program.py"
+    script.write_text("import time; print('many\\n' * 1000, flush=True); time.sleep(60)")
+    heard: list[str] = []
+
+    def hear(line: str) -> None:
+        heard.append(line)
+        if len(heard) == 1:
+            running.cancel()
+
+    companion = Companion(script, (), QuickClock(), on_line=hear)
+    running = asyncio.create_task(companion.run())
+
+    done, _ = await asyncio.wait({running}, timeout=WITHIN_S)
+
+    running.cancel()
+    assert done == {running}
+    assert companion.pid is None

@@ -132,7 +132,8 @@ class Lanes:
             libvirt.libvirtError: there is no connection, or libvirt refused.
         """
         try:
-            lane = await asyncio.wait_for(self._idle.get(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                lane = await self._idle.get()
         except TimeoutError:
             why = f"{self._stuck} of {len(self._all)} calls are stuck in libvirt"
             raise HypervisorUnreachableError(
