@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -41,8 +42,9 @@ from hamon.engine.ports import Witness
 from hamon.engine.reporting import Reporter
 from hamon.errors import ConfigError, RequestRefusedError
 from hamon.evacuator.cloud.pacing import Pace
+from hamon.exposition import serve_metrics
 from hamon.fencing.devices import DeviceBuilder
-from hamon.metrics.endpoint import Endpoint
+from hamon.fencing.measured import MeasuredDevice
 from hamon.metrics.instruments import Instruments
 from hamon.model.names import HostName
 from hamon.model.policy import Policy
@@ -114,11 +116,15 @@ class Daemon:
         self._memory = Memory()
         self._registry = CollectorRegistry()
         self._instruments = Instruments(
-            self._registry, version=__version__, policy_hash=settings.digest
+            self._registry,
+            version=__version__,
+            policy_hash=settings.digest,
+            evacuation=settings.policy.evacuation,
         )
         self._deadman = DeadMan(self._clock.now_s, STALLED_ROUNDS * ROUND_DEADLINE_S)
         self._stack = contextlib.AsyncExitStack()
         self._is_ready = False
+        self._is_connected = False
         self._view: ClusterView | None = None
 
     async def run(self) -> None:
@@ -139,15 +145,20 @@ class Daemon:
         _make_folder(settings.state_dir)
         _make_folder(settings.run_dir)
         if settings.metrics.address:
-            endpoint = Endpoint(
+            endpoint = serve_metrics(
                 self._registry,
-                settings.metrics.address,
-                settings.metrics.port,
+                settings.metrics,
                 config_path=str(settings.path),
+                is_healthy=lambda: not self._deadman.stands_still,
+                is_ready=lambda: self._is_connected and self._view is not None,
+                on_trouble=lambda why: _log.warning("metrics_certificate_not_read", why=why),
             )
             stack.callback(endpoint.close)
         devices = await self._devices()
-        store = ZooKeeperStore(store_settings(settings, chroot_of(settings.cluster)))
+        store = ZooKeeperStore(
+            store_settings(settings, chroot_of(settings.cluster)),
+            on_call=partial(self._instruments.observe_call, "zookeeper"),
+        )
         store.on_state(self._session_changed)
         stack.push_async_callback(store.close)
         digest = controllers_digest(settings)
@@ -283,7 +294,10 @@ class Daemon:
     async def _devices(self) -> Devices:
         builder = DeviceBuilder(self._clock, self._identity)
         return {
-            spec.name: {device.spec.name: device for device in await builder.build(spec)}
+            spec.name: {
+                device.spec.name: MeasuredDevice(device, self._instruments, self._clock)
+                for device in await builder.build(spec)
+            }
             for spec in self._settings.hosts
         }
 
@@ -313,6 +327,7 @@ class Daemon:
 
         nova = NovaCloud(settings.nova, self._clock)
         self._stack.callback(nova.close)
+        self._instruments.watch_stuck_workers("nova", lambda: nova.stuck)
         evacuation, recovery = settings.policy.evacuation, settings.policy.recovery
         program = BeforeGateProgram(recovery.before_gate, recovery.before_gate_timeout_s)
         pace = Pace(window=evacuation.in_flight_start, limit=evacuation.in_flight_max)
@@ -321,7 +336,7 @@ class Daemon:
             CloudPicture(pace),
             self._clock,
             self._wake.set,
-            on_call=self._instruments.observe_call,
+            on_call=partial(self._instruments.observe_call, "nova"),
             before_gate=program if recovery.before_gate else None,
         )
 
@@ -334,14 +349,13 @@ class Daemon:
             self._wake.set,
             lease_s=policy.fencing.lease_s,
             look_timeout_s=policy.detection.look_timeout_s,
-            on_shot=lambda _host, kind, outcome, duration_s: self._instruments.observe_shot(
-                kind, outcome, duration_s
-            ),
+            on_change=self._instruments.observe_change,
             probe=TcpProbe(),
             cloud=cloud,
         )
 
     def _session_changed(self, state: SessionState) -> None:
+        self._is_connected = state is SessionState.CONNECTED
         self._instruments.observe_session(state)
         _log.info("zookeeper_session", state=state)
 
@@ -350,6 +364,7 @@ class Daemon:
         self._view = finished.view
         now_s = self._clock.now_s()
         own = finished.view.own if finished.view is not None else None
+        self._instruments.observe_lag(finished.lag_s)
         self._instruments.observe_leadership(
             own.epoch if own is not None and finished.is_leading else None
         )

@@ -48,6 +48,10 @@ class HostChecker:
                 await self._publish()
             await self._context.clock.sleep(self._sources.period_s)
 
+    def failing(self) -> dict[str, bool]:
+        """Tell of each check whether it fails, as published; may be asked from any thread."""
+        return {name: bool(check.failed) for name, check in self._checks.copy().items()}
+
     def _look(self) -> None:
         for name, why in self._troubles().items():
             check = self._checks.setdefault(name, _Check())

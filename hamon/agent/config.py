@@ -20,6 +20,7 @@ from hamon.agent.permits import HostFolders
 from hamon.errors import ConfigError
 from hamon.model.names import BootId, HostName, host_name, is_name
 from hamon.model.policy import Backend
+from hamon.settings.metrics import MetricsSettings
 
 HEARTBEAT_PERIODS_MIN = 3
 """A storage that took no heartbeat for less is not late: one write may just be slow."""
@@ -27,6 +28,7 @@ HEARTBEAT_PERIODS_MIN = 3
 HEARTBEAT_PERIOD_MAX_S = 10.0
 """No controller would call a host alive by a rarer one, and its writer would be taken for stuck."""
 
+PORT_MAX = 65535
 PRODUCT_UUID_FILE = Path("/sys/class/dmi/id/product_uuid")
 _SERVER = re.compile(r"\[?[A-Za-z0-9.:-]+\]?:[0-9]{1,5}")
 _LINK = re.compile(r"[^/\s]{1,15}")
@@ -80,6 +82,7 @@ class AgentConfig:
     boot_id_file: Path
     product_uuid: str
     watchdog: WatchdogConfig | None
+    metrics: MetricsSettings
 
     def error(self, key: str, why: str) -> ConfigError:
         """Build the complaint about a key."""
@@ -143,7 +146,7 @@ def load_config(path: Path) -> AgentConfig:
         connect_timeout_s=keys.number("zookeeper.connect_timeout_s", 1.0, at_least=0.1),
         password_file=keys.path("zookeeper.password_file", "/etc/hamon/zookeeper.password"),
         controllers_digest=_controllers_digest(keys),
-        echo_port=int(keys.number("echo.port", 7420, at_least=1, at_most=65535)),
+        echo_port=int(keys.number("echo.port", 7420, at_least=1, at_most=PORT_MAX)),
         planes=_planes(keys),
         libvirt_uri=keys.text("libvirt.uri", "qemu:///system"),
         libvirt_run_dir=keys.path("libvirt.run_dir", "/run/libvirt"),
@@ -167,6 +170,7 @@ def load_config(path: Path) -> AgentConfig:
         boot_id_file=keys.path("paths.boot_id_file", "/proc/sys/kernel/random/boot_id"),
         product_uuid=_product_uuid(keys),
         watchdog=_watchdog(keys),
+        metrics=_metrics(keys),
     )
     keys.refuse_unknown()
     least_s = HEARTBEAT_PERIODS_MIN * config.heartbeat_period_s
@@ -293,6 +297,41 @@ def _watchdog(keys: ConfigKeys) -> WatchdogConfig | None:
         device=Path(device),
         settings=WatchdogSettings(timeout_s=int(timeout_s), r_max_s=r_max_s),
         allow_soft=allow_soft,
+    )
+
+
+def _metrics(keys: ConfigKeys) -> MetricsSettings:
+    listen = keys.text("metrics.listen", "127.0.0.1:9732", may_be_empty=True)
+    address, _, port = listen.rpartition(":")
+    try:
+        place = ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        place = None
+    is_port = port.isdecimal() and 1 <= int(port) <= PORT_MAX
+    if listen and (place is None or not is_port):
+        raise keys.error("metrics.listen", f"{listen!r} is not address:port")
+    files = {
+        name: Path(text) if (text := keys.text(f"metrics.{name}", "", may_be_empty=True)) else None
+        for name in ("certificate_file", "key_file", "password_file")
+    }
+    username = keys.text("metrics.username", "", may_be_empty=True)
+    for one, other in (("certificate_file", "key_file"), ("username", "password_file")):
+        has = {name: bool(username if name == "username" else files[name]) for name in (one, other)}
+        if has[one] != has[other]:
+            missing, there = (other, one) if has[one] else (one, other)
+            raise keys.error(f"metrics.{missing}", f"is missing: {there} needs it")
+    if ":" in username:
+        raise keys.error("metrics.username", "a colon would end it where it is sent")
+    if username and place is not None and not (place.is_loopback or files["certificate_file"]):
+        why = "is missing: without encryption everybody on the way reads the password"
+        raise keys.error("metrics.certificate_file", why)
+    return MetricsSettings(
+        address=str(place) if listen else "",
+        port=int(port) if listen else 0,
+        certificate_file=files["certificate_file"],
+        key_file=files["key_file"],
+        username=username,
+        password_file=files["password_file"],
     )
 
 

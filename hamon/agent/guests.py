@@ -8,11 +8,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
+from hamon import __version__
 from hamon.agent.config import AgentConfig, load_config
 from hamon.agent.context import AgentContext, CheckSources, PathCheck
 from hamon.agent.events import EventLog, JsonEventLog
@@ -20,6 +25,7 @@ from hamon.agent.guests_agent import GuestsAgent
 from hamon.agent.hook_files import is_hook_installed
 from hamon.agent.host_files import FileHostFiles
 from hamon.agent.links import link_trouble
+from hamon.agent.metered import MeteredEventLog
 from hamon.agent.permits import FilePermits
 from hamon.agent.service import CONFIG_ERROR_STATUS, feed_watchdog, run_until_stopped
 from hamon.agent.storage_beats import StorageBeats
@@ -30,10 +36,16 @@ from hamon.clock import SystemClock
 from hamon.coordination.access import Identities, digest_of, host_user
 from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
 from hamon.errors import AccessDeniedError, ConfigError
+from hamon.exposition import serve_metrics
+from hamon.metrics.agent import AgentInstruments
+from hamon.ports.store import SessionState
 from hamon.service_manager import notify
 
 PATH_TIMEOUT_S = 5.0
 PATH_WORKERS = 4
+
+ROUND_MAX_S = 60.0
+"""A process that reads ZooKeeper, and for so long not what it may do, does not get on."""
 
 
 async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
@@ -49,6 +61,11 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
         why = "the hook is missing or was changed: run `hamon agent install-hook`"
         raise ConfigError(str(config.libvirt_hooks_dir), "", why)
     user, password = host_user(config.host), config.password()
+    registry = CollectorRegistry()
+    # The agent it asks is built from what it measures.
+    instruments = AgentInstruments(
+        registry, version=__version__, clock=clock, picture=lambda: agent.picture
+    )
     store = ZooKeeperStore(
         StoreSettings(
             servers=config.servers,
@@ -56,13 +73,16 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
             session_timeout_s=config.session_timeout_s,
             user=user,
             password=password,
-        )
+        ),
+        on_call=partial(instruments.observe_call, "zookeeper"),
     )
+    store.on_state(instruments.observe_session)
     hypervisor = LibvirtHypervisor(
         config.libvirt_uri,
         call_timeout_s=config.call_timeout_s,
         start_timeout_s=config.start_timeout_s,
     )
+    instruments.watch_stuck_workers("libvirt", lambda: hypervisor.stuck_calls)
     beats = StorageBeats(
         config.heartbeats,
         config.host,
@@ -81,7 +101,7 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
             permits=FilePermits(config.folders, boot_id),
             files=FileHostFiles(config.folders, boot_id),
             clock=clock,
-            log=log,
+            log=MeteredEventLog(log, instruments.count_event),
             shared=SharedStorage(paths=config.shared_paths, pools=config.shared_pools),
             identities=Identities(
                 controllers=config.controllers_digest,
@@ -96,12 +116,51 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
             ),
         )
     )
-    notify("READY=1")
+    with _metrics_served(config, registry, agent, store, clock, log):
+        notify("READY=1")
+        try:
+            await run_until_stopped(_connect(store), agent.run(), beats.run(), feed_watchdog(clock))
+        finally:
+            await store.close()
+            await hypervisor.close()
+
+
+@contextlib.contextmanager
+def _metrics_served(
+    config: AgentConfig,
+    registry: CollectorRegistry,
+    agent: GuestsAgent,
+    store: ZooKeeperStore,
+    clock: SystemClock,
+    log: EventLog,
+) -> Iterator[None]:
+    """Serve the metrics of this process, where that is configured.
+
+    Raises:
+        ConfigError: the port is taken, or a file cannot be used.
+    """
+    if not config.metrics.address:
+        yield
+        return
+
+    def is_healthy() -> bool:
+        # Without ZooKeeper no round is read whole, and that is no fault of this process.
+        read_s = agent.picture.round_s
+        is_connected = store.state is SessionState.CONNECTED
+        return not is_connected or read_s is None or clock.now_s() - read_s < ROUND_MAX_S
+
+    endpoint = serve_metrics(
+        registry,
+        config.metrics,
+        config_path=str(config.path),
+        is_healthy=is_healthy,
+        is_ready=lambda: agent.picture.is_libvirt_healthy and store.state is SessionState.CONNECTED,
+        on_trouble=lambda why: log.warning("metrics_certificate_not_read", why=why),
+    )
     try:
-        await run_until_stopped(_connect(store), agent.run(), beats.run(), feed_watchdog(clock))
+        yield
     finally:
-        await store.close()
-        await hypervisor.close()
+        endpoint.close()
 
 
 async def _connect(store: ZooKeeperStore) -> None:

@@ -27,6 +27,7 @@ from hamon.agent.wake import Wake
 from hamon.agent.work import GuestWork
 from hamon.agent.znodes import HostZnodes, Watches
 from hamon.errors import AccessDeniedError, HypervisorError, StoreError, UnreadableNodeError
+from hamon.metrics.picture import AgentPicture
 from hamon.model.host import Right
 from hamon.model.policy import Backend
 from hamon.ports.store import SessionState
@@ -63,6 +64,11 @@ class GuestsAgent:
         self._relist_due_s = 0.0
         self._was_reading = True
         self._is_shut_out = False
+        self._granted: Granted | None = None
+        self._round_s: float | None = None
+        self._checker: HostChecker | None = None
+        if context.checks is not None:
+            self._checker = HostChecker(context, context.checks, self._listing)
         self._reports = Reports(context.log)
         context.store.on_state(self._on_store_state)
 
@@ -75,9 +81,8 @@ class GuestsAgent:
         """
         self._shadow.resume()
         works = [self._listing.run(), self._publish_forever()]
-        if self._context.checks is not None:
-            checker = HostChecker(self._context, self._context.checks, self._listing)
-            works.append(checker.run())
+        if self._checker is not None:
+            works.append(self._checker.run())
         beside = [asyncio.ensure_future(work) for work in works]
         try:
             while True:
@@ -90,6 +95,20 @@ class GuestsAgent:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, self._work.cancel(), return_exceptions=True)
+
+    @property
+    def picture(self) -> AgentPicture:
+        """How this process does, for metrics; may be asked from any thread."""
+        listing, granted = self._listing.current, self._granted
+        return AgentPicture(
+            round_s=self._round_s,
+            is_shut_out=self._is_shut_out,
+            is_shadow=granted is not None and granted.is_shadow,
+            is_libvirt_healthy=listing.is_healthy,
+            domains=tuple(domain.state for domain in listing.domains.values()),
+            grants=tuple(g.value.state for g in granted.grants.values()) if granted else (),
+            failed=self._checker.failing() if self._checker is not None else {},
+        )
 
     async def round(self) -> None:
         """Look at the guard and every grant, and begin what is missing."""
@@ -107,6 +126,7 @@ class GuestsAgent:
             self._was_reading = False
             return
         self._was_reading = True
+        self._granted, self._round_s = granted, self._context.clock.now_s()
         self._tell_refused(granted)
         guard = granted.guard.value
         self._is_shut_out = guard.right is Right.SHUT_OUT and guard.boot_id == self._context.boot_id

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
 
@@ -17,10 +18,13 @@ from hamon.coordination.translation import to_acls, to_rule, translated
 from hamon.errors import (
     AccessDeniedError,
     ConfigError,
+    NodeExistsError,
+    NodeMissingError,
     Outcome,
     SessionLostError,
     StoreError,
     StoreUnavailableError,
+    WriteConflictError,
 )
 from hamon.ports.store import (
     AccessRule,
@@ -35,6 +39,11 @@ from hamon.ports.store import (
 )
 
 T = TypeVar("T")
+
+Called = Callable[[str, str, float], None]
+"""Told of each call that ended: operation, outcome, seconds it took."""
+
+_ANSWERED = (AccessDeniedError, NodeExistsError, NodeMissingError, WriteConflictError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +80,15 @@ class ZooKeeperStore:
     time-out than asked for: the arithmetic of detection would no longer hold.
     """
 
-    def __init__(self, settings: StoreSettings) -> None:
+    def __init__(self, settings: StoreSettings, on_call: Called = lambda *_: None) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            settings: where and as whom.
+            on_call: told of each call that ended, for metrics.
+        """
         self._settings = settings
+        self._on_call = on_call
         self._loop = asyncio.get_running_loop()
         self._call_timeout_s = settings.call_timeout_s or settings.session_timeout_s / 2
         self._state = SessionState.LOST
@@ -186,16 +202,22 @@ class ZooKeeperStore:
         self, prefix: str, data: bytes, access: tuple[AccessRule, ...], *, is_ephemeral: bool
     ) -> str:
         """Make a znode named ``prefix`` plus a growing 10-digit counter."""
-        return await self._change(
-            "create",
-            prefix,
-            lambda: self._client.create_async(
-                prefix, data, to_acls(access), ephemeral=is_ephemeral, sequence=True
-            ),
-        )
+        with self._telling("create"):
+            return await self._ask(
+                "create",
+                prefix,
+                lambda: self._client.create_async(
+                    prefix, data, to_acls(access), ephemeral=is_ephemeral, sequence=True
+                ),
+                Outcome.UNKNOWN,
+            )
 
     async def commit(self, operations: Sequence[StoreOperation]) -> None:
         """Do all of ``operations`` or none."""
+        with self._telling("commit"):
+            await self._commit(operations)
+
+    async def _commit(self, operations: Sequence[StoreOperation]) -> None:
         transaction = self._client.transaction()
         for operation in operations:
             match operation:
@@ -210,7 +232,7 @@ class ZooKeeperStore:
                 case _:
                     assert_never(operation)
         subject = operations[0].path if operations else "/"
-        results = await self._change("commit", subject, transaction.commit_async)
+        results = await self._ask("commit", subject, transaction.commit_async, Outcome.UNKNOWN)
         # kazoo returns errors instead of raising them. The root cause is the one that is neither
         # "rolled back because of a later one" nor "not tried because of an earlier one".
         for operation, result in zip(operations, results, strict=True):
@@ -265,10 +287,25 @@ class ZooKeeperStore:
     # -- one call -------------------------------------------------------------------------------
 
     async def _read(self, operation: str, path: str, send: Callable[[], IAsyncResult[T]]) -> T:
-        return await self._ask(operation, path, send, Outcome.NOT_DONE)
+        with self._telling(operation):
+            return await self._ask(operation, path, send, Outcome.NOT_DONE)
 
-    async def _change(self, operation: str, path: str, send: Callable[[], IAsyncResult[T]]) -> T:
-        return await self._ask(operation, path, send, Outcome.UNKNOWN)
+    @contextlib.contextmanager
+    def _telling(self, operation: str) -> Iterator[None]:
+        """Tell what becomes of a call."""
+        began_s = self._loop.time()
+        outcome = str(Outcome.UNKNOWN)
+        try:
+            yield
+            outcome = "ok"
+        except _ANSWERED:
+            outcome = "refused"
+            raise
+        except StoreError as error:
+            outcome = error.outcome
+            raise
+        finally:
+            self._on_call(operation, outcome, self._loop.time() - began_s)
 
     async def _ask(
         self,

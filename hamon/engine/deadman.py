@@ -47,6 +47,11 @@ class DeadMan:
         """Note that the loop came round."""
         self._seen_s = self._now_s()
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether the loop has been away for longer than it may."""
+        return self._thread.is_alive() and self._now_s() - self._seen_s > self._limit_s
+
     def stop(self) -> None:
         """Watch no more. Idempotent."""
         self._stopped.set()

@@ -42,9 +42,6 @@ READY_TIMEOUT_S = 2.0
 Devices = Mapping[HostName, Mapping[str, FenceDevice]]
 """The fence devices by host and name."""
 
-Observed = Callable[[HostName, str, ShotOutcome, float], None]
-"""Called when a shot ended: host, kind of device, outcome, seconds it took."""
-
 
 class Executor:
     """Carries out decisions of one controller.
@@ -56,7 +53,7 @@ class Executor:
         wake: makes the loop come round.
         lease_s: the L of DESIGN rule 4.
         look_timeout_s: longest wait for one power reading.
-        on_shot: told of each shot that ended, for metrics.
+        on_change: told of each change that is durable, for metrics.
         probe: asks guests that others wait for.
         cloud: the calls to Nova, None: there is no Nova.
     """
@@ -70,7 +67,7 @@ class Executor:
         *,
         lease_s: float,
         look_timeout_s: float,
-        on_shot: Observed,
+        on_change: Callable[[Change], None],
         probe: Probe,
         cloud: CloudCalls | None = None,
     ) -> None:
@@ -80,7 +77,7 @@ class Executor:
         self._wake = wake
         self._lease_s = lease_s
         self._look_timeout_s = look_timeout_s
-        self._on_shot = on_shot
+        self._on_change = on_change
         self._probe = probe
         self._cloud = cloud
         self._looking: set[tuple[HostName, str]] = set()
@@ -127,7 +124,7 @@ class Executor:
                 self._in_doubt[change.subject, change.reason.code] = change
             return False
         self._in_doubt.pop((change.subject, change.reason.code), None)
-        _tell(change)
+        self._tell(change)
         return True
 
     def tell_doubtful(self, cluster: Cluster) -> None:
@@ -141,7 +138,11 @@ class Executor:
                 continue
             del self._in_doubt[key]
             if is_made:
-                _tell(change)
+                self._tell(change)
+
+    def _tell(self, change: Change) -> None:
+        _log.info(change.reason.code, subject=change.reason.subject, **change.reason.facts)
+        self._on_change(change)
 
     async def _record_and_act(self, intent: Intent, cluster: Cluster, epoch: Epoch) -> bool:
         sent_s = self._clock.now_s()
@@ -179,7 +180,6 @@ class Executor:
         self._spawn(self._shoot(shoot, device, start_by_s))
 
     async def _shoot(self, shoot: Shoot, device: FenceDevice, start_by_s: float) -> None:
-        started_s = self._clock.now_s()
         outcome = ShotOutcome.UNKNOWN
         try:
             result = await device.cut_power(start_by_s, shoot.deadline_s)
@@ -192,9 +192,7 @@ class Executor:
                 detail=result.detail,
             )
         finally:
-            ended_s = self._clock.now_s()
-            self._memory.shot_ended(shoot, outcome, ended_s)
-            self._on_shot(shoot.host, device.spec.kind, outcome, ended_s - started_s)
+            self._memory.shot_ended(shoot, outcome, self._clock.now_s())
             self._wake()
 
     def _start_power_on(self, order: PowerOn, *, start_by_s: float) -> None:
@@ -279,10 +277,6 @@ class Executor:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._cloud is not None:
             await self._cloud.close()
-
-
-def _tell(change: Change) -> None:
-    _log.info(change.reason.code, subject=change.reason.subject, **change.reason.facts)
 
 
 async def _sum(work: Sequence[Awaitable[int]]) -> int:

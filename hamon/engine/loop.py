@@ -48,11 +48,15 @@ PERIOD_MIN_S = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """One finished round, for metrics, the command line and tests."""
+    """One finished round, for metrics, the command line and tests.
+
+    ``lag_s``: how much later than due it began.
+    """
 
     view: ClusterView | None
     decision: Decision
     is_leading: bool
+    lag_s: float
     started_s: float
     ended_s: float
     written: int
@@ -111,6 +115,7 @@ class Engine:
         self._first_round: tuple[Epoch, float] | None = None
         self._is_rolled_back = False
         self._tick_due_s = 0.0
+        self._lag_s = 0.0
         self._storms_s: dict[str, float] = {}
         self._blind_since_s: dict[str, float] = {}
         self._stands_again_s = 0.0
@@ -184,7 +189,7 @@ class Engine:
         wake_at_s = self._clock.now_s()
         while True:
             started_s = self._clock.now_s()
-            self._health.came_round(min(wake_at_s, started_s))
+            self._lag_s = self._health.came_round(min(wake_at_s, started_s))
             try:
                 finished = await self._round(started_s)
             except DeposedError:
@@ -249,6 +254,7 @@ class Engine:
             view=view,
             decision=decision,
             is_leading=self._term is not None,
+            lag_s=self._lag_s,
             started_s=started_s,
             ended_s=self._clock.now_s(),
             written=written,

@@ -117,18 +117,18 @@ class Scheduler:
                 refused[wish.target] = "ComputeHostNotFound"
             names = [name for name in names if name == wish.target]
         for name in names:
-            why = self._refusal(wish, name)
+            why = self.refusal(wish, name)
             if why:
                 refused[name] = why
             else:
                 fitting.append(name)
         if not fitting:
             return Placement(guest=wish.guest, host=None, refused=refused)
-        best = max(fitting, key=lambda name: (*self._weight(name), name))
-        self._count(best, wish.entry)
+        best = max(fitting, key=lambda name: (*self.weight(name), name))
+        self.count(best, wish.entry)
         return Placement(guest=wish.guest, host=best, refused=refused)
 
-    def _refusal(self, wish: Wish, name: HostName) -> str:
+    def refusal(self, wish: Wish, name: HostName) -> str:
         """Name the first filter that refuses; empty: none does."""
         if name in wish.excluded:
             return wish.excluded[name]
@@ -182,12 +182,13 @@ class Scheduler:
             return f"anti-affinity {entry.anti_affinity}"
         return ""
 
-    def _weight(self, name: HostName) -> tuple[float, int]:
+    def weight(self, name: HostName) -> tuple[float, int]:
         """Prefer the most free RAM, then the fewest arrivals of this round (spread)."""
         load = self._loads[name]
         return (free_ram_mib(self._hosts[name], load, self._policy), -load.arriving)
 
-    def _count(self, name: HostName, entry: InventoryEntry) -> None:
+    def count(self, name: HostName, entry: InventoryEntry) -> None:
+        """Count a guest at a host, as if it were on its way there."""
         load = self._loads[name]
         self._loads[name] = replace(
             load,

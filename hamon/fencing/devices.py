@@ -27,7 +27,7 @@ from hamon.model.proof import Power, PowerReading
 from hamon.ports.clock import Clock
 from hamon.ports.fencing import FenceDevice, ShotResult
 from hamon.settings.files import check_authorities, check_program
-from hamon.settings.secrets import read_secret
+from hamon.settings.secrets import Password
 
 AGENT_FOLDERS = ("/usr/sbin", "/usr/bin")
 """Where fence-agents programs are; they are named without a path in the configuration."""
@@ -178,33 +178,6 @@ class TakingTurns:
         except TimeoutError:
             # Never given, so no failure of the device's: it is journalled anew (DESIGN rule 4).
             return ShotResult(outcome=ShotOutcome.LATE, detail="the device is busy")
-
-
-class Password:
-    """A password read from its file at each use, so that a rotated one counts at once (S22).
-
-    While the file cannot be used, the last good value is; a rotation that went wrong must not leave
-    hamon without fencing.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._last = ""
-
-    def __call__(self) -> str:
-        """Return the password, "" if the device has none.
-
-        Raises:
-            ConfigError: it has never been readable.
-        """
-        if not self._path:
-            return ""
-        try:
-            self._last = read_secret(self._path)
-        except ConfigError:
-            if not self._last:
-                raise
-        return self._last
 
 
 class DeviceBuilder:

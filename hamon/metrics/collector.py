@@ -5,6 +5,7 @@ So a host that was removed has no series left, and a controller that sees nothin
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,13 +13,17 @@ from dataclasses import dataclass
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from hamon.decide.tolerance import tolerable_failures
 from hamon.metrics import registry
 from hamon.metrics.registry import Metric
 from hamon.model.change import Decision
 from hamon.model.control import HoldKind
 from hamon.model.host import HostState
 from hamon.model.incident import MigrationStatus
+from hamon.model.policy import EvacuationPolicy
 from hamon.model.view import ClusterView, HostView
+
+TOLERABLE_PERIOD_S = 60.0
 
 NEVER_SEEN = "NONE"
 """State shown of a host that is enrolled and has never registered."""
@@ -29,6 +34,8 @@ COLLECTED: tuple[Metric, ...] = (
     registry.HOSTS_IN_MAINTENANCE,
     registry.ARMED,
     registry.FENCE_GOOD,
+    registry.EVIDENCE,
+    registry.TOLERABLE_FAILURES,
     registry.INCIDENTS_OPEN,
     registry.INCIDENTS_CONTRADICTED,
     registry.HOSTS_NOT_PROVEN,
@@ -59,9 +66,11 @@ class ClusterCollector(Collector):
     immutable value, so that no answer mixes two pictures.
     """
 
-    def __init__(self, policy_hash: str) -> None:
+    def __init__(self, policy_hash: str, policy: EvacuationPolicy) -> None:
         self.picture = Picture()
         self._policy_hash = policy_hash
+        self._policy = policy
+        self._tolerable: tuple[float, int] | None = None
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Name the metrics without a view, so that a name taken twice is refused at the start."""
@@ -74,8 +83,22 @@ class ClusterCollector(Collector):
         if picture.view is not None:
             yield from _of_view(picture.view, self._policy_hash)
             yield _fence_devices(picture.view, picture.epoch_s)
-        if picture.decision is not None:
-            yield from _of_decision(picture.decision)
+            yield _evidence(picture.view)
+        if picture.decision is None:
+            self._tolerable = None
+            return
+        yield from _of_decision(picture.decision)
+        if picture.view is not None and picture.view.cloud is None:
+            failures = self._tolerable_failures(picture.view, picture.decision)
+            yield _number(registry.TOLERABLE_FAILURES, failures)
+
+    def _tolerable_failures(self, view: ClusterView, decision: Decision) -> int:
+        """Count them anew once a minute: on the endpoint's thread, but the loop feels it."""
+        now_s = time.monotonic()
+        if self._tolerable is None or now_s - self._tolerable[0] >= TOLERABLE_PERIOD_S:
+            failures = tolerable_failures(view, self._policy, decision.holds)
+            self._tolerable = (now_s, failures)
+        return self._tolerable[1]
 
 
 def _of_view(view: ClusterView, policy_hash: str) -> Iterator[GaugeMetricFamily]:
@@ -123,6 +146,14 @@ def _fence_devices(view: ClusterView, epoch_s: float) -> GaugeMetricFamily:
         for device, check in sorted(host.device_checks.items()):
             good_s = 0.0 if check.good_s is None else epoch_s + check.good_s
             family.add_metric([name, device], good_s)
+    return family
+
+
+def _evidence(view: ClusterView) -> GaugeMetricFamily:
+    family = _family(registry.EVIDENCE)
+    counts = Counter((e.source, e.vote) for host in view.hosts.values() for e in host.evidence)
+    for (source, vote), count in sorted(counts.items()):
+        family.add_metric([source, vote], count)
     return family
 
 

@@ -36,6 +36,7 @@ class Metric:
 
 
 _SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_CALL_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
 _DEVICE_S = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0)
 _INCIDENT_S = (
     *(0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0, 45.0, 60.0),
@@ -74,7 +75,7 @@ LAST_TICK = Metric(
 TICK_LAG = Metric(
     name="hamon_tick_lag_seconds",
     kind=Kind.GAUGE,
-    meaning="How much later than wanted the last round began; beyond a limit nobody is convicted.",
+    meaning="How much later than due the last round began; beyond a limit nobody is convicted.",
 )
 SESSION_STATE = Metric(
     name="hamon_zookeeper_session_state",
@@ -82,40 +83,26 @@ SESSION_STATE = Metric(
     labels=("state",),
     meaning="1 for the state this controller's ZooKeeper session is in, 0 for the others.",
 )
-COMMIT_DURATION = Metric(
-    name="hamon_commit_duration_seconds",
-    kind=Kind.HISTOGRAM,
-    buckets=_SHORT_S,
-    meaning="How long ZooKeeper took to acknowledge a transaction.",
-)
-INTENTS_LATE = Metric(
-    name="hamon_intents_late_total",
-    kind=Kind.COUNTER,
-    meaning="Outside actions not started because their lease was over when they were recorded.",
-)
-PORT_ERRORS = Metric(
-    name="hamon_port_errors_total",
-    kind=Kind.COUNTER,
-    labels=("port", "outcome"),
-    meaning="Calls to outside systems that failed: not_done, or unknown.",
-)
 CALLS = Metric(
-    name="hamon_cloud_calls_total",
+    name="hamon_calls_total",
     kind=Kind.COUNTER,
-    labels=("operation", "outcome"),
-    meaning="Calls to Nova, by what was asked and what came of it; one may be several requests.",
+    labels=("system", "operation", "outcome"),
+    meaning=(
+        "Calls to ZooKeeper and Nova, by what was asked and what came of it: ok or done, refused,"
+        " not_done, unknown."
+    ),
 )
 CALL_DURATION = Metric(
-    name="hamon_cloud_call_duration_seconds",
+    name="hamon_call_duration_seconds",
     kind=Kind.HISTOGRAM,
-    labels=("operation",),
-    buckets=_DEVICE_S,
-    meaning="How long a call to Nova took.",
+    labels=("system", "operation"),
+    buckets=_CALL_S,
+    meaning="How long a call to ZooKeeper or Nova took; one may be several requests.",
 )
 STUCK_WORKERS = Metric(
-    name="hamon_port_stuck_workers",
+    name="hamon_stuck_workers",
     kind=Kind.GAUGE,
-    labels=("port",),
+    labels=("system",),
     meaning="Workers of an outside system that are past their deadline and still busy.",
 )
 
@@ -164,6 +151,21 @@ FENCE_GOOD = Metric(
     labels=("host", "device"),
     meaning="Unix time at which this controller last found a fence device good; 0: never.",
 )
+EVIDENCE = Metric(
+    name="hamon_evidence",
+    kind=Kind.GAUGE,
+    labels=("source", "vote"),
+    meaning="Votes on hosts that this controller holds now, by source and vote.",
+)
+TOLERABLE_FAILURES = Metric(
+    name="hamon_tolerable_host_failures",
+    kind=Kind.GAUGE,
+    meaning=(
+        "So many hosts could fail one after the other, those that carry most first, and every guest"
+        " that moves would find a place; more than 100 are not looked at. Told by the leader of a"
+        " libvirt cluster, at most a minute old."
+    ),
+)
 INCIDENTS_OPEN = Metric(
     name="hamon_incidents_open",
     kind=Kind.GAUGE,
@@ -201,6 +203,18 @@ POLICIES = Metric(
 
 # -- What became of failures (counted by the leader) -----------------------------------------------
 
+INCIDENTS = Metric(
+    name="hamon_incidents_total",
+    kind=Kind.COUNTER,
+    labels=("trigger",),
+    meaning="Incidents opened, by who opened them: detector, operator.",
+)
+CHANGES = Metric(
+    name="hamon_changes_total",
+    kind=Kind.COUNTER,
+    labels=("code",),
+    meaning="Changes recorded in ZooKeeper, by reason: what hamon thought and did.",
+)
 INCIDENT_PHASE = Metric(
     name="hamon_incident_phase_seconds",
     kind=Kind.HISTOGRAM,
@@ -220,8 +234,11 @@ MIGRATION_DURATION = Metric(
 MIGRATIONS_ENDED = Metric(
     name="hamon_migrations_ended_total",
     kind=Kind.COUNTER,
-    labels=("result",),
-    meaning="Migrations that ended: done, failed, error, stays.",
+    labels=("result", "reason"),
+    meaning=(
+        "Migrations that ended: done, failed, error, stays; and the code of the change that ended"
+        " them (other: another controller made it)."
+    ),
 )
 FENCES = Metric(
     name="hamon_fences_total",
@@ -249,7 +266,65 @@ KDUMP_DATAGRAMS = Metric(
     meaning="What arrived where crash notices are listened for: notice, malformed, unknown_sender.",
 )
 
+# -- An agent: its guests process -----------------------------------------------------------------
+
+AGENT_LAST_ROUND = Metric(
+    name="hamon_agent_last_round_timestamp_seconds",
+    kind=Kind.GAUGE,
+    meaning="Unix time at which the agent last read from ZooKeeper what it may do; 0: never.",
+)
+AGENT_IS_SHUT_OUT = Metric(
+    name="hamon_agent_is_shut_out",
+    kind=Kind.GAUGE,
+    meaning="1: this boot was given up for dead, and its guests are ended.",
+)
+AGENT_IS_SHADOW = Metric(
+    name="hamon_agent_is_shadow",
+    kind=Kind.GAUGE,
+    meaning="1: this host goes by shadow mode, and nothing is done here.",
+)
+AGENT_LIBVIRT = Metric(
+    name="hamon_agent_libvirt_healthy",
+    kind=Kind.GAUGE,
+    meaning="1: libvirt answered when it was asked last.",
+)
+AGENT_DOMAINS = Metric(
+    name="hamon_agent_domains",
+    kind=Kind.GAUGE,
+    labels=("state",),
+    meaning="Domains that libvirt has here, by state.",
+)
+AGENT_GRANTS = Metric(
+    name="hamon_agent_grants",
+    kind=Kind.GAUGE,
+    labels=("state",),
+    meaning="What the leader grants this host, by state; a guest that runs here has one running.",
+)
+AGENT_CHECKS_FAILED = Metric(
+    name="hamon_agent_check_failed",
+    kind=Kind.GAUGE,
+    labels=("check",),
+    meaning="1: a check of this host fails; 0: it passes, or is not known yet.",
+)
+AGENT_EVENTS = Metric(
+    name="hamon_agent_events_total",
+    kind=Kind.COUNTER,
+    labels=("event", "level"),
+    meaning="Lines of the agent's log, by event and level (info, warning, error).",
+)
+
+SHARED: tuple[Metric, ...] = (BUILD_INFO, SESSION_STATE, CALLS, CALL_DURATION, STUCK_WORKERS)
+"""What both daemon and agent serve."""
+
 ALL: tuple[Metric, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Metric)
 )
 """Every metric above, in its order."""
+
+OF_AGENT: tuple[Metric, ...] = (
+    *SHARED,
+    *(metric for metric in ALL if metric.name.startswith("hamon_agent_")),
+)
+OF_DAEMON: tuple[Metric, ...] = tuple(
+    metric for metric in ALL if metric in SHARED or metric not in OF_AGENT
+)

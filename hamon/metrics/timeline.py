@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hamon.model.incident import OPEN_MIGRATIONS, MigrationStatus
+from hamon.model.incident import OPEN_MIGRATIONS, MigrationStatus, Trigger
 from hamon.model.names import GuestId, IncidentId
 from hamon.model.proof import Vote
 from hamon.model.view import ClusterView, HostView, IncidentView
@@ -40,14 +40,22 @@ class PhaseReached:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentOpened:
+    """An incident was opened, by whom."""
+
+    trigger: Trigger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationEnded:
     """A migration left its open states. ``took_s``: since it was recorded; None: not seen."""
 
+    guest: GuestId
     result: MigrationStatus
     took_s: float | None
 
 
-Event = PhaseReached | MigrationEnded
+Event = PhaseReached | IncidentOpened | MigrationEnded
 
 
 @dataclass(slots=True)
@@ -83,6 +91,8 @@ class Timeline:
                     continue
                 course = self._begin(view, incident, now_s)
                 self._courses[name] = course
+                if self._has_seen_a_view:
+                    events.append(IncidentOpened(trigger=incident.record.value.trigger))
             if course.last is not incident:
                 events += _phases(course, view, incident, now_s)
                 events += _migrations(course, incident, now_s)
@@ -149,6 +159,6 @@ def _migrations(course: _Course, incident: IncidentView, now_s: float) -> Iterat
         elif guest in course.recorded_s:
             recorded_s = course.recorded_s.pop(guest)
             took_s = None if recorded_s is None else now_s - recorded_s
-            yield MigrationEnded(result=status, took_s=took_s)
+            yield MigrationEnded(guest=guest, result=status, took_s=took_s)
         elif guest not in before and not (is_first and course.began_s is None):
-            yield MigrationEnded(result=status, took_s=None)
+            yield MigrationEnded(guest=guest, result=status, took_s=None)

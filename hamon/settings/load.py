@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +14,13 @@ from hamon.model.policy import Policy
 from hamon.settings import arithmetic, fleet
 from hamon.settings.document import Document, validated
 from hamon.settings.hosts import HostEntry, load_hosts
+from hamon.settings.metrics import MetricsSettings
 from hamon.settings.nova import nova_settings
 from hamon.settings.schema import MainFile
-from hamon.settings.secrets import read_secret
+from hamon.settings.secrets import check_secret_file, read_secret
 from hamon.settings.values import (
     KdumpSettings,
     LogSettings,
-    MetricsSettings,
     NovaSettings,
     Settings,
     StorageSettings,
@@ -161,7 +162,14 @@ def _settings(
             heartbeat_period_s=file.storage.heartbeat_period_s,
             heartbeats={beat.name: Path(beat.path) for beat in file.storage.heartbeats},
         ),
-        metrics=MetricsSettings(address=address, port=port),
+        metrics=MetricsSettings(
+            address=address,
+            port=port,
+            certificate_file=_beside_if(path, file.metrics.certificate_file),
+            key_file=_beside_if(path, file.metrics.key_file),
+            username=file.metrics.username,
+            password_file=_beside_if(path, file.metrics.password_file),
+        ),
         kdump=KdumpSettings(address=kdump_address, port=kdump_port),
         log=LogSettings(level=file.log.level, format=file.log.format),
         policy=policy,
@@ -184,6 +192,35 @@ def _own_problems(document: Document, settings: Settings) -> Iterator[ConfigErro
         read_secret(str(settings.zookeeper.password_file))
     except ConfigError as error:
         yield document.error(("zookeeper", "password_file"), str(error))
+    yield from _metrics_problems(document, settings.metrics)
+
+
+def _metrics_problems(document: Document, metrics: MetricsSettings) -> Iterator[ConfigError]:
+    pairs = (
+        ("certificate_file", metrics.certificate_file, "key_file", metrics.key_file),
+        ("username", metrics.username, "password_file", metrics.password_file),
+    )
+    for one, first, other, second in pairs:
+        if bool(first) != bool(second):
+            missing, there = (other, one) if first else (one, other)
+            yield document.error(("metrics", missing), f"is missing: {there} needs it")
+    if metrics.password_file is not None:
+        try:
+            read_secret(str(metrics.password_file))
+        except ConfigError as error:
+            yield document.error(("metrics", "password_file"), str(error))
+    if metrics.username and metrics.certificate_file is None and not _is_here(metrics.address):
+        why = "is missing: without encryption everybody on the way reads the password"
+        yield document.error(("metrics", "certificate_file"), why)
+    if metrics.certificate_file is not None and metrics.key_file is not None:
+        try:
+            check_secret_file(str(metrics.key_file))
+        except ConfigError as error:
+            yield document.error(("metrics", "key_file"), str(error))
+
+
+def _is_here(address: str) -> bool:
+    return not address or ipaddress.ip_address(address).is_loopback
 
 
 def _twins(document: Document, file: MainFile) -> Iterator[ConfigError]:
@@ -206,6 +243,10 @@ def _place(listen: str) -> tuple[str, int]:
 
 def _machine_name() -> str:
     return socket.gethostname().lower()
+
+
+def _beside_if(path: Path, written: str) -> Path | None:
+    return _beside(path, written) if written else None
 
 
 def _beside(path: Path, written: str) -> Path:

@@ -190,6 +190,11 @@ class MetricsTable(Table):
     """``[metrics]``."""
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9731"
+    certificate_file: Line = ""
+    key_file: Line = ""
+    # A colon would end it where it is sent.
+    username: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]{0,128}$")] = ""
+    password_file: Line = ""
 
 
 class KdumpTable(Table):

@@ -39,6 +39,33 @@ def read_secret(path: str) -> str:
     return value
 
 
+class Password:
+    """A password read from its file at each use, so that a rotated one counts at once (S22).
+
+    While the file cannot be used, the last good value is; a rotation that went wrong must not leave
+    hamon without its fence devices, or Prometheus without its metrics.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._last = ""
+
+    def __call__(self) -> str:
+        """Return the password, "" if the device has none.
+
+        Raises:
+            ConfigError: it has never been readable.
+        """
+        if not self._path:
+            return ""
+        try:
+            self._last = read_secret(self._path)
+        except ConfigError:
+            if not self._last:
+                raise
+        return self._last
+
+
 def keep_out_of_logs(path: str, value: str) -> None:
     """Have a secret taken out of every log line from now on. Idempotent.
 

@@ -13,6 +13,7 @@ from hamon.logs import LogFormat, LogLevel
 from hamon.model.host import HostSpec
 from hamon.model.names import ControllerId
 from hamon.model.policy import Policy
+from hamon.settings.metrics import MetricsSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +95,6 @@ class StorageSettings:
 
     heartbeat_period_s: float = 1.0
     heartbeats: Mapping[str, Path] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsSettings:
-    """Where metrics are served; ``address`` is empty when they are not."""
-
-    address: str
-    port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

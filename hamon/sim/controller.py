@@ -285,7 +285,7 @@ class SimulatedController:
                 wake.set,
                 lease_s=policy.fencing.lease_s,
                 look_timeout_s=policy.detection.look_timeout_s,
-                on_shot=lambda _host, _kind, _outcome, _duration_s: None,
+                on_change=lambda _change: None,
                 probe=SimulatedProbe(world.network, self.name),
                 cloud=cloud,
             ),

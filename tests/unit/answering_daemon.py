@@ -144,6 +144,7 @@ def round_over(view: ClusterView, *, is_leading: bool = True, policy: Policy = P
         view=view,
         decision=decide(view, policy, NOW_S) if is_leading else Decision(),
         is_leading=is_leading,
+        lag_s=0.0,
         started_s=NOW_S,
         ended_s=NOW_S,
         written=0,

@@ -17,8 +17,8 @@ from hamon.engine.memory import Memory
 from hamon.engine.observing import Observer
 from hamon.engine.ports import Witness
 from hamon.engine.reporting import Reporter
+from hamon.model.change import Change
 from hamon.model.host import HostSpec
-from hamon.model.incident import ShotOutcome
 from hamon.model.names import ControllerId, HostName
 from hamon.model.policy import Policy
 from hamon.ports.store import SetData
@@ -131,7 +131,7 @@ class Controller:
         self.wake = asyncio.Event()
         self.memory = Memory()
         self.highest = HighestSeen()
-        self.shots: list[tuple[HostName, str, ShotOutcome]] = []
+        self.changes: list[Change] = []
         self.rounds: list[Round] = []
         self.policy = Policy()
         self.network = SimulatedNetwork(self.clock)
@@ -156,7 +156,7 @@ class Controller:
             self.wake.set,
             lease_s=self.policy.fencing.lease_s,
             look_timeout_s=1.0,
-            on_shot=lambda host, kind, outcome, _: self.shots.append((host, kind, outcome)),
+            on_change=self.changes.append,
             probe=SimulatedProbe(self.network, name),
         )
         self.engine = Engine(

@@ -131,6 +131,21 @@ links = ["bond0", "br-tenant"]
         ),
         ("[planes]", "[storage]\nheartbeat_late_s = 2\n[planes]", "storage.heartbeat_late_s"),
         ("[planes]", '[checks]\nlinks = ["../x"]\n[planes]', "checks.links"),
+        ("[planes]", '[metrics]\nlisten = "9732"\n[planes]', "metrics.listen"),
+        ("[planes]", '[metrics]\nlisten = "127.0.0.1:99999"\n[planes]', "metrics.listen"),
+        ("[planes]", '[metrics]\nlisten = "host:9732"\n[planes]', "metrics.listen"),
+        ("[planes]", '[metrics]\nkey_file = "/k"\n[planes]', "metrics.certificate_file"),
+        ("[planes]", '[metrics]\nusername = "u"\n[planes]', "metrics.password_file"),
+        (
+            "[planes]",
+            '[metrics]\nlisten = "0.0.0.0:9732"\nusername = "u"\npassword_file = "/p"\n[planes]',
+            "metrics.certificate_file",
+        ),
+        (
+            "[planes]",
+            '[metrics]\nusername = "a:b"\npassword_file = "/p"\n[planes]',
+            "metrics.username",
+        ),
     ],
 )
 def test_config__wrong__is_refused_with_its_key(

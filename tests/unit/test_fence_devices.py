@@ -10,7 +10,7 @@ import pytest
 
 from hamon.clock import SystemClock
 from hamon.errors import ConfigError, FenceError
-from hamon.fencing.devices import DeviceBuilder, Password, TakingTurns, Turns
+from hamon.fencing.devices import DeviceBuilder, TakingTurns, Turns
 from hamon.fencing.fence_agent import AgentMetadata, FenceAgentDevice, agent_options, read_metadata
 from hamon.fencing.program import Ending, ProgramResult
 from hamon.model.host import FenceDeviceSpec, HostSpec
@@ -18,6 +18,7 @@ from hamon.model.incident import ShotOutcome
 from hamon.model.names import host_name
 from hamon.model.proof import Power, PowerReading
 from hamon.ports.fencing import ShotResult
+from hamon.settings.secrets import Password
 
 CLOCK = SystemClock()
 WITHIN_S = 10.0

@@ -1,21 +1,16 @@
 """Metrics: bounded, documented, gone with what they describe, and counted once."""
 
-import socket
-import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from hamon.errors import ConfigError, Outcome, StoreError
 from hamon.metrics.collector import COLLECTED
 from hamon.metrics.document import rendered
-from hamon.metrics.endpoint import Endpoint
 from hamon.metrics.instruments import Instruments
-from hamon.metrics.registry import ALL, HOST_STATE, HOSTS, Kind, Metric
-from hamon.model.change import Decision, Versioned
+from hamon.metrics.registry import ALL, HOST_STATE, HOSTS, OF_DAEMON, Kind, Metric
+from hamon.model.change import Change, Decision, Update, Versioned, migration_of
 from hamon.model.control import Control, Hold, HoldKind
 from hamon.model.guest import PowerState
 from hamon.model.host import HostGuard, HostRecord, HostSpec, HostState, Right
@@ -27,6 +22,7 @@ from hamon.model.incident import (
     Trigger,
 )
 from hamon.model.names import ControllerId, Epoch, GuestId, HostName, IncidentId
+from hamon.model.policy import EvacuationPolicy
 from hamon.model.proof import Evidence, Power, Source, Vote
 from hamon.model.reason import reason
 from hamon.model.view import (
@@ -43,6 +39,8 @@ A, B = HostName("compute-a"), HostName("compute-b")
 GUEST = GuestId("00000000-0000-0000-0000-000000000001")
 INCIDENT = IncidentId("compute-a-1")
 ME = ControllerId("controller-1")
+DONE = {"result": "done", "reason": "other"}
+COMPLETED = {"result": "completed", "reason": "other"}
 
 
 def host(name: HostName, state: HostState | None, lost_s: float | None = None) -> HostView:
@@ -105,7 +103,9 @@ def registry() -> CollectorRegistry:
 @pytest.fixture
 def instruments(registry: CollectorRegistry) -> Instruments:
     """Give the instruments of a leader."""
-    instruments = Instruments(registry, version="1.2.3", policy_hash="p1")
+    instruments = Instruments(
+        registry, version="1.2.3", policy_hash="p1", evacuation=EvacuationPolicy()
+    )
     instruments.observe_leadership(Epoch(3))
     return instruments
 
@@ -130,7 +130,7 @@ def test_registry__every_declared_metric__is_served_and_no_other(
         if family.name.startswith("hamon_")
     }
 
-    assert served == {(metric.name, str(metric.kind)) for metric in ALL}
+    assert served == {(metric.name, str(metric.kind)) for metric in OF_DAEMON}
 
 
 @pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
@@ -294,10 +294,8 @@ def test_incident__from_first_silence_to_return__each_phase_is_timed_once(
         "returned": 100.0,
     }
     assert expected == phase_seconds(registry)
-    assert registry.get_sample_value("hamon_migrations_ended_total", {"result": "done"}) == 1
-    assert (
-        registry.get_sample_value("hamon_migrations_ended_total", {"result": "completed"}) is None
-    )
+    assert registry.get_sample_value("hamon_migrations_ended_total", DONE) == 1
+    assert registry.get_sample_value("hamon_migrations_ended_total", COMPLETED) is None
     assert registry.get_sample_value("hamon_migration_duration_seconds_sum") == 2.0
 
 
@@ -311,7 +309,7 @@ def test_incident__open_before_this_controller_watched__is_not_timed(
     instruments.observe_view(view(host(A, HostState.EVACUATED), of=done), now_s=6)
 
     assert phase_seconds(registry) == {}
-    assert registry.get_sample_value("hamon_migrations_ended_total", {"result": "done"}) == 1
+    assert registry.get_sample_value("hamon_migrations_ended_total", DONE) == 1
     assert registry.get_sample_value("hamon_migration_duration_seconds_count") == 0
 
 
@@ -324,21 +322,19 @@ def test_incident__ended_before_this_controller_watched__is_no_news(
     completed = incident("convicted", status=MigrationStatus.COMPLETED, closed=True)
     instruments.observe_view(view(host(A, HostState.UP), of=completed), now_s=6)
 
-    assert registry.get_sample_value("hamon_migrations_ended_total", {"result": "done"}) is None
-    assert (
-        registry.get_sample_value("hamon_migrations_ended_total", {"result": "completed"}) is None
-    )
+    assert registry.get_sample_value("hamon_migrations_ended_total", DONE) is None
+    assert registry.get_sample_value("hamon_migrations_ended_total", COMPLETED) is None
 
 
 def test_incident__seen_by_a_standby__is_not_counted(registry: CollectorRegistry) -> None:
     """Otherwise the sum over controllers would count everything as often as there are some."""
-    standby = Instruments(registry, version="1", policy_hash="")
+    standby = Instruments(registry, version="1", policy_hash="", evacuation=EvacuationPolicy())
     standby.observe_view(view(host(A, HostState.UP)), now_s=1)
     done = incident("convicted", status=MigrationStatus.DONE)
     standby.observe_view(view(host(A, HostState.EVACUATING), of=done), now_s=2)
 
     assert phase_seconds(registry) == {}
-    assert registry.get_sample_value("hamon_migrations_ended_total", {"result": "done"}) is None
+    assert registry.get_sample_value("hamon_migrations_ended_total", DONE) is None
 
 
 def test_policies__controllers_that_differ__are_counted(
@@ -358,13 +354,11 @@ def test_policies__controllers_that_differ__are_counted(
 def test_actions__each__reaches_its_series(
     registry: CollectorRegistry, instruments: Instruments
 ) -> None:
-    """Shots, readings, commits, errors, workers, session: by kind and outcome."""
+    """Shots, readings, calls, workers, lag, session: by kind and outcome."""
     instruments.observe_shot("ipmi", ShotOutcome.DONE, duration_s=2.5)
     instruments.count_reading("ipmi", Power.OFF)
-    instruments.observe_commit(0.02)
-    instruments.count_late_intent()
-    instruments.count_port_error(StoreError("store", "commit", "/x", Outcome.UNKNOWN, "lost"))
-    instruments.observe_stuck_workers("power", 2)
+    instruments.observe_call("zookeeper", "commit", "ok", 0.02)
+    instruments.watch_stuck_workers("nova", lambda: 2)
     instruments.observe_lag(0.3)
     instruments.observe_session(SessionState.SUSPENDED)
 
@@ -372,47 +366,70 @@ def test_actions__each__reaches_its_series(
         ("hamon_fences_total", {"kind": "ipmi", "result": "done"}, 1),
         ("hamon_fence_duration_seconds_sum", {"kind": "ipmi"}, 2.5),
         ("hamon_power_readings_total", {"kind": "ipmi", "power": "off"}, 1),
-        ("hamon_commit_duration_seconds_sum", {}, 0.02),
-        ("hamon_intents_late_total", {}, 1),
-        ("hamon_port_errors_total", {"port": "store", "outcome": "unknown"}, 1),
+        (
+            "hamon_calls_total",
+            {"system": "zookeeper", "operation": "commit", "outcome": "ok"},
+            1,
+        ),
+        (
+            "hamon_call_duration_seconds_sum",
+            {"system": "zookeeper", "operation": "commit"},
+            0.02,
+        ),
         ("hamon_tick_lag_seconds", {}, 0.3),
-        ("hamon_port_stuck_workers", {"port": "power"}, 2),
+        ("hamon_stuck_workers", {"system": "nova"}, 2),
         ("hamon_zookeeper_session_state", {"state": "suspended"}, 1),
         ("hamon_zookeeper_session_state", {"state": "connected"}, 0),
     ):
         assert (name, value) == (name, registry.get_sample_value(name, labels))
 
 
-@pytest.fixture
-def endpoint(registry: CollectorRegistry) -> Iterator[Endpoint]:
-    """Serve the registry on loopback."""
-    endpoint = Endpoint(registry, "127.0.0.1", 0, config_path="hamon.toml")
-    yield endpoint
-    endpoint.close()
-
-
-def test_endpoint__asked__answers_with_the_metrics(
-    endpoint: Endpoint, instruments: Instruments
+def test_migration__ended_by_a_change_of_this_controller__tells_its_reason(
+    registry: CollectorRegistry, instruments: Instruments
 ) -> None:
-    """Prometheus gets the text format."""
-    instruments.observe_leadership(Epoch(4))
-    url = f"http://127.0.0.1:{endpoint.port}/metrics"
+    """Result and reason: the code of the change that ended it, once."""
+    accepted = incident("convicted", status=MigrationStatus.ACCEPTED)
+    instruments.observe_view(view(host(A, HostState.EVACUATING), of=accepted), now_s=5)
+    done = incident("convicted", "evacuated", status=MigrationStatus.DONE)
+    record = done.migrations[GUEST].record.value
+    write = Update(key=migration_of(INCIDENT, GUEST), version=0, value=record)
+    change = Change(subject=GUEST, reason=reason("guest_evacuated", GUEST), operations=(write,))
 
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        text = answer.read().decode()
+    instruments.observe_change(change)
+    instruments.observe_view(view(host(A, HostState.EVACUATED), of=done), now_s=6)
 
-    assert 'hamon_build_info{python="' in text
-    assert "hamon_is_leader 1.0" in text
+    labels = {"result": "done", "reason": "guest_evacuated"}
+    assert registry.get_sample_value("hamon_migrations_ended_total", labels) == 1
+    assert registry.get_sample_value("hamon_changes_total", {"code": "guest_evacuated"}) == 1
 
 
-def test_endpoint__port_taken__says_which(registry: CollectorRegistry) -> None:
-    """A second daemon on one machine fails with the key to change, not with a traceback."""
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
+def test_incident__opened_while_this_controller_leads__is_counted_once(
+    registry: CollectorRegistry, instruments: Instruments
+) -> None:
+    """By who opened it; those that were open before are no news."""
+    instruments.observe_view(view(host(A, HostState.UP)), now_s=1)
+    for now_s in (2, 3):
+        of = incident("convicted")
+        instruments.observe_view(view(host(A, HostState.FENCING), of=of), now_s=now_s)
 
-        with pytest.raises(ConfigError, match=f"metrics.listen: .*{port}.* in use") as caught:
-            Endpoint(registry, "127.0.0.1", port, config_path="hamon.toml")
+    assert registry.get_sample_value("hamon_incidents_total", {"trigger": "detector"}) == 1
 
-    assert caught.value.path == "hamon.toml"
+
+def test_evidence__of_all_hosts__is_counted_by_source_and_vote(
+    registry: CollectorRegistry, instruments: Instruments
+) -> None:
+    """What the controller knows by, at a glance."""
+    vote = Evidence(
+        source=Source.ECHO,
+        subject="management",
+        vote=Vote.SILENT,
+        observed_s=0,
+        changed_s=0,
+        observer=ME,
+    )
+    seen = [replace(host(name, HostState.UP), evidence=(vote,)) for name in (A, B)]
+
+    instruments.observe_view(view(*seen), now_s=1)
+
+    labels = {"source": "echo", "vote": "silent"}
+    assert registry.get_sample_value("hamon_evidence", labels) == 2

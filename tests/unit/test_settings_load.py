@@ -168,6 +168,24 @@ def test_check__arithmetic_that_fails__shows_key_value_and_sum(
         ('[log]\nlevel = "loud"\n', ["log.level"]),
         ('[metrics]\nlisten = "9731"\n', ["metrics.listen", "write host:port"]),
         (
+            '[metrics]\ncertificate_file = "metrics.pem"\n',
+            ["metrics.key_file", "is missing: certificate_file needs it"],
+        ),
+        (
+            '[metrics]\npassword_file = "secret"\n',
+            ["metrics.username", "is missing: password_file needs it"],
+        ),
+        (
+            '[metrics]\nlisten = "0.0.0.0:9731"\nusername = "u"\npassword_file = "secret"\n',
+            ["metrics.certificate_file", "everybody on the way reads the password"],
+        ),
+        ('[metrics]\nusername = "a:b"\npassword_file = "secret"\n', ["metrics.username"]),
+        ('[metrics]\nusername = "u"\npassword_file = "gone"\n', ["metrics.password_file"]),
+        (
+            '[metrics]\ncertificate_file = "secret"\nkey_file = "hamon.toml"\n',
+            ["metrics.key_file", "lets others at this secret"],
+        ),
+        (
             '[[storage.heartbeats]]\nname = "nfs1"\npath = "beats"\n',
             ["storage.heartbeats.0.path", "write an absolute path"],
         ),

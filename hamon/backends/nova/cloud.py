@@ -58,6 +58,11 @@ class NovaCloud:
         """See ``ports.Cloud``."""
         await self._connection.renew_token()
 
+    @property
+    def stuck(self) -> int:
+        """How many calls are past their deadline and have not come back."""
+        return self._connection.stuck
+
     def close(self) -> None:
         """Begin no more calls. Idempotent."""
         self._connection.close()

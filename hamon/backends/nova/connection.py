@@ -118,6 +118,7 @@ class Connection:
         self._settings = settings
         self._access = access(settings)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="nova")
+        self._stuck = 0
         self._lease = _Lease()
         # requests keeps ten connections by default, and throws away what does not fit.
         http = requests.Session()
@@ -207,6 +208,17 @@ class Connection:
         found: Mapping[str, Any] = answer.json()
         return found
 
+    @property
+    def stuck(self) -> int:
+        """How many calls are past their deadline and have not come back."""
+        return self._stuck
+
+    def _came_back(self, future: asyncio.Future[T]) -> None:
+        """Take the outcome of a call that nobody waits for any more."""
+        self._stuck -= 1
+        if not future.cancelled():
+            future.exception()
+
     def close(self) -> None:
         """Begin no more calls; one that is stuck ends with the process. Idempotent."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -251,7 +263,8 @@ class Connection:
         future = asyncio.get_running_loop().run_in_executor(self._threads, work_in_time)
         done, _ = await asyncio.wait({future}, timeout=self._settings.call_timeout_s)
         if not done:
-            future.add_done_callback(_look_at)
+            self._stuck += 1
+            future.add_done_callback(self._came_back)
             why = f"no answer within {self._settings.call_timeout_s:g} s"
             raise CloudUnavailableError("cloud", operation, target, outcome, why)
         try:
@@ -319,9 +332,3 @@ def translated(error: Exception, operation: str, target: str, outcome: Outcome) 
     kinds: dict[int, type[CloudRefusedError]] = {404: CloudMissingError, 409: CloudConflictError}
     kind = kinds.get(code, CloudRefusedError)
     return kind("cloud", operation, target, Outcome.NOT_DONE, why)
-
-
-def _look_at(future: asyncio.Future[T]) -> None:
-    """Take the outcome of a call that nobody waits for any more."""
-    if not future.cancelled():
-        future.exception()
