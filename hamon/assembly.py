@@ -17,11 +17,11 @@ from prometheus_client import CollectorRegistry
 
 from hamon import __version__
 from hamon.clock import SystemClock
-from hamon.coordination.access import CONTROLLERS_USER, Identities
+from hamon.coordination.access import Identities
 from hamon.coordination.cluster import ZooKeeperCluster
 from hamon.coordination.election import Election
 from hamon.coordination.highest import HighestSeen
-from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
+from hamon.coordination.zookeeper import ZooKeeperStore
 from hamon.detector.knocking import Knocker, KnockingPace
 from hamon.detector.probe import TcpProbe
 from hamon.engine.cloud_calls import CloudCalls
@@ -40,6 +40,7 @@ from hamon.engine.observing import Observer
 from hamon.engine.outside import Outside
 from hamon.engine.ports import Witness
 from hamon.engine.reporting import Reporter
+from hamon.ensemble import chroot_of, controllers_identity, store_settings
 from hamon.errors import ConfigError, RequestRefusedError
 from hamon.evacuator.cloud.pacing import Pace
 from hamon.exposition import serve_metrics
@@ -52,7 +53,6 @@ from hamon.model.readings import identity_of
 from hamon.model.view import ClusterView
 from hamon.ports.store import SessionState
 from hamon.service_manager import notify
-from hamon.settings.secrets import read_secret, zookeeper_digest
 from hamon.settings.values import Settings
 from hamon.witnesses import watch_all, witnesses_of
 
@@ -66,31 +66,6 @@ ROUND_DEADLINE_S = 5.0
 
 STALLED_ROUNDS = 3
 """After this many deadlines without a finished round the daemon ends itself (DESIGN §3)."""
-
-
-def chroot_of(cluster: str) -> str:
-    """Return the ZooKeeper path below which a cluster's znodes live."""
-    return f"/hamon/{cluster}"
-
-
-def store_settings(settings: Settings, chroot: str) -> StoreSettings:
-    """Return how this controller connects to ZooKeeper.
-
-    Raises:
-        ConfigError: the password file cannot be used.
-    """
-    return StoreSettings(
-        servers=settings.zookeeper.servers,
-        chroot=chroot,
-        session_timeout_s=settings.zookeeper.session_timeout_s,
-        user=CONTROLLERS_USER,
-        password=read_secret(str(settings.zookeeper.password_file)),
-    )
-
-
-def controllers_digest(settings: Settings) -> str:
-    """Return the digest of the controllers' identity."""
-    return zookeeper_digest(CONTROLLERS_USER, read_secret(str(settings.zookeeper.password_file)))
 
 
 class Daemon:
@@ -161,8 +136,10 @@ class Daemon:
         )
         store.on_state(self._session_changed)
         stack.push_async_callback(store.close)
-        digest = controllers_digest(settings)
-        cluster = ZooKeeperCluster(store, self._clock, settings.controller, settings.hosts, digest)
+        identity = controllers_identity(settings)
+        cluster = ZooKeeperCluster(
+            store, self._clock, settings.controller, settings.hosts, identity
+        )
         stack.push_async_callback(cluster.stop)
         cloud = self._cloud()
         witnesses = await witnesses_of(
@@ -171,7 +148,7 @@ class Daemon:
         checks = self._checks(devices)
         outside = Outside(self._clock, cloud.picture if cloud is not None else None, checks)
         engine = self._engine(
-            store, cluster, devices, cloud, witnesses, Identities(controllers=digest), outside
+            store, cluster, devices, cloud, witnesses, Identities(controllers=identity), outside
         )
         stack.push_async_callback(engine.close)
         # Before ZooKeeper is reached, so that whoever asks is told that it is not.

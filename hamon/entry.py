@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from hamon.assembly import SOCKET_NAME, Daemon, chroot_of, controllers_digest, store_settings
+from hamon.assembly import SOCKET_NAME, Daemon
 from hamon.coordination.access import Identities
 from hamon.coordination.bootstrap import bootstrap, remove_host
 from hamon.coordination.zookeeper import ZooKeeperStore
+from hamon.ensemble import chroot_of, controllers_identity, store_settings
 from hamon.errors import HamonError
 from hamon.model.names import ControllerId, HostName
 from hamon.service_manager import notify
@@ -139,7 +140,7 @@ def run_bootstrap(settings: Settings) -> None:
         store = ZooKeeperStore(store_settings(settings, "/"))
         await store.start(timeout_s=4 * settings.zookeeper.session_timeout_s)
         try:
-            identities = Identities(controllers=controllers_digest(settings))
+            identities = Identities(controllers=controllers_identity(settings))
             await bootstrap(store, chroot_of(settings.cluster), identities)
         finally:
             await store.close()

@@ -15,7 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-CLASSPATH = "/etc/zookeeper/conf_example:/usr/share/java/zookeeper.jar"
+from lab.authority import Authority
+
+JARS = ("zookeeper", "netty-codec", "netty-all")
+"""ZooKeeper's, and what its Debian package leaves out of the class path that TLS needs."""
+
+CLASSPATH = ":".join(["/etc/zookeeper/conf_example", *(f"/usr/share/java/{j}.jar" for j in JARS)])
 JAVA_OPTIONS = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 READY_WITHIN_S = 60.0
 LOOPBACK = "127.0.0.1"
@@ -24,9 +29,10 @@ LOOPBACK = "127.0.0.1"
 class Server:
     """One server process."""
 
-    def __init__(self, folder: Path, client_port: int) -> None:
+    def __init__(self, folder: Path, client_port: int, secure_port: int) -> None:
         self.folder = folder
         self.address = f"{LOOPBACK}:{client_port}"
+        self.secure_address = f"{LOOPBACK}:{secure_port}"
         self._port = client_port
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -81,11 +87,15 @@ class Ensemble:
         size: number of servers; 1 is a standalone one.
         tick_ms: ``tickTime``; sessions last between 2 and 20 of them.
         sync_limit: ticks that a follower may lag behind.
+        authority: issues the servers' certificates; they then serve TLS as well, to clients that
+            have one of its own. None: they do not.
     """
 
-    def __init__(self, size: int, tick_ms: int, sync_limit: int = 4) -> None:
+    def __init__(
+        self, size: int, tick_ms: int, sync_limit: int = 4, authority: Authority | None = None
+    ) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="hamon-zookeeper-"))
-        ports = _free_ports(3 * size)
+        ports = _free_ports(4 * size)
         peers = "".join(
             f"server.{number + 1}={LOOPBACK}:{ports[size + number]}:{ports[2 * size + number]}\n"
             for number in range(size)
@@ -101,7 +111,9 @@ class Ensemble:
                 "4lw.commands.whitelist=*\nadmin.enableServer=false\nmaxClientCnxns=0\n"
                 "forceSync=no\n" + (peers if size > 1 else "")
             )
-            self.servers.append(Server(folder, ports[number]))
+            if authority is not None:
+                _secure(folder, authority, ports[3 * size + number])
+            self.servers.append(Server(folder, ports[number], ports[3 * size + number]))
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -122,6 +134,22 @@ class Ensemble:
         for server in self.servers:
             server.stop()
         shutil.rmtree(self._root)
+
+
+def _secure(folder: Path, authority: Authority, port: int) -> None:
+    """Have a server serve TLS to clients that show a certificate."""
+    certificate, key = authority.issue(f"zookeeper-{folder.name}", LOOPBACK)
+    keystore = folder / "keystore.pem"
+    keystore.write_text(key.read_text() + certificate.read_text())
+    with (folder / "zoo.cfg").open("a") as config:
+        config.write(
+            f"secureClientPort={port}\nsecureClientPortAddress={LOOPBACK}\n"
+            "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n"
+            "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider\n"
+            f"ssl.keyStore.location={keystore}\nssl.keyStore.type=PEM\n"
+            f"ssl.trustStore.location={authority.certificate}\nssl.trustStore.type=PEM\n"
+            "ssl.clientAuth=need\n"
+        )
 
 
 def _free_ports(count: int) -> list[int]:

@@ -15,7 +15,15 @@ from pathlib import Path
 from uuid import UUID
 
 from hamon.agent.config_keys import ConfigKeys
-from hamon.agent.guarded_heartbeat import WatchdogSettings, beat_period_s
+from hamon.agent.config_tables import (
+    PORT_MAX,
+    LoginConfig,
+    WatchdogConfig,
+    check_watchdog,
+    login_of,
+    metrics_of,
+    watchdog_of,
+)
 from hamon.agent.permits import HostFolders
 from hamon.errors import ConfigError
 from hamon.model.names import BootId, HostName, host_name, is_name
@@ -28,23 +36,11 @@ HEARTBEAT_PERIODS_MIN = 3
 HEARTBEAT_PERIOD_MAX_S = 10.0
 """No controller would call a host alive by a rarer one, and its writer would be taken for stuck."""
 
-PORT_MAX = 65535
 PRODUCT_UUID_FILE = Path("/sys/class/dmi/id/product_uuid")
 _SERVER = re.compile(r"\[?[A-Za-z0-9.:-]+\]?:[0-9]{1,5}")
 _LINK = re.compile(r"[^/\s]{1,15}")
 """What Linux takes for the name of a network interface."""
-_DIGEST = re.compile(r"controllers:[A-Za-z0-9+/]{27}=")
-_WATCHDOG = re.compile(r"/dev/watchdog[0-9]+")
 _HOST_UUID = re.compile(r'^\s*host_uuid\s*=\s*"([^"]+)"', re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchdogConfig:
-    """Which watchdog is used, and how; see config/agent.toml."""
-
-    device: Path
-    settings: WatchdogSettings
-    allow_soft: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +57,7 @@ class AgentConfig:
     servers: tuple[str, ...]
     session_timeout_s: float
     connect_timeout_s: float
-    password_file: Path
-    controllers_digest: str
+    login: LoginConfig
     echo_port: int
     planes: Mapping[str, str]
     libvirt_uri: str
@@ -102,11 +97,10 @@ class AgentConfig:
         Raises:
             ConfigError: the file cannot be read, is empty, or others may read it.
         """
-        text = _file_text(self.password_file, "zookeeper.password_file")
-        if self.password_file.stat().st_mode & 0o077:
-            raise ConfigError(
-                str(self.password_file), "", "others may read this password: chmod 0600"
-            )
+        path = self.login.password_file
+        text = _file_text(path, "zookeeper.password_file")
+        if path.stat().st_mode & 0o077:
+            raise ConfigError(str(path), "", "others may read this password: chmod 0600")
         return text
 
     def machine_uuid(self) -> str:
@@ -144,8 +138,7 @@ def load_config(path: Path) -> AgentConfig:
         servers=_servers(keys),
         session_timeout_s=keys.number("zookeeper.session_timeout_s", 6.0, at_least=1.0),
         connect_timeout_s=keys.number("zookeeper.connect_timeout_s", 1.0, at_least=0.1),
-        password_file=keys.path("zookeeper.password_file", "/etc/hamon/zookeeper.password"),
-        controllers_digest=_controllers_digest(keys),
+        login=login_of(keys),
         echo_port=int(keys.number("echo.port", 7420, at_least=1, at_most=PORT_MAX)),
         planes=_planes(keys),
         libvirt_uri=keys.text("libvirt.uri", "qemu:///system"),
@@ -169,8 +162,8 @@ def load_config(path: Path) -> AgentConfig:
         ),
         boot_id_file=keys.path("paths.boot_id_file", "/proc/sys/kernel/random/boot_id"),
         product_uuid=_product_uuid(keys),
-        watchdog=_watchdog(keys),
-        metrics=_metrics(keys),
+        watchdog=watchdog_of(keys),
+        metrics=metrics_of(keys),
     )
     keys.refuse_unknown()
     least_s = HEARTBEAT_PERIODS_MIN * config.heartbeat_period_s
@@ -188,7 +181,7 @@ def load_config(path: Path) -> AgentConfig:
             " the next is tried",
         )
     if config.watchdog is not None:
-        _check_watchdog(keys, config.watchdog.settings, config.session_timeout_s)
+        check_watchdog(keys, config.watchdog.settings, config.session_timeout_s)
     return config
 
 
@@ -223,16 +216,6 @@ def _servers(keys: ConfigKeys) -> tuple[str, ...]:
         if not _SERVER.fullmatch(server):
             raise keys.error("zookeeper.servers", f"{server!r} is not host:port")
     return servers
-
-
-def _controllers_digest(keys: ConfigKeys) -> str:
-    digest = keys.text("zookeeper.controllers_digest")
-    if not _DIGEST.fullmatch(digest):
-        raise keys.error(
-            "zookeeper.controllers_digest",
-            "is not controllers:<base64 of a SHA-1>; `hamon bootstrap` prints it",
-        )
-    return digest
 
 
 def _planes(keys: ConfigKeys) -> Mapping[str, str]:
@@ -280,76 +263,6 @@ def _links(keys: ConfigKeys) -> tuple[str, ...]:
         if not _LINK.fullmatch(link) or link in {".", ".."}:
             raise keys.error("checks.links", f"{link!r} is no name of a network link")
     return links
-
-
-def _watchdog(keys: ConfigKeys) -> WatchdogConfig | None:
-    device = keys.text("watchdog.device", "", may_be_empty=True)
-    timeout_s = keys.number("watchdog.timeout_s", 15.0, at_least=2.0, at_most=120.0)
-    r_max_s = keys.number("watchdog.r_max_s", 2.0, at_least=0.1, at_most=60.0)
-    allow_soft = keys.flag("watchdog.allow_soft", default=False)
-    if not device:
-        return None
-    if not _WATCHDOG.fullmatch(device):
-        raise keys.error("watchdog.device", f'{device!r} is not like "/dev/watchdog0"')
-    if not timeout_s.is_integer():
-        raise keys.error("watchdog.timeout_s", f"{timeout_s} is no whole number of seconds")
-    return WatchdogConfig(
-        device=Path(device),
-        settings=WatchdogSettings(timeout_s=int(timeout_s), r_max_s=r_max_s),
-        allow_soft=allow_soft,
-    )
-
-
-def _metrics(keys: ConfigKeys) -> MetricsSettings:
-    listen = keys.text("metrics.listen", "127.0.0.1:9732", may_be_empty=True)
-    address, _, port = listen.rpartition(":")
-    try:
-        place = ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        place = None
-    is_port = port.isdecimal() and 1 <= int(port) <= PORT_MAX
-    if listen and (place is None or not is_port):
-        raise keys.error("metrics.listen", f"{listen!r} is not address:port")
-    files = {
-        name: Path(text) if (text := keys.text(f"metrics.{name}", "", may_be_empty=True)) else None
-        for name in ("certificate_file", "key_file", "password_file")
-    }
-    username = keys.text("metrics.username", "", may_be_empty=True)
-    for one, other in (("certificate_file", "key_file"), ("username", "password_file")):
-        has = {name: bool(username if name == "username" else files[name]) for name in (one, other)}
-        if has[one] != has[other]:
-            missing, there = (other, one) if has[one] else (one, other)
-            raise keys.error(f"metrics.{missing}", f"is missing: {there} needs it")
-    if ":" in username:
-        raise keys.error("metrics.username", "a colon would end it where it is sent")
-    if username and place is not None and not (place.is_loopback or files["certificate_file"]):
-        why = "is missing: without encryption everybody on the way reads the password"
-        raise keys.error("metrics.certificate_file", why)
-    return MetricsSettings(
-        address=str(place) if listen else "",
-        port=int(port) if listen else 0,
-        certificate_file=files["certificate_file"],
-        key_file=files["key_file"],
-        username=username,
-        password_file=files["password_file"],
-    )
-
-
-def _check_watchdog(keys: ConfigKeys, settings: WatchdogSettings, session_timeout_s: float) -> None:
-    """Refuse a watchdog that would reset the host while ZooKeeper replaces its own leader.
-
-    A session time-out is made to outlast that; so must be what is left of the device's after a
-    pause and a heartbeat as slow as is allowed.
-    """
-    period_s = beat_period_s(settings.timeout_s)
-    left_s = settings.timeout_s - period_s - settings.r_max_s
-    if left_s < session_timeout_s:
-        raise keys.error(
-            "watchdog.timeout_s",
-            f"{settings.timeout_s} - {period_s:g} (the pause, a quarter of it) - r_max_s"
-            f" {settings.r_max_s:g} = {left_s:g} < session_timeout_s {session_timeout_s:g}: the"
-            " host would be reset while ZooKeeper chooses another leader",
-        )
 
 
 def _product_uuid(keys: ConfigKeys) -> str:

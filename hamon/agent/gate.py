@@ -15,11 +15,11 @@ from enum import StrEnum
 from hamon.agent.config import AgentConfig
 from hamon.agent.events import EventLog
 from hamon.agent.gate_files import Enforced, FileGateFiles, GateFiles
+from hamon.agent.login import store_settings
 from hamon.clock import SystemClock
-from hamon.coordination.access import host_user
 from hamon.coordination.codec import NodeValue, decode
 from hamon.coordination.paths import Place, PlaceKind, to_path
-from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
+from hamon.coordination.zookeeper import ZooKeeperStore
 from hamon.errors import AccessDeniedError, NodeMissingError, StoreError, UnreadableNodeError
 from hamon.model.change import Versioned
 from hamon.model.host import HostGuard, HostSelf, Right
@@ -226,15 +226,7 @@ async def wait_at_gate(
         AccessDeniedError: ZooKeeper refused this host's identity for good.
     """
     boot_id = config.boot_id()
-    store = ZooKeeperStore(
-        StoreSettings(
-            servers=config.servers,
-            chroot=f"/hamon/{config.cluster}",
-            session_timeout_s=config.session_timeout_s,
-            user=host_user(config.host),
-            password=config.password(),
-        )
-    )
+    store = ZooKeeperStore(store_settings(config))
     gate = Gate(
         host=config.host,
         boot_id=boot_id,

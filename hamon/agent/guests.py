@@ -25,6 +25,7 @@ from hamon.agent.guests_agent import GuestsAgent
 from hamon.agent.hook_files import is_hook_installed
 from hamon.agent.host_files import FileHostFiles
 from hamon.agent.links import link_trouble
+from hamon.agent.login import identities, store_settings
 from hamon.agent.metered import MeteredEventLog
 from hamon.agent.permits import FilePermits
 from hamon.agent.service import CONFIG_ERROR_STATUS, feed_watchdog, run_until_stopped
@@ -33,8 +34,7 @@ from hamon.backends.libvirt.definition import SharedStorage
 from hamon.backends.libvirt.hypervisor import LibvirtHypervisor
 from hamon.backends.libvirt.processes import kill_guests
 from hamon.clock import SystemClock
-from hamon.coordination.access import Identities, digest_of, host_user
-from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
+from hamon.coordination.zookeeper import ZooKeeperStore
 from hamon.errors import AccessDeniedError, ConfigError
 from hamon.exposition import serve_metrics
 from hamon.metrics.agent import AgentInstruments
@@ -60,21 +60,13 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
         # safety: without the gate a withdrawn permit stops nothing.
         why = "the hook is missing or was changed: run `hamon agent install-hook`"
         raise ConfigError(str(config.libvirt_hooks_dir), "", why)
-    user, password = host_user(config.host), config.password()
     registry = CollectorRegistry()
     # The agent it asks is built from what it measures.
     instruments = AgentInstruments(
         registry, version=__version__, clock=clock, picture=lambda: agent.picture
     )
     store = ZooKeeperStore(
-        StoreSettings(
-            servers=config.servers,
-            chroot=f"/hamon/{config.cluster}",
-            session_timeout_s=config.session_timeout_s,
-            user=user,
-            password=password,
-        ),
-        on_call=partial(instruments.observe_call, "zookeeper"),
+        store_settings(config), on_call=partial(instruments.observe_call, "zookeeper")
     )
     store.on_state(instruments.observe_session)
     hypervisor = LibvirtHypervisor(
@@ -103,10 +95,7 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
             clock=clock,
             log=MeteredEventLog(log, instruments.count_event),
             shared=SharedStorage(paths=config.shared_paths, pools=config.shared_pools),
-            identities=Identities(
-                controllers=config.controllers_digest,
-                hosts={config.host: digest_of(user, password)},
-            ),
+            identities=identities(config),
             readable_paths=path_check(PATH_TIMEOUT_S),
             kill_guests=partial(kill_guests, config.libvirt_run_dir),
             checks=CheckSources(

@@ -15,13 +15,13 @@ from hamon.agent.echo import EchoServer
 from hamon.agent.events import EventLog, JsonEventLog
 from hamon.agent.guarded_heartbeat import GuardedHeartbeat
 from hamon.agent.host_files import read_leaving
+from hamon.agent.login import identities, store_settings
 from hamon.agent.registration import Registration
 from hamon.agent.service import CONFIG_ERROR_STATUS, feed_watchdog, run_until_stopped
 from hamon.agent.session_file import SessionFile
 from hamon.agent.watchdog_device import WatchdogDevice
 from hamon.clock import SystemClock
-from hamon.coordination.access import Identities, digest_of, host_user
-from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
+from hamon.coordination.zookeeper import ZooKeeperStore
 from hamon.errors import AccessDeniedError, ConfigError, WatchdogError
 from hamon.model.host import HostSelf
 from hamon.ports.store import SessionState
@@ -41,18 +41,7 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
     boot_id = config.boot_id()
     session_file = SessionFile(config.folders.run_dir, boot_id)
     former = session_file.read()
-    password = config.password()
-    user = host_user(config.host)
-    store = ZooKeeperStore(
-        StoreSettings(
-            servers=config.servers,
-            chroot=f"/hamon/{config.cluster}",
-            session_timeout_s=config.session_timeout_s,
-            user=user,
-            password=password,
-            resume=former,
-        )
-    )
+    store = ZooKeeperStore(store_settings(config, resume=former))
 
     def remember(state: SessionState) -> None:
         if state is SessionState.CONNECTED:
@@ -70,9 +59,7 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
             addresses=config.planes,
             agent_version=installed_version(),
         ),
-        identities=Identities(
-            controllers=config.controllers_digest, hosts={config.host: digest_of(user, password)}
-        ),
+        identities=identities(config),
         former_session=former.session_id if former is not None else 0,
         is_guarded=config.watchdog is not None,
     )

@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-from hamon.coordination.zookeeper import SessionCredentials
+from hamon.coordination.session import SessionCredentials
 from hamon.errors import ConfigError
 from hamon.model.names import BootId
 

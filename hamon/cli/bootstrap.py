@@ -15,7 +15,7 @@ def command(invocation: Invocation) -> None:
 
     With final access rules from the first write. May be repeated: only what is missing is made.
     """
-    from hamon.assembly import chroot_of, controllers_digest
+    from hamon.ensemble import chroot_of, controllers_identity
     from hamon.entry import run_bootstrap
     from hamon.settings.load import load
 
@@ -23,4 +23,9 @@ def command(invocation: Invocation) -> None:
     run_bootstrap(settings)
     click.echo(f"{chroot_of(settings.cluster)} is ready on {', '.join(settings.zookeeper.servers)}")
     click.echo("For agent.toml on every compute host:")
-    click.echo(f'  [zookeeper]\n  controllers_digest = "{controllers_digest(settings)}"')
+    scheme, _, subject = controllers_identity(settings).partition(":")
+    if scheme == "x509":
+        told = f'controllers_subject = "{subject}"'
+    else:
+        told = f'controllers_digest = "{controllers_identity(settings)}"'
+    click.echo(f"  [zookeeper]\n  {told}")

@@ -19,6 +19,9 @@ from hamon.ports.store import AccessRule, Permission, Store
 
 CONTROLLERS_USER = "controllers"
 
+X509 = "x509:"
+"""Before the subject of a certificate, in the identity of whoever has it."""
+
 _READ = frozenset({Permission.READ})
 _READ_WRITE = frozenset({Permission.READ, Permission.WRITE})
 _KEEP_CHILDREN = frozenset({Permission.READ, Permission.CREATE, Permission.DELETE})
@@ -61,9 +64,14 @@ def digest_of(user: str, password: str) -> str:
     return f"{user}:{base64.b64encode(secret).decode()}"
 
 
+def subject_identity(subject: str) -> str:
+    """Return the identity of whoever has a certificate of this subject (RFC 2253)."""
+    return f"{X509}{subject}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identities:
-    """The digests that access rules are made of; ``agentless`` hosts have none of their own."""
+    """The identities that access rules are made of; ``agentless`` hosts have none of their own."""
 
     controllers: str
     hosts: Mapping[HostName, str] = field(default_factory=dict)
@@ -75,7 +83,7 @@ def identities_of(controllers: str, specs: Iterable[HostSpec]) -> Identities:
     known = tuple(specs)
     return Identities(
         controllers=controllers,
-        hosts={spec.name: spec.zookeeper_digest for spec in known if not spec.agentless},
+        hosts={spec.name: spec.zookeeper_identity for spec in known if not spec.agentless},
         agentless=frozenset(spec.name for spec in known if spec.agentless),
     )
 
@@ -91,15 +99,15 @@ def access_for(path: str, identities: Identities) -> tuple[AccessRule, ...]:
         raise ValueError(f"{path} is no path of hamon's")
     # The host owns its ephemerals; controllers remove them through their parent.
     controllers = _READ if place.kind in EPHEMERALS else _ALL
-    rules = [AccessRule(digest=identities.controllers, permissions=controllers)]
+    rules = [AccessRule(identity=identities.controllers, permissions=controllers)]
     permissions = _HOST_PERMISSIONS.get(place.kind)
     has_identity = place.host is not None and place.host not in identities.agentless
     if place.host is not None and has_identity and permissions is not None:
-        digest = identities.hosts.get(place.host)
-        if not digest:
+        identity = identities.hosts.get(place.host)
+        if not identity:
             raise ValueError(f"{place.host} has no identity for ZooKeeper")
-        rules.append(AccessRule(digest=digest, permissions=permissions))
-    return tuple(sorted(rules, key=lambda rule: rule.digest))
+        rules.append(AccessRule(identity=identity, permissions=permissions))
+    return tuple(sorted(rules, key=lambda rule: rule.identity))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,9 +162,10 @@ async def _verify_one(store: Store, identities: Identities, path: str) -> list[D
 def _described(rules: tuple[AccessRule, ...]) -> str:
     """Name users and permissions; hashes stay out of logs."""
     return ", ".join(
-        f"{_user(rule.digest)} ({' '.join(sorted(rule.permissions))})" for rule in rules
+        f"{_user(rule.identity)} ({' '.join(sorted(rule.permissions))})" for rule in rules
     )
 
 
-def _user(digest: str) -> str:
-    return digest if digest == "world:anyone" else digest.partition(":")[0]
+def _user(identity: str) -> str:
+    is_digest = not identity.startswith((X509, "world:"))
+    return identity.partition(":")[0] if is_digest else identity

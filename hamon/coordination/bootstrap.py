@@ -94,8 +94,8 @@ async def enrol(
 
     Args:
         store: a session of a controller below the cluster's chroot.
-        specs: the hosts, each with its digest, or agentless.
-        controllers: digest of the controllers.
+        specs: the hosts, each with its identity, or agentless.
+        controllers: the identity of the controllers.
         epoch: of the leader that does it; None: there is no leader, by hand.
 
     Returns:
@@ -103,7 +103,7 @@ async def enrol(
 
     Raises:
         DeposedError: this controller does not lead any more.
-        ValueError: a host has no digest.
+        ValueError: a host has no identity.
         StoreError: ZooKeeper refused or did not answer; repeat it.
     """
     made: list[HostName] = []

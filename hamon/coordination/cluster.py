@@ -65,7 +65,7 @@ class ZooKeeperCluster:
         clock: time.
         controller: whose.
         specs: the hosts as configured: their identities are what access rules are made of.
-        controllers_digest: the controllers' identity.
+        controllers: the controllers' identity.
     """
 
     def __init__(
@@ -74,12 +74,12 @@ class ZooKeeperCluster:
         clock: Clock,
         controller: ControllerId,
         specs: tuple[HostSpec, ...],
-        controllers_digest: str,
+        controllers: str,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._controllers = controllers_digest
-        self._identities = identities_of(controllers_digest, specs)
+        self._controllers = controllers
+        self._identities = identities_of(controllers, specs)
         self._report_path = to_path(Place(kind=PlaceKind.CONTROLLER, controller=controller))
         self._reported: _Reported | None = None
         self._callbacks: list[Callable[[], None]] = []

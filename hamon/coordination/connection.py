@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kazoo.client import KazooClient
@@ -19,6 +20,9 @@ from kazoo.interfaces import IAsyncResult
 from kazoo.protocol.connection import ConnectionHandler
 from kazoo.protocol.states import KeeperState
 from kazoo.retry import KazooRetry
+
+from hamon.coordination.session import TlsFiles
+from hamon.errors import ConfigError
 
 # kazoo logs the session's password and, at DEBUG, the identity's.
 _LOG = logging.getLogger("hamon.zookeeper")
@@ -40,10 +44,15 @@ class BoundedHandler(SequentialThreadingHandler):
     session.
     """
 
-    def __init__(self, connect_timeout_s: float, silence_max_s: float) -> None:
+    def __init__(
+        self, connect_timeout_s: float, silence_max_s: float, tls: TlsFiles | None
+    ) -> None:
         super().__init__()
         self._connect_timeout_s = connect_timeout_s
         self._silence_max_s = silence_max_s
+        self._tls = tls
+        # Now, so that files that cannot be used are told at the start.
+        self._context = tls.context() if tls is not None else None
 
     def create_connection(  # type: ignore[explicit-override]
         self,
@@ -55,7 +64,39 @@ class BoundedHandler(SequentialThreadingHandler):
         connection = super().create_connection(*args, **kwargs)
         milliseconds = int(self._silence_max_s * 1000)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-        return connection
+        return connection if self._tls is None else self._secured(connection, kwargs["hostname"])
+
+    def select(  # type: ignore[explicit-override]
+        self,
+        rlist: Sequence[Any],
+        wlist: Sequence[Any],
+        xlist: Sequence[Any],
+        timeout: float | None = None,
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        """Wait for sockets; what TLS has decrypted already is there at once.
+
+        kazoo's loop asks the kernel, which knows nothing of it: an answer that came in one piece
+        with another would lie there until something else arrives.
+        """
+        decrypted = [each for each in rlist if isinstance(each, ssl.SSLSocket) and each.pending()]
+        if decrypted:
+            return decrypted, [], []
+        ready: tuple[list[Any], list[Any], list[Any]] = super().select(rlist, wlist, xlist, timeout)
+        return ready
+
+    def _secured(self, connection: socket.socket, server: str) -> ssl.SSLSocket:
+        """Encrypt a connection, with files that may have been rotated since the last one."""
+        assert self._tls is not None
+        try:
+            self._context = self._tls.context()
+        except ConfigError as error:
+            _LOG.warning("the last files for TLS that could be used are used: %s", error)
+        assert self._context is not None
+        before_s = connection.gettimeout()
+        connection.settimeout(self._connect_timeout_s)
+        secured = self._context.wrap_socket(connection, server_hostname=server)
+        secured.settimeout(before_s)
+        return secured
 
 
 class DoubtingConnection(ConnectionHandler):
@@ -88,7 +129,8 @@ class StoreClient(KazooClient):
     Args:
         hosts: ``address:port``, comma-separated, and the chroot.
         timeout_s: the session time-out to ask for.
-        auth: ``user:password``.
+        auth: ``user:password``, None: the certificate says who this is.
+        tls: what the connection is encrypted with, None: it is not.
         session: id and password of a session to resume.
         on_connected: called with the negotiated time-out in seconds, after authentication.
     """
@@ -98,7 +140,8 @@ class StoreClient(KazooClient):
         *,
         hosts: str,
         timeout_s: float,
-        auth: str,
+        auth: str | None,
+        tls: TlsFiles | None,
         session: tuple[int, bytes] | None,
         on_connected: Callable[[float], None],
     ) -> None:
@@ -109,8 +152,8 @@ class StoreClient(KazooClient):
             hosts=hosts,
             timeout=timeout_s,
             client_id=session,
-            handler=BoundedHandler(connect_timeout_s, silence_max_s=timeout_s / 2),
-            auth_data=[("digest", auth)],
+            handler=BoundedHandler(connect_timeout_s, timeout_s / 2, tls),
+            auth_data=[("digest", auth)] if auth is not None else [],
             connection_retry=_endless_retry(),
             command_retry=_endless_retry(),
             logger=_LOG,
@@ -132,8 +175,9 @@ class StoreClient(KazooClient):
         connection = self._connection._socket  # noqa: SLF001 - kazoo has no other way
         if connection is not None:
             # Closing would not wake the thread that selects on it.
+            # Not that of TLS, which would have the other thread read on without decrypting.
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def leave_session(self) -> None:
         """Stop, but leave the session to be resumed until it expires. May block."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kazoo import exceptions as kz
 from kazoo.security import ACL, Id, Permissions
 
+from hamon.coordination.access import X509
 from hamon.coordination.connection import NotSentError
 from hamon.errors import (
     AccessDeniedError,
@@ -59,13 +60,19 @@ def to_acls(access: tuple[AccessRule, ...]) -> list[ACL]:
     if not access:
         raise ValueError("a znode without access rules")
     return [
-        ACL(sum(_BITS[permission] for permission in rule.permissions), Id("digest", rule.digest))
+        ACL(sum(_BITS[permission] for permission in rule.permissions), _id(rule.identity))
         for rule in access
     ]
+
+
+def _id(identity: str) -> Id:
+    if identity.startswith(X509):
+        return Id("x509", identity.removeprefix(X509))
+    return Id("digest", identity)
 
 
 def to_rule(acl: ACL) -> AccessRule:
     """Turn one entry of kazoo's into a rule; other schemes keep their name in front."""
     name = acl.id.id if acl.id.scheme == "digest" else f"{acl.id.scheme}:{acl.id.id}"
     permissions = frozenset(permission for permission, bit in _BITS.items() if acl.perms & bit)
-    return AccessRule(digest=name, permissions=permissions)
+    return AccessRule(identity=name, permissions=permissions)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
 
 from kazoo import exceptions as kz
@@ -14,6 +13,7 @@ from kazoo.interfaces import IAsyncResult
 from kazoo.protocol.states import EventType, KazooState, KeeperState, WatchedEvent
 
 from hamon.coordination.connection import StoreClient
+from hamon.coordination.session import SessionCredentials, StoreSettings
 from hamon.coordination.translation import to_acls, to_rule, translated
 from hamon.errors import (
     AccessDeniedError,
@@ -46,32 +46,6 @@ Called = Callable[[str, str, float], None]
 _ANSWERED = (AccessDeniedError, NodeExistsError, NodeMissingError, WriteConflictError)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionCredentials:
-    """What resumes a session. A secret: whoever has it holds the session's ephemerals."""
-
-    session_id: int
-    password: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSettings:
-    """Where and as whom to connect.
-
-    ``servers``: ``address:port`` each. ``chroot``: absolute path, "/" for none.
-    ``session_timeout_s``: must be granted exactly. ``call_timeout_s``: deadline of every call,
-    None: half the session time-out. ``resume``: a session to go on with if it still lives.
-    """
-
-    servers: tuple[str, ...]
-    chroot: str
-    session_timeout_s: float
-    user: str
-    password: str = field(repr=False)
-    call_timeout_s: float | None = None
-    resume: SessionCredentials | None = None
-
-
 class ZooKeeperStore:
     """A session with ZooKeeper below one chroot; see ``ports.Store`` for the contract.
 
@@ -86,6 +60,9 @@ class ZooKeeperStore:
         Args:
             settings: where and as whom.
             on_call: told of each call that ended, for metrics.
+
+        Raises:
+            ConfigError: a file of TLS cannot be used.
         """
         self._settings = settings
         self._on_call = on_call
@@ -101,7 +78,8 @@ class ZooKeeperStore:
         self._client = StoreClient(
             hosts=",".join(settings.servers) + settings.chroot.rstrip("/"),
             timeout_s=settings.session_timeout_s,
-            auth=f"{settings.user}:{settings.password}",
+            auth=f"{settings.user}:{settings.password}" if settings.user else None,
+            tls=settings.tls,
             session=(resume.session_id, resume.password) if resume else None,
             on_connected=self._hand_over_connected,
         )
@@ -196,7 +174,7 @@ class ZooKeeperStore:
     async def access(self, path: str) -> tuple[AccessRule, ...]:
         """Read who may do what with a znode."""
         acls, _ = await self._read("access", path, lambda: self._client.get_acls_async(path))
-        return tuple(sorted((to_rule(acl) for acl in acls), key=lambda rule: rule.digest))
+        return tuple(sorted((to_rule(acl) for acl in acls), key=lambda rule: rule.identity))
 
     async def create_sequential(
         self, prefix: str, data: bytes, access: tuple[AccessRule, ...], *, is_ephemeral: bool

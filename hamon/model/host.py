@@ -370,7 +370,7 @@ class HostSpec:
     """A host as enrolled from ``hosts.d``.
 
     ``product_uuid`` is what its BMC must answer for (S12); empty: the uuid its agent registered.
-    ``zookeeper_digest`` is the digest (never the password) its ACLs are made with.
+    ``zookeeper_identity``: what access rules name its agent by (never the password).
     ``service_host``: the name of its nova-compute in Nova, "": the host's own name.
     ``agentless``: no process of hamon's runs there: it is known by Nova's word and by probes, it is
     never fenced by itself, and it has no identity in ZooKeeper. ``policy``: its own choices.
@@ -383,7 +383,7 @@ class HostSpec:
     planes: tuple[PlaneAddress, ...]
     fence: tuple[FenceDeviceSpec, ...]
     product_uuid: str = ""
-    zookeeper_digest: str = ""
+    zookeeper_identity: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     service_host: str = ""
     agentless: bool = False

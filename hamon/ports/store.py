@@ -20,9 +20,13 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRule:
-    """Who may do what with a znode: a digest identity (``user:base64(sha1(user:password))``)."""
+    """Who may do what with a znode.
 
-    digest: str
+    ``identity``: of a password its digest (``user:base64(sha1(user:password))``), of a certificate
+    ``x509:`` and its subject.
+    """
+
+    identity: str
     permissions: frozenset[Permission]
 
 

@@ -180,7 +180,7 @@ def _entry(document: Document, draft: _Draft, found: list[ConfigError]) -> HostE
     devices, errors = _devices(document, table, at, also)
     found.extend(errors)
     try:
-        digest = _digest(document, name, table)
+        identity = _identity(document, name, table)
     except (ValueError, ConfigError) as error:
         key = "zookeeper_password_file" if table.zookeeper_password_file else "zookeeper_digest"
         places = [(*place, key) for place in also]
@@ -204,7 +204,7 @@ def _entry(document: Document, draft: _Draft, found: list[ConfigError]) -> HostE
         ),
         fence=devices,
         product_uuid=table.product_uuid,
-        zookeeper_digest=digest,
+        zookeeper_identity=identity,
         labels=dict(table.labels),
         policy=table.policy,
         carries=tuple(sorted(set(table.carries))),
@@ -243,8 +243,8 @@ def _devices(
     return tuple(sorted(devices, key=lambda device: (device.level, device.name))), tuple(found)
 
 
-def _digest(document: Document, name: str, table: HostTable) -> str:
-    """Return the identity the host's ACLs are made with, from the digest or the password.
+def _identity(document: Document, name: str, table: HostTable) -> str:
+    """Return what access rules name the host by: from its certificate, digest or password.
 
     An agentless host has none: nobody there would use it.
 
@@ -253,15 +253,20 @@ def _digest(document: Document, name: str, table: HostTable) -> str:
         ConfigError: the file cannot be used.
     """
     user = f"host-{name}"
-    if table.agentless and (table.zookeeper_digest or table.zookeeper_password_file):
+    given = [table.zookeeper_digest, table.zookeeper_password_file, table.zookeeper_subject]
+    if table.agentless and any(given):
         raise ValueError(
             "the host is agentless and would never use it: remove it"
             ' (one of [defaults] is set to "" here)'
         )
     if table.agentless:
         return ""
-    if bool(table.zookeeper_digest) == bool(table.zookeeper_password_file):
-        raise ValueError("set one of zookeeper_password_file and zookeeper_digest")
+    if sum(map(bool, given)) != 1:
+        raise ValueError(
+            "set one of zookeeper_password_file, zookeeper_digest and zookeeper_subject"
+        )
+    if table.zookeeper_subject:
+        return f"x509:{table.zookeeper_subject}"
     if table.zookeeper_password_file:
         path = _beside(document, table.zookeeper_password_file)
         return zookeeper_digest(user, read_secret(str(path)))

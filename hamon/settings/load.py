@@ -155,7 +155,11 @@ def _settings(
             connect_timeout_s=zookeeper.connect_timeout_s,
             tick_time_s=zookeeper.tick_time_s,
             sync_limit=zookeeper.sync_limit,
-            password_file=_beside(path, zookeeper.password_file),
+            password_file=_beside_if(path, zookeeper.password_file),
+            ca_file=_beside_if(path, zookeeper.ca_file),
+            certificate_file=_beside_if(path, zookeeper.certificate_file),
+            key_file=_beside_if(path, zookeeper.key_file),
+            controllers_subject=zookeeper.controllers_subject,
         ),
         nova=nova,
         storage=StorageSettings(
@@ -188,11 +192,39 @@ def _own_problems(document: Document, settings: Settings) -> Iterator[ConfigErro
     found = arithmetic.problems(settings.zookeeper, settings.policy)
     for key, why in (*found, *arithmetic.storage(settings.storage, settings.policy)):
         yield document.error(key, why)
-    try:
-        read_secret(str(settings.zookeeper.password_file))
-    except ConfigError as error:
-        yield document.error(("zookeeper", "password_file"), str(error))
+    yield from _login_problems(document, settings.zookeeper)
     yield from _metrics_problems(document, settings.metrics)
+
+
+def _login_problems(document: Document, zookeeper: ZooKeeperSettings) -> Iterator[ConfigError]:
+    by_certificate = {
+        "certificate_file": zookeeper.certificate_file,
+        "key_file": zookeeper.key_file,
+        "controllers_subject": zookeeper.controllers_subject,
+    }
+    if not any(by_certificate.values()):
+        if zookeeper.password_file is None:
+            why = "is missing: ZooKeeper knows the controllers by a password or by a certificate"
+            yield document.error(("zookeeper", "password_file"), why)
+    else:
+        for key, value in {**by_certificate, "ca_file": zookeeper.ca_file}.items():
+            if not value:
+                why = "is missing: a login by certificate needs it"
+                yield document.error(("zookeeper", key), why)
+        if zookeeper.password_file is not None:
+            why = "ZooKeeper knows the controllers by a password or by a certificate, not by both"
+            yield document.error(("zookeeper", "password_file"), why)
+    for key, path in (
+        ("password_file", zookeeper.password_file),
+        ("key_file", zookeeper.key_file),
+    ):
+        try:
+            if path is not None and key == "password_file":
+                read_secret(str(path))
+            elif path is not None:
+                check_secret_file(str(path))
+        except ConfigError as error:
+            yield document.error(("zookeeper", key), str(error))
 
 
 def _metrics_problems(document: Document, metrics: MetricsSettings) -> Iterator[ConfigError]:

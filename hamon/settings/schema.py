@@ -143,7 +143,11 @@ class ZooKeeperTable(Table):
     """``[zookeeper]``."""
 
     servers: Annotated[tuple[Annotated[str, AfterValidator(_server)], ...], Field(min_length=1)]
-    password_file: FilePath
+    password_file: Line = ""
+    ca_file: Line = ""
+    certificate_file: Line = ""
+    key_file: Line = ""
+    controllers_subject: Line = ""
     session_timeout_s: Seconds = DetectionPolicy().session_timeout_s
     connect_timeout_s: Seconds = 0.5
     tick_time_s: Seconds = 1.0
@@ -320,6 +324,7 @@ class HostTable(Table):
     product_uuid: Annotated[str, AfterValidator(_uuid)] = ""
     zookeeper_digest: Line = ""
     zookeeper_password_file: Line = ""
+    zookeeper_subject: Line = ""
     accept_bmc_only: bool = False
     # What Nova itself takes for a host's name.
     service_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,255}$")] = ""

@@ -21,8 +21,9 @@ class ZooKeeperSettings:
     """How this controller reaches the ensemble, and what it knows of its timing.
 
     ``servers``: ``host:port`` each. ``tick_time_s``, ``sync_limit``: as the ensemble is configured;
-    the session time-out must outlast one synchronisation of it. ``password_file``: of the identity
-    ``controllers``; read it with ``hamon.settings.secrets.read_secret``.
+    the session time-out must outlast one synchronisation of it. The controllers are known by a
+    password (``password_file``, read it with ``hamon.settings.secrets.read_secret``) or by a
+    certificate of ``controllers_subject``; ``ca_file`` None: nothing is encrypted.
     """
 
     servers: tuple[str, ...]
@@ -30,7 +31,11 @@ class ZooKeeperSettings:
     connect_timeout_s: float
     tick_time_s: float
     sync_limit: int
-    password_file: Path
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    controllers_subject: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,7 +82,7 @@ def spec_of(plan: Plan, index: int, name: str) -> HostSpec:
             for device, level in plan.fence.items()
         ),
         product_uuid=str(UUID(int=index << 64 | 0x4000 << 64 | 0x8 << 60)),
-        zookeeper_digest=digest_of(host_user(HostName(name)), "secret"),
+        zookeeper_identity=digest_of(host_user(HostName(name)), "secret"),
         labels=plan.labels.get(name, {}),
         reserved=name in plan.reserved,
     )

@@ -31,7 +31,7 @@ from hamon.ports.store import (
 )
 
 _ANYONE = "world:anyone"
-EVERYONE = (AccessRule(digest=_ANYONE, permissions=frozenset(Permission)),)
+EVERYONE = (AccessRule(identity=_ANYONE, permissions=frozenset(Permission)),)
 
 
 class ChangeKind(Enum):
@@ -108,11 +108,11 @@ class Tree:
             _demand("access", path, znode, Permission.READ, caller)
             rules = tuple(
                 AccessRule(
-                    digest=rule.digest.partition(":")[0] + ":x", permissions=rule.permissions
+                    identity=rule.identity.partition(":")[0] + ":x", permissions=rule.permissions
                 )
                 for rule in znode.access
             )
-        return tuple(sorted(rules, key=lambda rule: rule.digest))
+        return tuple(sorted(rules, key=lambda rule: rule.identity))
 
     def next_in_sequence(self, prefix: str) -> str:
         """Tell the path that a sequential znode of this prefix gets."""
@@ -240,7 +240,7 @@ class Tree:
 
 def _may(znode: _Znode, permission: Permission, caller: Caller) -> bool:
     names = caller.digests | {_ANYONE}
-    return any(rule.digest in names and permission in rule.permissions for rule in znode.access)
+    return any(rule.identity in names and permission in rule.permissions for rule in znode.access)
 
 
 def _demand(

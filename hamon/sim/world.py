@@ -79,7 +79,7 @@ class World:
         self.specs = tuple(spec_of(plan, index, name) for index, name in enumerate(plan.hosts, 1))
         self.identities = Identities(
             controllers=self.controllers_digest,
-            hosts={spec.name: spec.zookeeper_digest for spec in self.specs},
+            hosts={spec.name: spec.zookeeper_identity for spec in self.specs},
         )
         self.ensemble = Ensemble(self.clock, plan.policy.detection.session_timeout_s, self._wrote)
         caller = Caller(digests=frozenset({self.controllers_digest}), session_id=0)
@@ -117,7 +117,7 @@ class World:
 
     def _add_host(self, spec: HostSpec) -> None:
         ram_mib = self.plan.ram_mib.get(spec.name, self.plan.host_ram_mib)
-        digest, backend = spec.zookeeper_digest, self.plan.backend
+        digest, backend = spec.zookeeper_identity, self.plan.backend
         host = SimulatedHost(
             self,
             spec,

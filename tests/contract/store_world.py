@@ -11,7 +11,8 @@ from uuid import uuid4
 from hamon.clock import SystemClock
 from hamon.coordination.access import CONTROLLERS_USER, Identities, access_for, digest_of
 from hamon.coordination.bootstrap import bootstrap
-from hamon.coordination.zookeeper import SessionCredentials, StoreSettings, ZooKeeperStore
+from hamon.coordination.session import SessionCredentials, StoreSettings, TlsFiles
+from hamon.coordination.zookeeper import ZooKeeperStore
 from hamon.ports.store import AccessRule, CreateNode, Permission, Store
 from hamon.sim.store import InMemoryStore
 from hamon.sim.zookeeper import InMemoryZooKeeper
@@ -29,7 +30,7 @@ def password_of(user: str) -> str:
 def rule(user: str, *permissions: Permission) -> AccessRule:
     """A rule for a test identity; without permissions named, all of them."""
     return AccessRule(
-        digest=digest_of(user, password_of(user)),
+        identity=digest_of(user, password_of(user)),
         permissions=frozenset(permissions or Permission),
     )
 
@@ -138,12 +139,13 @@ class MemoryWorld:
 
 
 class RealWorld:
-    """A real server, and a chroot of this test's own."""
+    """A real server, and a chroot of this test's own; encrypted or not, who is who by passwords."""
 
     session_timeout_s = REAL_TIMEOUT_S
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, tls: TlsFiles | None = None) -> None:
         self._address = address
+        self._tls = tls
         self._chroot = f"/test-{uuid4().hex}"
         self._stores: list[ZooKeeperStore] = []
 
@@ -200,6 +202,7 @@ class RealWorld:
                 session_timeout_s=REAL_TIMEOUT_S,
                 user=user,
                 password=password_of(user),
+                tls=self._tls,
                 resume=resume,
             )
         )

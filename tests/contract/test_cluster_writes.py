@@ -92,7 +92,7 @@ async def test_enrol__agentless_host__is_the_controllers_alone(leader: Store) ->
 
     for name in ("", "/state", "/self", "/alive", "/grants"):
         rules = await leader.access(f"/hosts/{bare.name}{name}")
-        assert [CONTROLLERS] == [rule.digest for rule in rules]
+        assert [CONTROLLERS] == [rule.identity for rule in rules]
     assert await verify_access(leader, identities) == ()
     await remove_host(leader, bare.name)
     assert not await leader.exists(f"/hosts/{bare.name}")

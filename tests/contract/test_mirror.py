@@ -305,7 +305,7 @@ async def test_mirror__access_denied__is_unreadable(
 ) -> None:
     """What a host hides from controllers is a hold, not a hole."""
     host = await zookeeper.connect(host_user(HOST))
-    rules = tuple(rule for rule in create(HEARTBEAT, b"").access if "host-" in rule.digest)
+    rules = tuple(rule for rule in create(HEARTBEAT, b"").access if "host-" in rule.identity)
 
     await host.commit([CreateNode(path=HEARTBEAT, data=b"", access=rules, is_ephemeral=True)])
 

@@ -513,5 +513,5 @@ async def test_access__read_back__is_what_was_given(room: StoreWorld) -> None:
     rules = (rule("alice"), rule("bob", Permission.READ))
     await alice.commit([CreateNode(path="/a", data=b"", access=rules)])
 
-    assert await alice.access("/a") == tuple(sorted(rules, key=lambda each: each.digest))
-    assert [each.digest for each in await bob.access("/a")] == ["alice:x", "bob:x"]
+    assert await alice.access("/a") == tuple(sorted(rules, key=lambda each: each.identity))
+    assert [each.identity for each in await bob.access("/a")] == ["alice:x", "bob:x"]

@@ -15,8 +15,11 @@ from tests.contract.cluster import (
     HEARTBEAT,
     HOST,
     IDENTITIES,
+    LEADERS_OWN,
+    OF_ANOTHER,
     OTHER,
     create,
+    named,
     register,
 )
 from tests.contract.store_world import StoreWorld
@@ -54,30 +57,8 @@ async def test_host__itself__may_do_its_part(zookeeper: StoreWorld, leader: Stor
 @pytest.mark.fault("F52")
 @pytest.mark.parametrize(
     "operation",
-    [
-        SetData(path=f"/hosts/{HOST}/state", data=b"", version=0),
-        SetData(path=f"/hosts/{HOST}/record", data=b"", version=0),
-        CheckVersion(path=f"/hosts/{HOST}/record", version=0),
-        DeleteNode(path=f"/hosts/{HOST}/state", version=0),
-        DeleteNode(path=f"/hosts/{HOST}/self", version=0),
-        DeleteNode(path=f"/hosts/{HOST}/checks", version=0),
-        DeleteNode(path=f"/hosts/{HOST}/mode", version=0),
-        DeleteNode(path=f"/hosts/{HOST}/grants/{GUEST}", version=0),
-        create(f"/hosts/{HOST}/grants/{GUEST[:-1]}b", b""),
-        CreateNode(path="/hosts/evil", data=b"", access=access_for("/hosts", IDENTITIES)),
-        CheckVersion(path="/epoch", version=0),
-        SetData(path="/epoch", data=b"", version=0),
-        SetData(path="/control", data=b"", version=0),
-        CheckVersion(path="/control", version=0),
-        SetData(path="/storms", data=b"", version=0),
-        create(f"/election/{'0' * 32}-n_0000000000", b""),
-        create("/controllers/evil", b"", is_ephemeral=True),
-        create(f"/guests/7c/{GUEST}", b""),
-        create("/incidents/compute-1-1", b""),
-        create("/requests/r-0000000000", b"", is_ephemeral=True),
-        DeleteNode(path="/format", version=0),
-    ],
-    ids=lambda operation: f"{type(operation).__name__} {operation.path}",
+    LEADERS_OWN,
+    ids=named,
 )
 @pytest.mark.usefixtures("leader")
 async def test_host__what_is_the_leader_s__is_denied(
@@ -93,20 +74,8 @@ async def test_host__what_is_the_leader_s__is_denied(
 @pytest.mark.fault("F52")
 @pytest.mark.parametrize(
     "operation",
-    [
-        DeleteNode(path=HEARTBEAT, version=0),
-        SetData(path=HEARTBEAT, data=b"", version=0),
-        create(f"/hosts/{OTHER}/alive/hb", b"", is_ephemeral=True),
-        SetData(path=f"/hosts/{HOST}/self", data=b"", version=1),
-        CheckVersion(path=f"/hosts/{HOST}/state", version=0),
-        SetData(path=f"/hosts/{HOST}/domains", data=b"", version=0),
-        SetData(path=f"/hosts/{HOST}/checks", data=b"", version=0),
-        SetData(path=f"/hosts/{HOST}/mode", data=b"", version=0),
-        create(f"/hosts/{HOST}/inventory/{GUEST}", b""),
-        SetData(path=f"/hosts/{HOST}/grants/{GUEST}", data=b"", version=0),
-        DeleteNode(path=f"/hosts/{HOST}/alive", version=0),
-    ],
-    ids=lambda operation: f"{type(operation).__name__} {operation.path}",
+    OF_ANOTHER,
+    ids=named,
 )
 @pytest.mark.usefixtures("leader")
 async def test_host__another_s_znode__can_be_neither_deleted_nor_forged(

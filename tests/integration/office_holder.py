@@ -11,7 +11,8 @@ from hamon.clock import SystemClock
 from hamon.coordination.access import CONTROLLERS_USER, Identities, digest_of
 from hamon.coordination.election import Election
 from hamon.coordination.journal import Journal
-from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
+from hamon.coordination.session import StoreSettings
+from hamon.coordination.zookeeper import ZooKeeperStore
 from hamon.errors import HamonError
 from hamon.model.change import CONTROL, Change, Update
 from hamon.model.control import Control

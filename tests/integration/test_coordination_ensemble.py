@@ -24,7 +24,8 @@ from hamon.coordination.election import Election
 from hamon.coordination.journal import Journal
 from hamon.coordination.mirror import Mirror
 from hamon.coordination.paths import path_of
-from hamon.coordination.zookeeper import SessionCredentials, StoreSettings, ZooKeeperStore
+from hamon.coordination.session import SessionCredentials, StoreSettings
+from hamon.coordination.zookeeper import ZooKeeperStore
 from hamon.errors import NodeExistsError, WriteConflictError
 from hamon.model.change import (
     CONTROL,
@@ -69,7 +70,7 @@ class Cluster:
         """Bootstrap and enrol."""
         await bootstrap(await self.connect(chroot="/"), self.chroot, IDENTITIES)
         digest = IDENTITIES.hosts[HOST]
-        spec = HostSpec(name=HOST, planes=(), fence=(), zookeeper_digest=digest)
+        spec = HostSpec(name=HOST, planes=(), fence=(), zookeeper_identity=digest)
         await enrol(await self.connect(), [spec], IDENTITIES.controllers)
 
     async def connect(

@@ -12,7 +12,8 @@ from hamon.clock import SystemClock
 from hamon.coordination.access import Identities, digest_of
 from hamon.coordination.bootstrap import bootstrap
 from hamon.coordination.election import Election
-from hamon.coordination.zookeeper import SessionCredentials, StoreSettings, ZooKeeperStore
+from hamon.coordination.session import SessionCredentials, StoreSettings
+from hamon.coordination.zookeeper import ZooKeeperStore
 from hamon.errors import AccessDeniedError, ConfigError, Outcome, StoreUnavailableError
 from hamon.model.names import ControllerId
 from hamon.ports.store import AccessRule, CreateNode, Permission, SessionState, SetData
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.integration
 SESSION_TIMEOUT_S = 4.0
 WITHIN_S = 20.0
 USER, PASSWORD = "alice", "secret"
-RULES = (AccessRule(digest=digest_of(USER, PASSWORD), permissions=frozenset(Permission)),)
+RULES = (AccessRule(identity=digest_of(USER, PASSWORD), permissions=frozenset(Permission)),)
 
 Connect = Callable[..., Coroutine[object, object, ZooKeeperStore]]
 

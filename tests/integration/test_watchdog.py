@@ -18,7 +18,8 @@ import hamon
 from hamon.coordination.access import CONTROLLERS_USER, Identities, digest_of, host_user
 from hamon.coordination.bootstrap import bootstrap, enrol
 from hamon.coordination.codec import decode, encode
-from hamon.coordination.zookeeper import StoreSettings, ZooKeeperStore
+from hamon.coordination.session import StoreSettings
+from hamon.coordination.zookeeper import ZooKeeperStore
 from hamon.errors import NodeMissingError
 from hamon.fencing.watchdog import proof_time_s, unfit
 from hamon.model.host import Heartbeat, HostGuard, HostSelf, HostSpec, Right, WatchdogFacts
@@ -68,7 +69,7 @@ async def leader(server: str) -> AsyncIterator[ZooKeeperStore]:
     await store.close()
     store = await connected(server, f"/hamon/{CLUSTER}")
     digest = digest_of(host_user(HOST), PASSWORD)
-    spec = HostSpec(name=HOST, planes=(), fence=(), zookeeper_digest=digest)
+    spec = HostSpec(name=HOST, planes=(), fence=(), zookeeper_identity=digest)
     await enrol(store, [spec], CONTROLLERS)
     yield store
     await store.close()

@@ -97,7 +97,7 @@ class World:
     async def prepare(self) -> None:
         """Bootstrap the cluster and enrol the host."""
         await bootstrap(self.leader, "/", Identities(controllers=CONTROLLERS))
-        spec = HostSpec(name=HOST, planes=(), fence=(), zookeeper_digest=OWN)
+        spec = HostSpec(name=HOST, planes=(), fence=(), zookeeper_identity=OWN)
         await enrol(self.leader, [spec], CONTROLLERS)
 
     # -- the host ---------------------------------------------------------------------------------

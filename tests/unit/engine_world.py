@@ -34,7 +34,7 @@ SPEC = HostSpec(
     name=HOST,
     planes=(),
     fence=(a_device(),),
-    zookeeper_digest=digest_of(host_user(HOST), "secret"),
+    zookeeper_identity=digest_of(host_user(HOST), "secret"),
 )
 
 

@@ -278,7 +278,7 @@ async def live(machine: Machine) -> None:
     await leader.commit(
         [CreateNode(path="/hosts", data=b"", access=access_for("/hosts", IDENTITIES))]
     )
-    spec = HostSpec(name=HOST, planes=(), fence=(), zookeeper_digest=OWN)
+    spec = HostSpec(name=HOST, planes=(), fence=(), zookeeper_identity=OWN)
     await enrol(leader, [spec], CONTROLLERS)
 
     def said() -> WatchdogFacts | None:

@@ -87,7 +87,7 @@ class Watcher:
         """Give the host a session: its heartbeat's, or its guests process's."""
         access = access_for(
             path,
-            Identities(controllers=CONTROLLERS, hosts={HOST: SPEC.zookeeper_digest}),
+            Identities(controllers=CONTROLLERS, hosts={HOST: SPEC.zookeeper_identity}),
         )
         create = CreateNode(path=path, data=encode(path, value), access=access, is_ephemeral=True)
         await self.world.hand.commit([create])

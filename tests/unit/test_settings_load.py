@@ -102,7 +102,7 @@ def test_load__password_of_a_host__becomes_its_digest(write: Write) -> None:
     host = load(write()).hosts[0]
 
     # printf host-compute-1:'correct horse' | openssl sha1 -binary | base64
-    assert host.zookeeper_digest == "host-compute-1:JISA3NR15HUD7U6k7KMHYjJWGAo="
+    assert host.zookeeper_identity == "host-compute-1:JISA3NR15HUD7U6k7KMHYjJWGAo="
 
 
 def test_load__storages__are_known_by_name_and_no_policy(write: Write) -> None:

@@ -381,8 +381,8 @@ def test_load__agentless_host__has_no_identity(write: Write) -> None:
     hosts = load(write(hosts=BARE)).hosts
 
     assert [False, True] == [host.agentless for host in hosts]
-    assert "" == hosts[1].zookeeper_digest
-    assert hosts[0].zookeeper_digest
+    assert "" == hosts[1].zookeeper_identity
+    assert hosts[0].zookeeper_identity
 
 
 @pytest.mark.parametrize(
