@@ -52,7 +52,7 @@ from hamon.model.policy import Policy
 from hamon.model.readings import identity_of
 from hamon.model.view import ClusterView
 from hamon.ports.store import SessionState
-from hamon.service_manager import notify
+from hamon.service_manager import notify, notify_ready
 from hamon.settings.values import Settings
 from hamon.witnesses import watch_all, witnesses_of
 
@@ -354,7 +354,7 @@ class Daemon:
                 self._on_fit()
         if not self._is_ready:
             self._is_ready = True
-            notify("READY=1")
+            notify_ready()
         notify("WATCHDOG=1")
 
 

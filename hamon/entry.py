@@ -11,38 +11,86 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import structlog
+
 from hamon.assembly import SOCKET_NAME, Daemon
 from hamon.coordination.access import Identities
 from hamon.coordination.bootstrap import bootstrap, remove_host
 from hamon.coordination.zookeeper import ZooKeeperStore
 from hamon.ensemble import chroot_of, controllers_identity, store_settings
-from hamon.errors import HamonError
+from hamon.errors import ConfigError, HamonError
 from hamon.model.names import ControllerId, HostName
-from hamon.service_manager import notify
+from hamon.service_manager import notify, notify_reloading
+from hamon.settings.reread import reread
 from hamon.settings.values import Settings
+
+_log = structlog.get_logger()
 
 
 def run_daemon(settings: Settings) -> int:
     """Run a controller until SIGTERM or SIGINT; return its exit code.
 
+    At SIGHUP the configuration is read again. It is checked whole: one that cannot be used changes
+    nothing, and what is wrong with it is logged. With one that can the controller starts anew in
+    this process; if it led, another one may lead then.
+
     Raises:
         HamonError: it cannot start or go on; says why.
     """
-
-    async def serve() -> None:
-        task = asyncio.ensure_future(Daemon(settings).run())
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        notify("STOPPING=1")
-
+    present: Settings | None = settings
+    fallback: Settings | None = None
     try:
-        asyncio.run(serve())
+        while present is not None:
+            following = asyncio.run(_serve(present, fallback))
+            fallback = None if following is fallback else present
+            present = following
     except* HamonError as group:
         raise _first(group) from None
+    notify("STOPPING=1")
     return 0
+
+
+async def _serve(settings: Settings, fallback: Settings | None) -> Settings | None:
+    """Be a controller until told to end, None, or to go on with other settings.
+
+    Args:
+        settings: to go by.
+        fallback: to go on with when those cannot be used after all, None: that is an error.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(Daemon(settings).run())
+    following: list[Settings] = []
+
+    async def reload() -> None:
+        # Reading a thousand hosts takes a while, and the loop has to come round.
+        found = await loop.run_in_executor(None, reread, settings)
+        if found is not None:
+            following.append(found)
+            notify_reloading()
+            task.cancel()
+
+    reloads: set[asyncio.Task[None]] = set()
+
+    def begin_reload() -> None:
+        if not reloads:
+            reloading = asyncio.ensure_future(reload())
+            reloads.add(reloading)
+            reloading.add_done_callback(reloads.discard)
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, task.cancel)
+    loop.add_signal_handler(signal.SIGHUP, begin_reload)
+    try:
+        await task
+    except asyncio.CancelledError:
+        return following[0] if following else None
+    except ConfigError as error:
+        # Of what is only found when it is used, as a fence device's options.
+        if fallback is None:
+            raise
+        _log.error("settings_refused", path=error.path, key=error.key, why=error.why)
+        return fallback
+    return None
 
 
 def run_standalone(settings: Settings, host: HostName, ask: Callable[[Path], int]) -> int:

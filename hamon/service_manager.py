@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 
 
 def notify(state: str) -> None:
@@ -22,3 +23,22 @@ def notify(state: str) -> None:
             sock.sendto(state.encode(), address)
         except OSError:
             return
+
+
+RELOAD_WITHIN_S = 300
+
+
+def notify_reloading() -> None:
+    """Tell the service manager that this process starts anew with other settings.
+
+    ``READY=1`` ends it. Until then nothing feeds its watchdog, so it is given longer:
+    :func:`notify_ready` gives it its time back.
+    """
+    since_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    notify(f"RELOADING=1\nMONOTONIC_USEC={since_us}\nWATCHDOG_USEC={RELOAD_WITHIN_S * 1_000_000}")
+
+
+def notify_ready() -> None:
+    """Tell the service manager that this process does its work."""
+    watchdog = os.environ.get("WATCHDOG_USEC", "")
+    notify("READY=1" + (f"\nWATCHDOG_USEC={watchdog}" if watchdog.isdecimal() else ""))

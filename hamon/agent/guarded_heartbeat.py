@@ -133,6 +133,10 @@ class GuardedHeartbeat:
             self._tell("heartbeat_delayed", why=error.why)
             return RETRY_S
 
+    def hand_over(self) -> None:
+        """Close the device and leave it armed: a successor beats within one time-out of it."""
+        self._watchdog.close(disarm=False)
+
     async def leave(self) -> None:
         """Withdraw what was said of the watchdog, and let go of it: before an announced leave.
 

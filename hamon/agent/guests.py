@@ -28,7 +28,13 @@ from hamon.agent.links import link_trouble
 from hamon.agent.login import identities, store_settings
 from hamon.agent.metered import MeteredEventLog
 from hamon.agent.permits import FilePermits
-from hamon.agent.service import CONFIG_ERROR_STATUS, feed_watchdog, run_until_stopped
+from hamon.agent.service import (
+    CONFIG_ERROR_STATUS,
+    Reload,
+    feed_watchdog,
+    run_until_stopped,
+    serve,
+)
 from hamon.agent.storage_beats import StorageBeats
 from hamon.backends.libvirt.definition import SharedStorage
 from hamon.backends.libvirt.hypervisor import LibvirtHypervisor
@@ -39,7 +45,7 @@ from hamon.errors import AccessDeniedError, ConfigError
 from hamon.exposition import serve_metrics
 from hamon.metrics.agent import AgentInstruments
 from hamon.ports.store import SessionState
-from hamon.service_manager import notify
+from hamon.service_manager import notify, notify_ready
 
 PATH_TIMEOUT_S = 5.0
 PATH_WORKERS = 4
@@ -48,7 +54,7 @@ ROUND_MAX_S = 60.0
 """A process that reads ZooKeeper, and for so long not what it may do, does not get on."""
 
 
-async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
+async def run(config: AgentConfig, clock: SystemClock, log: EventLog, reload: Reload) -> None:
     """Take care of this host's guests until SIGTERM; they run on afterwards.
 
     Raises:
@@ -106,9 +112,11 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
         )
     )
     with _metrics_served(config, registry, agent, store, clock, log):
-        notify("READY=1")
+        notify_ready()
         try:
-            await run_until_stopped(_connect(store), agent.run(), beats.run(), feed_watchdog(clock))
+            await run_until_stopped(
+                reload, _connect(store), agent.run(), beats.run(), feed_watchdog(clock)
+            )
         finally:
             await store.close()
             await hypervisor.close()
@@ -181,7 +189,9 @@ def main(arguments: list[str]) -> int:
     try:
         config = load_config(parser.parse_args(arguments).config)
         log = JsonEventLog(sys.stderr, clock, host=config.host)
-        asyncio.run(run(config, clock, log))
+        reload = Reload(config, log)
+        serve(reload, lambda present: run(present, clock, log, reload))
+        notify("STOPPING=1")
     except ConfigError as error:
         log.error("agent_refused_to_start", why=str(error))  # noqa: TRY400 - the cause is in it
         return CONFIG_ERROR_STATUS

@@ -6,7 +6,6 @@ Small on purpose: it says that this boot lives, answers probes, and touches no g
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
 
@@ -17,7 +16,13 @@ from hamon.agent.guarded_heartbeat import GuardedHeartbeat
 from hamon.agent.host_files import read_leaving
 from hamon.agent.login import identities, store_settings
 from hamon.agent.registration import Registration
-from hamon.agent.service import CONFIG_ERROR_STATUS, feed_watchdog, run_until_stopped
+from hamon.agent.service import (
+    CONFIG_ERROR_STATUS,
+    Reload,
+    feed_watchdog,
+    run_until_stopped,
+    serve,
+)
 from hamon.agent.session_file import SessionFile
 from hamon.agent.watchdog_device import WatchdogDevice
 from hamon.clock import SystemClock
@@ -26,12 +31,12 @@ from hamon.errors import AccessDeniedError, ConfigError, WatchdogError
 from hamon.model.host import HostSelf
 from hamon.ports.store import SessionState
 from hamon.ports.watchdog import Watchdog
-from hamon.service_manager import notify
+from hamon.service_manager import notify, notify_ready
 
 LEAVING_PERIOD_S = 0.2
 
 
-async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
+async def run(config: AgentConfig, clock: SystemClock, log: EventLog, reload: Reload) -> None:
     """Be the heartbeat of this host until SIGTERM.
 
     Raises:
@@ -72,10 +77,11 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
         clock=clock,
         log=log,
     )
-    notify("READY=1")
+    notify_ready()
     leaving_file = config.folders.run_dir / "leaving"
     try:
         await run_until_stopped(
+            reload,
             _register(store, guarded or registration),
             echo.run(),
             _follow_leaving(registration, leaving_file, clock),
@@ -89,8 +95,10 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog) -> None:
             await store.close()
             session_file.remove()
         else:
-            # A restart or an upgrade of this process: the next one goes on with the session. A
+            # A restart, reload or upgrade: what comes next goes on with the session. A
             # watchdog stays armed meanwhile: the next process has one time-out of it to beat.
+            if guarded is not None:
+                guarded.hand_over()
             await store.detach()
 
 
@@ -171,7 +179,9 @@ def main(arguments: list[str]) -> int:
     try:
         config = load_config(parser.parse_args(arguments).config)
         log = JsonEventLog(sys.stderr, clock, host=config.host)
-        asyncio.run(run(config, clock, log))
+        reload = Reload(config, log)
+        serve(reload, lambda present: run(present, clock, log, reload))
+        notify("STOPPING=1")
     except ConfigError as error:
         log.error("agent_refused_to_start", why=str(error))  # noqa: TRY400 - the cause is in it
         return CONFIG_ERROR_STATUS

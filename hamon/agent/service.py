@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
+from hamon.agent.config import AgentConfig, load_config
+from hamon.agent.events import EventLog
+from hamon.errors import ConfigError
 from hamon.ports.clock import Clock
-from hamon.service_manager import notify
+from hamon.service_manager import notify, notify_reloading
 
 CONFIG_ERROR_STATUS = 78
 """Exit code for a configuration that cannot be used (EX_CONFIG): systemd does not try again."""
@@ -22,8 +25,72 @@ async def feed_watchdog(clock: Clock) -> None:
         await clock.sleep(WATCHDOG_PERIOD_S)
 
 
-async def run_until_stopped(*work: Coroutine[object, object, None]) -> None:
-    """Run all of ``work`` until SIGTERM or SIGINT, then cancel it.
+class Reload:
+    """Reads ``agent.toml`` again at SIGHUP; one that cannot be used changes nothing.
+
+    Args:
+        config: by which the process runs.
+        log: told what became of it.
+    """
+
+    def __init__(self, config: AgentConfig, log: EventLog) -> None:
+        self.config = config
+        self._log = log
+        self._following: AgentConfig | None = None
+
+    def __call__(self) -> bool:
+        """Read it; say whether the process is to go on with other settings."""
+        try:
+            found = load_config(self.config.path)
+        except ConfigError as error:
+            self.refuse(error)
+            return False
+        if found == self.config:
+            self._log.info("settings_unchanged", path=str(found.path))
+            return False
+        self._log.info("settings_changed", path=str(found.path))
+        self._following = found
+        return True
+
+    def refuse(self, error: ConfigError) -> None:
+        """Tell that what was read cannot be used after all."""
+        self._log.error("settings_refused", why=str(error))
+
+    def take(self) -> AgentConfig | None:
+        """Return what to go on with, once; None: with nothing."""
+        following, self._following = self._following, None
+        return following
+
+
+def serve(reload: Reload, run: Callable[[AgentConfig], Coroutine[object, object, None]]) -> None:
+    """Run until stopped, over every reload.
+
+    Args:
+        reload: has the settings, and new ones when ``run`` ended because of them.
+        run: the process' work under one configuration.
+
+    Raises:
+        ConfigError: the first configuration cannot be used. A later one that only turns out so when
+            it is used is told, and the one before goes on.
+    """
+    before: AgentConfig | None = None
+    while True:
+        try:
+            asyncio.run(run(reload.config))
+        except ConfigError as error:
+            if before is None:
+                raise
+            reload.refuse(error)
+            reload.config, before = before, None
+            continue
+        following = reload.take()
+        if following is None:
+            return
+        before, reload.config = reload.config, following
+
+
+async def run_until_stopped(reload: Reload, *work: Coroutine[object, object, None]) -> None:
+    """Run all of ``work`` until SIGTERM, SIGINT, or a SIGHUP that brings other settings; cancel it.
 
     Raises:
         BaseException: whatever ended a part of the work first; the rest is cancelled.
@@ -32,6 +99,13 @@ async def run_until_stopped(*work: Coroutine[object, object, None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+
+    def look_again() -> None:
+        if reload():
+            notify_reloading()
+            stopped.set()
+
+    loop.add_signal_handler(signal.SIGHUP, look_again)
     tasks = [asyncio.ensure_future(part) for part in work]
     stop = asyncio.ensure_future(stopped.wait())
     try:
@@ -39,7 +113,6 @@ async def run_until_stopped(*work: Coroutine[object, object, None]) -> None:
         for task in done:
             task.result()
     finally:
-        notify("STOPPING=1")
         for task in (stop, *tasks):
             task.cancel()
         await asyncio.gather(stop, *tasks, return_exceptions=True)
