@@ -36,6 +36,7 @@ from hamon.engine.health import OwnHealth
 from hamon.engine.local_socket import LocalSocket
 from hamon.engine.loop import Engine, Round
 from hamon.engine.memory import Memory
+from hamon.engine.notices import Notices
 from hamon.engine.observing import Observer
 from hamon.engine.outside import Outside
 from hamon.engine.ports import Witness
@@ -54,6 +55,7 @@ from hamon.model.view import ClusterView
 from hamon.ports.store import SessionState
 from hamon.service_manager import notify, notify_ready
 from hamon.settings.values import Settings
+from hamon.webhook import Webhook
 from hamon.witnesses import watch_all, witnesses_of
 
 _log = structlog.get_logger()
@@ -101,6 +103,8 @@ class Daemon:
         self._is_ready = False
         self._is_connected = False
         self._view: ClusterView | None = None
+        self._notices = Notices(settings.cluster, settings.policy.evacuation)
+        self._webhook: Webhook | None = None
 
     async def run(self) -> None:
         """Serve until cancelled.
@@ -129,6 +133,9 @@ class Daemon:
                 on_trouble=lambda why: _log.warning("metrics_certificate_not_read", why=why),
             )
             stack.callback(endpoint.close)
+        if settings.webhook is not None and self._only_host is None:
+            self._webhook = Webhook(settings.webhook, self._instruments.count_notice)
+            stack.callback(self._webhook.close)
         devices = await self._devices()
         store = ZooKeeperStore(
             store_settings(settings, chroot_of(settings.cluster)),
@@ -347,6 +354,7 @@ class Daemon:
         )
         if finished.view is not None:
             self._instruments.observe_view(finished.view, now_s)
+        self._tell_others(finished)
         if finished.is_leading:
             self._instruments.observe_tick(finished.decision, finished.ended_s - finished.started_s)
             _log_round(finished)
@@ -356,6 +364,16 @@ class Daemon:
             self._is_ready = True
             notify_ready()
         notify("WATCHDOG=1")
+
+    def _tell_others(self, finished: Round) -> None:
+        if self._webhook is None:
+            return
+        if not finished.is_leading or finished.view is None:
+            self._notices.leave_office()
+            return
+        now_s = self._clock.now_s()
+        for notice in self._notices.advance(finished.view, finished.decision, now_s):
+            self._webhook.tell(notice)
 
 
 def _log_round(finished: Round) -> None:

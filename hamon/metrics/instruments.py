@@ -60,6 +60,7 @@ class Instruments(SharedInstruments):
         self._fences = counter(metrics.FENCES, registry)
         self._fence_duration = histogram(metrics.FENCE_DURATION, registry)
         self._readings = counter(metrics.READINGS, registry)
+        self._notices = counter(metrics.NOTICES, registry)
         self._kdump_datagrams = counter(metrics.KDUMP_DATAGRAMS, registry)
 
     # -- leading and seeing
@@ -132,6 +133,10 @@ class Instruments(SharedInstruments):
     def count_reading(self, kind: str, power: Power) -> None:
         """Note the answer of a fence device of ``kind``."""
         self._readings.labels(kind, power).inc()
+
+    def count_notice(self, event: str, outcome: str) -> None:
+        """Note what became of a notice to the webhook; on any thread."""
+        self._notices.labels(event, outcome).inc()
 
     def count_kdump_datagram(self, heard: str) -> None:
         """Note what arrived where crash notices are listened for."""

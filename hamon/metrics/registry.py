@@ -259,6 +259,12 @@ READINGS = Metric(
     labels=("kind", "power"),
     meaning="Power readings, by kind of device and answer.",
 )
+NOTICES = Metric(
+    name="hamon_notices_total",
+    kind=Kind.COUNTER,
+    labels=("event", "outcome"),
+    meaning="Notices of the webhook, by what became of each: sent, refused, given_up, dropped.",
+)
 KDUMP_DATAGRAMS = Metric(
     name="hamon_kdump_datagrams_total",
     kind=Kind.COUNTER,

@@ -13,6 +13,7 @@ from hamon.model.names import ControllerId, is_name
 from hamon.model.policy import Policy
 from hamon.settings import arithmetic, fleet
 from hamon.settings.document import Document, validated
+from hamon.settings.files import check_authorities
 from hamon.settings.hosts import HostEntry, load_hosts
 from hamon.settings.metrics import MetricsSettings
 from hamon.settings.nova import nova_settings
@@ -24,6 +25,7 @@ from hamon.settings.values import (
     NovaSettings,
     Settings,
     StorageSettings,
+    WebhookSettings,
     ZooKeeperSettings,
     digest_of,
 )
@@ -174,6 +176,7 @@ def _settings(
             username=file.metrics.username,
             password_file=_beside_if(path, file.metrics.password_file),
         ),
+        webhook=_webhook(path, file),
         kdump=KdumpSettings(address=kdump_address, port=kdump_port),
         log=LogSettings(level=file.log.level, format=file.log.format),
         policy=policy,
@@ -194,6 +197,41 @@ def _own_problems(document: Document, settings: Settings) -> Iterator[ConfigErro
         yield document.error(key, why)
     yield from _login_problems(document, settings.zookeeper)
     yield from _metrics_problems(document, settings.metrics)
+    if settings.webhook is not None:
+        yield from _webhook_problems(document, settings.webhook)
+
+
+def _webhook(path: Path, file: MainFile) -> WebhookSettings | None:
+    table = file.webhook
+    if not table.url and not table.url_file:
+        return None
+    return WebhookSettings(
+        url=table.url,
+        url_file=_beside_if(path, table.url_file),
+        token_file=_beside_if(path, table.token_file),
+        ca_file=_beside_if(path, table.ca_file),
+        events=frozenset(table.events),
+    )
+
+
+def _webhook_problems(document: Document, webhook: WebhookSettings) -> Iterator[ConfigError]:
+    if webhook.url and webhook.url_file is not None:
+        why = "is given twice: as url and in url_file; keep one"
+        yield document.error(("webhook", "url"), why)
+    for key, path in (("url_file", webhook.url_file), ("token_file", webhook.token_file)):
+        try:
+            if path is not None:
+                read_secret(str(path))
+        except ConfigError as error:
+            yield document.error(("webhook", key), str(error))
+    if webhook.ca_file is not None:
+        try:
+            check_authorities(str(webhook.ca_file))
+        except ConfigError as error:
+            yield document.error(("webhook", "ca_file"), str(error))
+    if webhook.url.startswith("http://") and webhook.token_file is not None:
+        why = "goes in clear over http://, and everybody on the way reads it; use https://"
+        yield document.error(("webhook", "token_file"), why)
 
 
 def _login_problems(document: Document, zookeeper: ZooKeeperSettings) -> Iterator[ConfigError]:

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from hamon.logs import LogFormat, LogLevel
 from hamon.model.host import Carried
 from hamon.model.names import is_name
+from hamon.model.notice import NoticeEvent
 from hamon.model.policy import (
     Backend,
     DetectionPolicy,
@@ -201,6 +202,16 @@ class MetricsTable(Table):
     password_file: Line = ""
 
 
+class WebhookTable(Table):
+    """``[webhook]``."""
+
+    url: Url = ""
+    url_file: Line = ""
+    token_file: Line = ""
+    ca_file: Line = ""
+    events: tuple[NoticeEvent, ...] = tuple(NoticeEvent)
+
+
 class KdumpTable(Table):
     """``[kdump]``."""
 
@@ -228,6 +239,7 @@ class MainFile(Table):
     nova: NovaTable | None = None
     storage: StorageTable = StorageTable()
     metrics: MetricsTable = MetricsTable()
+    webhook: WebhookTable = WebhookTable()
     kdump: KdumpTable = KdumpTable()
     log: LogTable = LogTable()
     detection: DetectionPolicy = DetectionPolicy()

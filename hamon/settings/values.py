@@ -12,6 +12,7 @@ from pathlib import Path
 from hamon.logs import LogFormat, LogLevel
 from hamon.model.host import HostSpec
 from hamon.model.names import ControllerId
+from hamon.model.notice import NoticeEvent
 from hamon.model.policy import Policy
 from hamon.settings.metrics import MetricsSettings
 
@@ -103,6 +104,21 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSettings:
+    """Whom the leader tells what happens.
+
+    ``url``, or ``url_file`` where the address is a secret, and ``token_file``: read them with
+    ``hamon.settings.secrets.Password``. ``ca_file``: None: the machine's own authorities.
+    """
+
+    url: str = ""
+    url_file: Path | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    events: frozenset[NoticeEvent] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KdumpSettings:
     """Where crash notices are listened for (UDP); ``address`` is empty when they are not."""
 
@@ -123,7 +139,7 @@ class Settings:
     """One controller's whole configuration, checked.
 
     ``path``: the file it came from. All paths are absolute. ``hosts`` are sorted by name.
-    ``nova``: None in a cluster of plain libvirt.
+    ``nova``: None in a cluster of plain libvirt. ``webhook``: None: nobody is told.
     ``digest``: equal on two controllers exactly if they would decide alike: made from the cluster's
     name, the policy and the hosts, not from what is each machine's own matter (addresses of this
     controller, folders, where password files lie, how it reaches Nova, what it has mounted).
@@ -139,6 +155,7 @@ class Settings:
     nova: NovaSettings | None
     storage: StorageSettings
     metrics: MetricsSettings
+    webhook: WebhookSettings | None
     kdump: KdumpSettings
     log: LogSettings
     policy: Policy
