@@ -34,11 +34,23 @@ def test_rules__metrics_they_read__are_those_hamon_has() -> None:
 
 
 def test_rules__runbooks__are_there() -> None:
-    """Whoever is woken finds the page that the alert names."""
+    """Whoever is woken finds the page that the alert names; it says which alert it is about."""
+    alerts = re.findall(r"- alert: (\w+)", RULES.read_text())
     named = re.findall(r"runbook: (\S+)", RULES.read_text())
 
-    assert named
-    assert [name for name in named if not (PROJECT / name).exists()] == []
+    assert len(alerts) == len(named) == len(set(named))
+    for alert, name in zip(alerts, named, strict=True):
+        assert (PROJECT / name).read_text().startswith(f"# {alert}\n")
+    assert sorted(map(str, (PROJECT / "docs/runbooks").glob("*.md"))) == sorted(
+        str(PROJECT / name) for name in named
+    )
+
+
+def test_rules__every_alert__is_tried() -> None:
+    """That it fires when it should, and not before."""
+    tried = {name for path in TRIALS for name in re.findall(r"alertname\W+(\w+)", path.read_text())}
+
+    assert set(re.findall(r"- alert: (\w+)", RULES.read_text())) == tried
 
 
 def test_rules__reasons_they_name__are_said_and_have_advice_and_a_line_in_the_runbook() -> None:
