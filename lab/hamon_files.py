@@ -19,6 +19,7 @@ from lab.topology import Driver, Topology
 
 CLUSTER = "lab"
 METRICS_PORT = 9731
+AGENT_METRICS_PORT = 9732
 ZOOKEEPER_PORT = 2181
 SESSION_TICKS = 8
 SESSION_TIMEOUT_S = SESSION_TICKS * zookeeper.TICK_S
@@ -134,6 +135,9 @@ controllers_digest = "{controllers_digest}"
 [planes]
 management = "{management}"
 storage = "{storage}"
+
+[metrics]
+listen = "{management}:{metrics_port}"
 
 [libvirt]
 call_timeout_s = 4.0
@@ -298,6 +302,7 @@ def _configure_host(installation: Installation, machine: MachineName, etc: Path)
         controllers_digest=digest_of(CONTROLLERS_USER, controllers),
         management=planes[Plane.MANAGEMENT],
         storage=planes[Plane.STORAGE],
+        metrics_port=AGENT_METRICS_PORT,
     )
     storage = "" if installation.has_cloud else _STORAGE_TOML.format(shared=SHARED_STORAGE)
     beats = _HEARTBEATS_TOML.format(heartbeats=HEARTBEATS)
