@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
 from collections.abc import Iterator
+from typing import NoReturn
 
 import click
 
-from hamon.cli.failure import ExitCode
+from hamon.cli.failure import ExitCode, printable
 from hamon.cli.invocation import Invocation, config_option, format_option, pass_invocation
 from hamon.model.host import Carried, HostSpec
 from hamon.model.policy import Mode
 from hamon.settings.values import Settings
 
+_MARKS = {"ok": "ok      ", "warning": "WARNING ", "fault": "WRONG   ", "note": "note    "}
+
 
 @click.command("doctor")
 @click.option("--config-only", is_flag=True, help="Read the configuration only.")
+@click.option("-q", "--quiet", is_flag=True, help="Only what is not as it should be.")
 @format_option
 @config_option
 @pass_invocation
-def command(invocation: Invocation, output: str, *, config_only: bool) -> None:
-    """Say what is wrong with the configuration.
+def command(invocation: Invocation, output: str, *, config_only: bool, quiet: bool) -> None:
+    """Say what is wrong with this installation.
 
-    Every fault with its file, key and reason. Exit code 0: it can be used; 78: it cannot.
+    The configuration first: every fault with its file, key and reason. Then what it names:
+    ZooKeeper and its access rules, controllers, agents, fence devices, Nova, storages, and who is
+    not protected and why. Run it on each controller, as hamon's user. Changes nothing.
+
+    Exit code 0: nothing is wrong, though there may be warnings; 1: something is; 78: the
+    configuration cannot be used.
     """
-    if not config_only:
-        raise click.UsageError("say what to look at: --config-only reads the configuration")
     from hamon.settings.load import check, load
 
     errors = check(invocation.config_path)
+    if not errors and not config_only:
+        _examine(load(invocation.config_path), output, quiet=quiet)
     if output == "json":
         faults = [{"file": e.path, "key": e.key, "why": e.why} for e in errors]
         click.echo(json.dumps({"faults": faults}, indent=2))
@@ -45,6 +56,29 @@ def command(invocation: Invocation, output: str, *, config_only: bool) -> None:
         for note in notes(settings):
             click.echo(note)
     raise SystemExit(ExitCode.CONFIG if errors else ExitCode.OK)
+
+
+def _examine(settings: Settings, output: str, *, quiet: bool) -> NoReturn:
+    from hamon import __version__
+    from hamon.doctor.examination import examine
+    from hamon.doctor.finding import Level
+
+    found = asyncio.run(examine(settings, __version__))
+    shown = [each for each in found if not quiet or each.level is not Level.OK]
+    faults = sum(each.level is Level.FAULT for each in found)
+    if output == "json":
+        told = [dataclasses.asdict(each) for each in shown]
+        click.echo(json.dumps({"findings": told, "notes": list(notes(settings))}, indent=2))
+    else:
+        for each in shown:
+            click.echo(f"{_MARKS[each.level]} {each.area}: {printable(each.what)}")
+            if each.advice and each.level is not Level.OK:
+                click.echo(f"         {each.advice}")
+        for note in notes(settings):
+            click.echo(f"{_MARKS['note']} {note}")
+        warnings = sum(each.level is Level.WARNING for each in found)
+        click.echo(f"{len(found)} looked at: {faults} wrong, {warnings} could be better")
+    raise SystemExit(ExitCode.REFUSED if faults else ExitCode.OK)
 
 
 def notes(settings: Settings) -> Iterator[str]:

@@ -26,7 +26,7 @@ VERBS = {
     "hold": ("hamon.cli.hold", "Show what holds hamon back, or release hosts from a storm."),
     "disarm": ("hamon.cli.disarm", "Start nothing new, anywhere, until armed again."),
     "arm": ("hamon.cli.arm", "Act again."),
-    "doctor": ("hamon.cli.doctor", "Say what is wrong with the configuration."),
+    "doctor": ("hamon.cli.doctor", "Say what is wrong with this installation."),
     "bootstrap": ("hamon.cli.bootstrap", "Make the cluster's place in ZooKeeper."),
     "daemon": ("hamon.cli.daemon", "Run a controller."),
     "agent": ("hamon.cli.agent", "What runs on a compute host."),

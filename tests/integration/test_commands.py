@@ -143,3 +143,22 @@ def started(world: World, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
 
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_doctor__on_an_installation_that_is_well__finds_nothing_wrong(world: World) -> None:
+    """Every part was looked at, and a host that goes away is told of."""
+    world.run_guests("h1")
+
+    said = world.hamon("doctor")
+
+    assert said.returncode == 0, said.stdout + said.stderr
+    for part in ("ZooKeeper: ", "controllers: ", "hosts: ", "guests: ", "fence devices: "):
+        assert f"ok       {part}" in said.stdout, said.stdout
+    assert "3 of 3 hosts are looked after" in said.stdout
+    assert "WRONG" not in said.stdout
+
+    world.power_cut_in_maintenance("h3")
+    said = world.hamon("doctor", "--quiet")
+    assert said.returncode == 1, said.stdout + said.stderr
+    assert "WRONG    hosts: h3 has no session" in said.stdout
+    assert "ok  " not in said.stdout

@@ -465,11 +465,6 @@ def test_doctor__several_faults__names_each_with_file_and_key(tmp_path: Path) ->
     assert any("sync_limit" in fault["key"] and fault["file"] for fault in faults), faults
 
 
-def test_doctor__not_told_what_to_look_at__is_wrong_usage() -> None:
-    """What doctor does not look at, it does not pretend to have looked at."""
-    assert ExitCode.USAGE == run("doctor").exit_code
-
-
 @pytest.mark.parametrize("verb", ["daemon", "bootstrap"])
 def test_verb_with_settings__configuration_wrong__ends_as_a_configuration_error(
     verb: str, tmp_path: Path
