@@ -10,7 +10,7 @@ import heapq
 from dataclasses import replace
 
 from hamon.evacuator.choices import policy_of_entry
-from hamon.evacuator.scheduler import Scheduler, Wish
+from hamon.evacuator.scheduler import Scheduler, Wish, load_of
 from hamon.model.control import Hold
 from hamon.model.guest import InventoryEntry
 from hamon.model.host import HostState
@@ -45,34 +45,36 @@ def tolerable_failures(
         _with_reserves(view), replace(policy, in_flight_per_destination_max=_NO_LIMIT), in_force
     )
     alive = {name: host for name, host in view.hosts.items() if _is_up(host)}
-    carried = {name: dict(_moving(host, policy)) for name, host in alive.items()}
-    ram_mib = {
-        name: sum(entry.ram_mib for entry in entries.values()) for name, entries in carried.items()
-    }
+    ram_mib = {name: load_of(view, host).ram_mib for name, host in alive.items()}
     order = sorted(alive, key=lambda name: (-ram_mib[name], name))
+    placed: dict[HostName, dict[GuestId, InventoryEntry]] = {name: {} for name in alive}
     dead: dict[HostName, str] = {}
+    # The best host first; each is there once, under what it carries now.
+    heap = [_key(scheduler, name) for name in alive]
+    heapq.heapify(heap)
     # The last one can give its guests to nobody.
     for lost in order[: min(FAILURES_MAX, len(order) - 1)]:
         dead[lost] = "failed"
-        heap = [_key(scheduler, name) for name in alive if name not in dead]
-        heapq.heapify(heap)
-        for guest, entry in sorted(carried[lost].items(), key=_largest_first):
+        guests = {**dict(_moving(alive[lost], policy)), **placed[lost]}
+        for guest, entry in sorted(guests.items(), key=_largest_first):
             wish = Wish(guest=guest, entry=entry, excluded=dead)
             place = _place(scheduler, heap, wish)
             if place is None:
                 return len(dead) - 1
-            carried[place][guest] = entry
+            placed[place][guest] = entry
     return len(dead)
 
 
 def _place(
     scheduler: Scheduler, heap: list[tuple[float, int, HostName]], wish: Wish
 ) -> HostName | None:
-    """Place a guest on the best host that takes it; the heap has the best first."""
+    """Place a guest on the best host that takes it; the dead ones met on the way go."""
     passed: list[tuple[float, int, HostName]] = []
     place: HostName | None = None
     while heap and place is None:
         key = heapq.heappop(heap)
+        if key[-1] in wish.excluded:
+            continue
         if scheduler.refusal(wish, key[-1]):
             passed.append(key)
         else:
