@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+
 from hamon.engine.answers import Answer, Answers
 from hamon.engine.asked import request_asked
 from hamon.engine.cloud_desk import CloudDesk
@@ -15,6 +17,8 @@ from hamon.errors import RequestRefusedError, StoreError
 from hamon.model.control import Request, RequestState
 from hamon.model.policy import Policy
 from hamon.ports.clock import Clock
+
+_log = structlog.get_logger()
 
 ANSWER_WITHIN_S = 30.0
 """How long the leader may take to answer: longer than a take-over, shorter than a request lives."""
@@ -99,8 +103,27 @@ class Desk:
                 return None
 
     async def _request(self, text: dict[str, str], who: str) -> Answer:
-        """Write a request and wait for the leader's answer."""
+        """Write a request and wait for the leader's answer; both are audited, whatever comes."""
         request = request_asked(text, who)
+        audit = _log.bind(
+            who=who,
+            kind=request.kind,
+            host=request.host,
+            guest=request.guest,
+            why=request.reason,
+            nonce=request.nonce,
+        )
+        audit.info("audit_asked", target=request.target, boot_id=request.boot_id)
+        try:
+            answer = await self._carried(request, text)
+        except RequestRefusedError as error:
+            audit.info("audit_answered", outcome="refused", answer=error.why)
+            raise
+        outcome = "unknown" if answer.get("unknown") else "accepted"
+        audit.info("audit_answered", outcome=outcome, answer=answer["answer"])
+        return answer
+
+    async def _carried(self, request: Request, text: dict[str, str]) -> Answer:
         if request.needs_password:
             self._keep_password(request, text["password"])
         try:

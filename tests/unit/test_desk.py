@@ -1,10 +1,12 @@
 """The desk: questions are answered from the last round, requests by the leader."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from hamon.errors import RequestRefusedError
 from tests.builders import HOST, ME, OTHER
@@ -51,6 +53,29 @@ async def test_request__at_a_standby__is_answered_by_the_leader(world: World) ->
     answer = await asked(world, standby, kind="disarm", reason="tests")
 
     assert "disarmed: nothing new is started" == answer["answer"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outcome"),
+    [
+        ({"kind": "disarm", "reason": "the power feeds"}, "accepted"),
+        ({"kind": "maintenance_on", "host": "h9", "reason": "new disks"}, "refused"),
+    ],
+)
+async def test_request__whatever_comes_of_it__is_audited(
+    world: World, arguments: dict[str, str], outcome: str
+) -> None:
+    """Who, what, why, before it is written; and what was answered."""
+    leader = await world.add()
+
+    with capture_logs() as lines, contextlib.suppress(RequestRefusedError):
+        await asked(world, leader, **arguments)
+
+    asking, answer = [line for line in lines if line["event"].startswith("audit_")]
+    assert (asking["event"], answer["event"]) == ("audit_asked", "audit_answered")
+    assert (asking["who"], asking["kind"]) == ("ada", arguments["kind"])
+    assert (asking["why"], asking["host"]) == (arguments["reason"], arguments.get("host"))
+    assert (answer["outcome"], answer["nonce"]) == (outcome, asking["nonce"])
 
 
 @pytest.mark.parametrize("text", ["x" * 401, "two\nlines", "\x1b[2J"])
