@@ -17,8 +17,9 @@ from hamon.cli.invocation import Invocation, config_option, pass_invocation, yes
 def command(invocation: Invocation, host: str, *, yes: bool) -> None:
     """Forget a host that serves no more.
 
-    Refused while it lives, may run guests or is in an open incident. Take it out of hosts.d first,
-    or the leader enrols it again.
+    Refused while it lives, may run guests, or guests of it are still to move. A host that died and
+    will never come back may go as soon as they have moved, and its incident goes with it. Take it
+    out of hosts.d first, or the leader enrols it again.
     """
     from hamon.entry import run_remove_host
     from hamon.model.names import host_name

@@ -7,10 +7,11 @@ have written to it. All of this may be repeated; only what is missing is made.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from hamon.coordination.access import Identities, access_for, identities_of
 from hamon.coordination.codec import Format, decode, encode
-from hamon.coordination.paths import SHARDS, Place, PlaceKind, child, parse, to_path
+from hamon.coordination.paths import SHARDS, Place, PlaceKind, child, parse, path_of, to_path
 from hamon.errors import (
     DeposedError,
     NodeExistsError,
@@ -19,12 +20,21 @@ from hamon.errors import (
     UnreadableNodeError,
     WriteConflictError,
 )
+from hamon.model.change import guest_of
 from hamon.model.control import Control, StormRecord
-from hamon.model.guest import OPEN_GRANTS, Grant
+from hamon.model.guest import OPEN_GRANTS, Grant, GuestRecord
 from hamon.model.host import HostGuard, HostSpec, Right
-from hamon.model.incident import IncidentRecord
+from hamon.model.incident import OPEN_MIGRATIONS, IncidentRecord, MigrationRecord
 from hamon.model.names import Epoch, HostName
-from hamon.ports.store import CheckVersion, CreateNode, DeleteNode, Node, Store, StoreOperation
+from hamon.ports.store import (
+    CheckVersion,
+    CreateNode,
+    DeleteNode,
+    Node,
+    SetData,
+    Store,
+    StoreOperation,
+)
 
 _CLUSTER = (
     PlaceKind.FORMAT,
@@ -136,10 +146,11 @@ async def enrol(
 
 
 async def remove_host(store: Store, host: HostName, epoch: Epoch | None = None) -> None:
-    """Remove everything of a host that serves no more, its closed incidents with it.
+    """Remove everything of a host that serves no more, its incidents with it.
 
     Those go because their names are made from a version that starts anew when the host is enrolled
-    again. Idempotent.
+    again. One that is not closed may go when nothing of it is left to do but to wait for the host:
+    a machine that was scrapped never comes back. Idempotent.
 
     Args:
         store: a session of a controller below the cluster's chroot.
@@ -147,7 +158,7 @@ async def remove_host(store: Store, host: HostName, epoch: Epoch | None = None) 
         epoch: of the leader that does it; None: there is no leader, by hand.
 
     Raises:
-        RequestRefusedError: it lives, may run guests, or is in an open incident.
+        RequestRefusedError: it lives, may run guests, or guests of it are still to move.
         DeposedError: this controller does not lead any more.
         WriteConflictError: something changed meanwhile; look again.
         StoreError: ZooKeeper refused or did not answer; repeat it.
@@ -164,11 +175,31 @@ async def remove_host(store: Store, host: HostName, epoch: Epoch | None = None) 
         if name.rpartition("-")[0] == host
     ]
     for incident in incidents:
-        for node in incident:
-            _refuse_if_open(host, node)
+        _refuse_if_open(host, incident)
+    retired = await _retired(store, host, nodes)
     for incident in incidents:
         await _commit(store, _deletions(incident), epoch)
-    await _commit(store, _deletions(nodes), epoch)
+    await _commit(store, [*retired, *_deletions(nodes)], epoch)
+
+
+async def _retired(store: Store, host: HostName, nodes: Sequence[Node]) -> list[StoreOperation]:
+    """Retire the guests that are the host's still: they could not move, and are gone with it."""
+    writes: list[StoreOperation] = []
+    for node in nodes:
+        place = parse(node.path)
+        assert place is not None
+        if place.kind is not PlaceKind.INVENTORY_ENTRY or place.guest is None:
+            continue
+        path = path_of(guest_of(place.guest))
+        try:
+            found = await store.get(path)
+        except NodeMissingError:
+            continue
+        record = _value(found)
+        if isinstance(record, GuestRecord) and record.owner == host:
+            data = encode(path, replace(record, owner=None, migration=None))
+            writes.append(SetData(path=path, data=data, version=found.version))
+    return writes
 
 
 def _refuse_if_used(host: HostName, node: Node) -> None:
@@ -183,14 +214,32 @@ def _refuse_if_used(host: HostName, node: Node) -> None:
             raise RequestRefusedError(why, f"move its guests away: hamon evacuate-host {host}")
 
 
-def _refuse_if_open(host: HostName, node: Node) -> None:
-    place = parse(node.path)
-    assert place is not None
-    if place.kind is PlaceKind.INCIDENT_RECORD:
-        record = _value(node)
-        if not isinstance(record, IncidentRecord) or not record.closed:
-            why = f"the incident {place.incident} of {host} is not closed"
-            raise RequestRefusedError(why, "wait until it is")
+def _refuse_if_open(host: HostName, incident: Sequence[Node]) -> None:
+    """Refuse while guests of the incident are still to move, or nobody knows.
+
+    safety: a host whose evacuation is over was proven dead, and every guest of it lives elsewhere
+    or cannot. Should it be switched on after all, its agent finds no place to register and no
+    grant, so its hook holds back every guest that was protected there, and the gate stays shut.
+    """
+    for node in incident:
+        place = parse(node.path)
+        assert place is not None
+        if place.kind is PlaceKind.INCIDENT_RECORD and not _is_over(_value(node)):
+            why = f"the incident {place.incident} of {host} is not over"
+            raise RequestRefusedError(why, "wait until every guest that moves has moved")
+        if place.kind is PlaceKind.MIGRATION and not _has_ended(_value(node)):
+            why = f"the guest {place.guest} of {host} is still to move"
+            raise RequestRefusedError(why, f"`hamon explain {host}` says what it waits for")
+
+
+def _is_over(record: object) -> bool:
+    if not isinstance(record, IncidentRecord):
+        return False
+    return record.closed or (record.proof is not None and "evacuated" in record.stamps)
+
+
+def _has_ended(migration: object) -> bool:
+    return isinstance(migration, MigrationRecord) and migration.status not in OPEN_MIGRATIONS
 
 
 def _value(node: Node) -> object:

@@ -1,5 +1,7 @@
 """Making and unmaking a cluster and its hosts, and the leader's journal, on both stores."""
 
+from dataclasses import replace
+
 import pytest
 
 from hamon.clock import SystemClock
@@ -26,7 +28,8 @@ from hamon.model.control import Control, StormRecord
 from hamon.model.guest import GuestRecord, PowerState
 from hamon.model.host import HostGuard, HostSpec, Right
 from hamon.model.incident import IncidentRecord, MigrationRecord, MigrationStatus, Trigger
-from hamon.model.names import Epoch, HostName, IncidentId
+from hamon.model.names import Epoch, GuestId, HostName, IncidentId
+from hamon.model.proof import ProofMethod, ProofRecord
 from hamon.model.reason import reason
 from hamon.ports.store import DeleteNode, SetData, Store
 from tests.contract.cluster import (
@@ -36,6 +39,7 @@ from tests.contract.cluster import (
     HOST,
     IDENTITIES,
     OTHER,
+    create,
     register,
     spec,
 )
@@ -158,18 +162,60 @@ async def test_remove_host__idle__goes_with_its_history(leader: Store) -> None:
     assert await enrol(leader, [spec(OTHER)], CONTROLLERS) == (OTHER,)
 
 
-async def test_remove_host__open_incident__is_refused(leader: Store) -> None:
-    """An incident is seen through to its end first."""
+async def test_remove_host__fencing_or_evacuation_under_way__is_refused(leader: Store) -> None:
+    """An incident is seen through as far as hamon can."""
     journal = Journal(leader, Epoch(0), IDENTITIES, SystemClock())
     await journal.commit(change(Create(key=incident_of(INCIDENT), value=record(closed=False))))
 
-    with pytest.raises(RequestRefusedError, match="not closed"):
+    with pytest.raises(RequestRefusedError, match="is not over"):
         await remove_host(leader, OTHER)
+
+
+async def test_remove_host__guest_still_to_move__is_refused(leader: Store) -> None:
+    """It has nowhere else to be known from."""
+    journal = Journal(leader, Epoch(0), IDENTITIES, SystemClock())
+    await journal.commit(
+        change(
+            Create(key=incident_of(INCIDENT), value=EVACUATED),
+            Create(key=migration_of(INCIDENT, GUEST), value=a_migration(MigrationStatus.WAITING)),
+        )
+    )
+
+    with pytest.raises(RequestRefusedError, match="still to move"):
+        await remove_host(leader, OTHER)
+
+
+async def test_remove_host__scrapped_after_its_evacuation__goes_with_its_incident(
+    leader: Store,
+) -> None:
+    """A machine that never comes back is not waited for; what could not move is retired."""
+    journal = Journal(leader, Epoch(0), IDENTITIES, SystemClock())
+    entry = f"/hosts/{OTHER}/inventory/{LOST}"
+    lost = GuestRecord(name="lost", owner=OTHER, generation=3, wanted=PowerState.RUNNING)
+    moved = replace(lost, name="moved", owner=HOST)
+    await journal.commit(
+        change(
+            Create(key=incident_of(INCIDENT), value=EVACUATED),
+            Create(key=migration_of(INCIDENT, GUEST), value=a_migration(MigrationStatus.DONE)),
+            Create(key=guest_of(LOST), value=lost),
+            Create(key=guest_of(GUEST), value=moved),
+        )
+    )
+    await leader.commit([create(entry, b"{}"), create(entry.replace(LOST, GUEST), b"{}")])
+
+    await remove_host(leader, OTHER)
+
+    assert await leader.children("/hosts") == (HOST,)
+    assert await leader.children("/incidents") == ()
+    owners = [decode(path, (await leader.get(path)).data) for path in map(path_of, GUEST_KEYS)]
+    assert owners == [replace(lost, owner=None), moved]
 
 
 # -- the journal ------------------------------------------------------------------------------
 
 INCIDENT = IncidentId(f"{OTHER}-1")
+LOST = GuestId("7c1d2ab0-52c5-4c3a-9a55-0d6c0bb0f1bb")
+GUEST_KEYS = (guest_of(LOST), guest_of(GUEST))
 
 
 def record(*, closed: bool) -> IncidentRecord:
@@ -182,6 +228,13 @@ def record(*, closed: bool) -> IncidentRecord:
         reason="",
         closed=closed,
     )
+
+
+EVACUATED = replace(
+    record(closed=False),
+    stamps={"convicted": "", "fenced": "", "evacuated": ""},
+    proof=ProofRecord(method=ProofMethod.POWER, boot_id=None, epoch=0, at="", detail=""),
+)
 
 
 def change(*operations: Check | Create | Update | Delete) -> Change:
