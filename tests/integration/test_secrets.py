@@ -1,4 +1,4 @@
-"""After a whole incident: no secret in a log, a metric, ZooKeeper, an export or on a command line."""
+"""After a whole incident no secret is in a log, a metric, ZooKeeper, an export, a command line."""
 
 from __future__ import annotations
 
@@ -37,15 +37,14 @@ def test_secrets__searched_for_after_an_incident__are_nowhere(world: World) -> N
         assert said.returncode in {0, 1}, said.stderr
         world.bring_back()
 
+    incident = world.incident("h1")["incident"]
     places = {
         **{f"log {path.name}": path.read_bytes() for path in logs(world)},
         **{f"ZooKeeper {path}": path.read_bytes() for path in ensemble_files(world)},
         **{f"state {path}": path.read_bytes() for path in state_files(world)},
         **{f"metrics of {name}": page for name, page in metrics(world)},
         "explain": world.hamon("explain", "h1").stdout.encode(),
-        "export": world.hamon(
-            "incident", "export", world.incident("h1")["incident"]
-        ).stdout.encode(),
+        "export": world.hamon("incident", "export", incident).stdout.encode(),
         "command lines": b"\\n".join(lines),
     }
     found = {
