@@ -45,7 +45,7 @@ def test_secrets__searched_for_after_an_incident__are_nowhere(world: World) -> N
         **{f"metrics of {name}": page for name, page in metrics(world)},
         "explain": world.hamon("explain", "h1").stdout.encode(),
         "export": world.hamon("incident", "export", incident).stdout.encode(),
-        "command lines": b"\\n".join(lines),
+        "command lines": b"\n".join(lines),
     }
     found = {
         f"{name} in {place}"
