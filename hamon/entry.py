@@ -19,6 +19,7 @@ from hamon.coordination.bootstrap import bootstrap, remove_host
 from hamon.coordination.zookeeper import ZooKeeperStore
 from hamon.ensemble import chroot_of, controllers_identity, store_settings
 from hamon.errors import ConfigError, HamonError
+from hamon.hang_up import HangUp
 from hamon.model.names import ControllerId, HostName
 from hamon.service_manager import notify, notify_reloading
 from hamon.settings.reread import reread
@@ -37,11 +38,12 @@ def run_daemon(settings: Settings) -> int:
     Raises:
         HamonError: it cannot start or go on; says why.
     """
+    hang_up = HangUp()
     present: Settings | None = settings
     fallback: Settings | None = None
     try:
         while present is not None:
-            following = asyncio.run(_serve(present, fallback))
+            following = asyncio.run(_serve(present, fallback, hang_up))
             fallback = None if following is fallback else present
             present = following
     except* HamonError as group:
@@ -50,12 +52,13 @@ def run_daemon(settings: Settings) -> int:
     return 0
 
 
-async def _serve(settings: Settings, fallback: Settings | None) -> Settings | None:
+async def _serve(settings: Settings, fallback: Settings | None, hang_up: HangUp) -> Settings | None:
     """Be a controller until told to end, None, or to go on with other settings.
 
     Args:
         settings: to go by.
         fallback: to go on with when those cannot be used after all, None: that is an error.
+        hang_up: has the configuration read again.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(Daemon(settings).run())
@@ -79,7 +82,7 @@ async def _serve(settings: Settings, fallback: Settings | None) -> Settings | No
 
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, task.cancel)
-    loop.add_signal_handler(signal.SIGHUP, begin_reload)
+    hang_up.follow(begin_reload)
     try:
         await task
     except asyncio.CancelledError:

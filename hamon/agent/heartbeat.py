@@ -6,6 +6,7 @@ Small on purpose: it says that this boot lives, answers probes, and touches no g
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
@@ -44,7 +45,18 @@ async def run(config: AgentConfig, clock: SystemClock, log: EventLog, reload: Re
         AccessDeniedError: ZooKeeper refused this host's identity.
     """
     boot_id = config.boot_id()
-    session_file = SessionFile(config.folders.run_dir, boot_id)
+    with contextlib.closing(SessionFile(config.folders.run_dir, boot_id)) as session_file:
+        await _beat(config, clock, log, reload, session_file)
+
+
+async def _beat(
+    config: AgentConfig,
+    clock: SystemClock,
+    log: EventLog,
+    reload: Reload,
+    session_file: SessionFile,
+) -> None:
+    boot_id = config.boot_id()
     former = session_file.read()
     store = ZooKeeperStore(store_settings(config, resume=former))
 

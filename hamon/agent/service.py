@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from hamon.agent.config import AgentConfig, load_config
 from hamon.agent.events import EventLog
 from hamon.errors import ConfigError
+from hamon.hang_up import HangUp
 from hamon.ports.clock import Clock
 from hamon.service_manager import notify, notify_reloading
 
@@ -35,6 +36,7 @@ class Reload:
 
     def __init__(self, config: AgentConfig, log: EventLog) -> None:
         self.config = config
+        self.hang_up = HangUp()
         self._log = log
         self._following: AgentConfig | None = None
 
@@ -105,7 +107,7 @@ async def run_until_stopped(reload: Reload, *work: Coroutine[object, object, Non
             notify_reloading()
             stopped.set()
 
-    loop.add_signal_handler(signal.SIGHUP, look_again)
+    reload.hang_up.follow(look_again)
     tasks = [asyncio.ensure_future(part) for part in work]
     stop = asyncio.ensure_future(stopped.wait())
     try:

@@ -29,7 +29,7 @@ class SessionFile:
         self._boot_id = boot_id
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
-            # Kept open for the life of the process: the lock goes with it, however it ends.
+            # Kept open: the lock goes with the process, however it ends.
             self._lock = (run_dir / ".session.lock").open("w")
             fcntl.flock(self._lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -73,3 +73,7 @@ class SessionFile:
     def remove(self) -> None:
         """Leave no session behind: it was closed."""
         self._path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let a successor have the lock; the session stays. Idempotent."""
+        self._lock.close()

@@ -15,6 +15,7 @@ from hamon.engine.loop import Round
 from hamon.engine.ports import Cluster
 from hamon.errors import RequestRefusedError, StoreError
 from hamon.model.control import Request, RequestState
+from hamon.model.names import CLUSTER
 from hamon.model.policy import Policy
 from hamon.ports.clock import Clock
 
@@ -108,8 +109,7 @@ class Desk:
         audit = _log.bind(
             who=who,
             kind=request.kind,
-            host=request.host,
-            guest=request.guest,
+            subject=request.guest or request.host or CLUSTER,
             why=request.reason,
             nonce=request.nonce,
         )

@@ -73,6 +73,7 @@ def missing(prometheus: Prometheus) -> set[str]:
     for metric in {*OF_DAEMON, *OF_AGENT}:
         name = f"{metric.name}_count" if metric.kind is Kind.HISTOGRAM else metric.name
         is_counted = metric.kind is not Kind.GAUGE
-        if not prometheus.ask(f"{name} > 0" if is_counted else name):
+        # What is told only while there is something to tell was so during the incident.
+        if not prometheus.ask(f"{name} > 0" if is_counted else f"last_over_time({name}[10m])"):
             absent.add(metric.name)
     return absent - NOT_IN_THIS_LAB

@@ -74,7 +74,10 @@ async def test_request__whatever_comes_of_it__is_audited(
     asking, answer = [line for line in lines if line["event"].startswith("audit_")]
     assert (asking["event"], answer["event"]) == ("audit_asked", "audit_answered")
     assert (asking["who"], asking["kind"]) == ("ada", arguments["kind"])
-    assert (asking["why"], asking["host"]) == (arguments["reason"], arguments.get("host"))
+    assert (asking["why"], asking["subject"]) == (
+        arguments["reason"],
+        arguments.get("host", "cluster"),
+    )
     assert (answer["outcome"], answer["nonce"]) == (outcome, asking["nonce"])
 
 

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from hamon.agent.config import AgentConfig, load_config
 from hamon.agent.service import Reload, run_until_stopped, serve
 from hamon.errors import ConfigError
+from hamon.hang_up import HangUp
 from hamon.settings.load import load
 from hamon.settings.reread import reread
 
@@ -61,11 +62,12 @@ class Log:
 
 
 @pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """Undo what a reload does to the log of the whole process."""
-    before = structlog.get_config()
+def process_as_before() -> Iterator[None]:
+    """Undo what a reload does to the log and the signals of the whole process."""
+    before, handler = structlog.get_config(), signal.getsignal(signal.SIGHUP)
     yield
     structlog.configure(**before)
+    signal.signal(signal.SIGHUP, handler)
 
 
 @pytest.fixture
@@ -222,3 +224,21 @@ def test_agent__first_settings_turn_out_wrong__does_not_start(agent: Path) -> No
 
     with pytest.raises(ConfigError):
         runs(agent)
+
+
+def test_hang_up__between_two_loops__is_carried_out_by_the_next() -> None:
+    """It neither ends the process nor is lost."""
+    hang_up = HangUp()
+    told: list[str] = []
+
+    async def follow(name: str) -> None:
+        hang_up.follow(lambda: told.append(name))
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    asyncio.run(follow("first"))
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert told == []
+    asyncio.run(follow("second"))
+
+    assert told == ["second"]
