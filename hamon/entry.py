@@ -63,30 +63,49 @@ async def _serve(settings: Settings, fallback: Settings | None, hang_up: HangUp)
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(Daemon(settings).run())
     following: list[Settings] = []
+    is_over = asyncio.Event()
+
+    is_asked = asyncio.Event()
+
+    def stop() -> None:
+        # Once: a second time would cut short what ends a session in order.
+        if not task.cancelling():
+            task.cancel()
 
     async def reload() -> None:
-        # Reading a thousand hosts takes a while, and the loop has to come round.
-        found = await loop.run_in_executor(None, reread, settings)
-        if found is not None:
-            following.append(found)
-            notify_reloading()
-            task.cancel()
+        while is_asked.is_set():
+            is_asked.clear()
+            # Reading a thousand hosts takes a while, and the loop has to come round.
+            latest = following[-1] if following else settings
+            found = await loop.run_in_executor(None, reread, latest)
+            if found is not None:
+                following.append(found)
+                notify_reloading()
+                stop()
 
     reloads: set[asyncio.Task[None]] = set()
 
     def begin_reload() -> None:
+        is_asked.set()
         if not reloads:
             reloading = asyncio.ensure_future(reload())
             reloads.add(reloading)
             reloading.add_done_callback(reloads.discard)
 
+    def end() -> None:
+        is_over.set()
+        stop()
+
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, task.cancel)
+        loop.add_signal_handler(name, end)
     hang_up.follow(begin_reload)
     try:
         await task
     except asyncio.CancelledError:
-        return following[0] if following else None
+        if following and reloads:
+            # Somebody was quicker than the end of the former work: the last word counts.
+            await asyncio.wait(reloads)
+        return following[-1] if following and not is_over.is_set() else None
     except ConfigError as error:
         # Of what is only found when it is used, as a fence device's options.
         if fallback is None:

@@ -39,6 +39,7 @@ class Reload:
         self.hang_up = HangUp()
         self._log = log
         self._following: AgentConfig | None = None
+        self._is_over = False
 
     def __call__(self) -> bool:
         """Read it; say whether the process is to go on with other settings."""
@@ -47,7 +48,8 @@ class Reload:
         except ConfigError as error:
             self.refuse(error)
             return False
-        if found == self.config:
+        # While the process ends its work by the former settings, another one may come.
+        if found == (self._following or self.config):
             self._log.info("settings_unchanged", path=str(found.path))
             return False
         self._log.info("settings_changed", path=str(found.path))
@@ -61,7 +63,11 @@ class Reload:
     def take(self) -> AgentConfig | None:
         """Return what to go on with, once; None: with nothing."""
         following, self._following = self._following, None
-        return following
+        return None if self._is_over else following
+
+    def end(self) -> None:
+        """Go on with nothing: the process is to end, whatever was read before."""
+        self._is_over = True
 
 
 def serve(reload: Reload, run: Callable[[AgentConfig], Coroutine[object, object, None]]) -> None:
@@ -99,8 +105,13 @@ async def run_until_stopped(reload: Reload, *work: Coroutine[object, object, Non
     """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        reload.end()
+        stopped.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, end)
 
     def look_again() -> None:
         if reload():

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import urllib.parse
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -79,7 +80,12 @@ class Prometheus:
         try:
             with inside(self._network()):
                 connection.request("GET", f"/api/v1/query?{query}")
-                told = json.load(connection.getresponse())
+                answer = connection.getresponse()
+                text = answer.read()
+            # It is still starting.
+            if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                return []
+            told = json.loads(text)
         except OSError:
             return []
         finally:

@@ -20,7 +20,7 @@ def test_daemons__hung_up__go_by_what_they_read_and_keep_the_old_when_it_is_wron
     """Nothing that runs is touched, and a mistake changes nothing."""
     [guest] = world.run_guests("h1")
     files = [daemon.path(CONFIG / "hamon.toml") for daemon in world.lab.daemons]
-    good = files[0].read_text()
+    good = [file.read_text() for file in files]
 
     def hashes() -> set[str]:
         return {line["policy_hash"] for line in world.ask("status")["controllers"]}
@@ -47,8 +47,8 @@ def test_daemons__hung_up__go_by_what_they_read_and_keep_the_old_when_it_is_wron
         world.wait(lambda: len(hashes()) == 1 and hashes() != {before}, "the new settings")
         world.wait_state("h1", "UP")
     finally:
-        for file in files:
-            file.write_text(good)
+        for file, text in zip(files, good, strict=True):
+            file.write_text(text)
         hang_up("settings_changed")
     world.wait(lambda: hashes() == {before}, "the old settings again")
     assert len(world.watching.boots(guest)) == 1

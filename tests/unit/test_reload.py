@@ -210,6 +210,32 @@ def test_agent__hung_up_without_a_change__stays_as_it_is(agent: Path) -> None:
     assert (ports, told) == ([7420], ["settings_unchanged"])
 
 
+def test_agent__hung_up_again_while_it_ends_its_work__the_last_word_counts(agent: Path) -> None:
+    """Back to what it had, before it had taken up what came between."""
+    log = Log()
+    reload = Reload(load_config(agent), log)
+    with_port(agent, 7001)()
+    assert reload()
+    with_port(agent, 7420)()
+
+    assert reload()
+
+    following = reload.take()
+    assert following is not None
+    assert (following.echo_port, log.events) == (7420, ["settings_changed"] * 2)
+
+
+def test_agent__told_to_end_while_it_reloads__ends(agent: Path) -> None:
+    """The service manager would kill it otherwise."""
+    reload = Reload(load_config(agent), Log())
+    with_port(agent, 7001)()
+    assert reload()
+
+    reload.end()
+
+    assert reload.take() is None
+
+
 def test_agent__new_settings_turn_out_wrong_when_used__goes_back(agent: Path) -> None:
     """A host whose agent stays away would be taken for dead."""
     ports, told = runs(agent, with_port(agent, REFUSED_PORT))
