@@ -14,6 +14,7 @@ from tests.integration.world import World
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.slow,
     pytest.mark.skipif(not is_installed, reason="needs the package prometheus"),
 ]
 
@@ -39,7 +40,8 @@ def test_host__killed_and_back__metrics_rules_and_panels_tell_of_it(world: World
 
         for expression in expressions():
             prometheus.ask(expression)
-        assert phases(prometheus) == {"convicted", "fenced", "first_rebuilt", "evacuated"}
+        # Those of incidents before are counted as well.
+        assert phases(prometheus) >= {"convicted", "fenced", "first_rebuilt", "evacuated"}
         assert missing(prometheus) == set()
 
         world.bring_back()
